@@ -1,0 +1,192 @@
+"""What a model is made of: frozen configurations of the three stages, and the named presets."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mask2alpha.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """Stage 1, the mask-guided encoder; it works on the photograph at half resolution (paper 3.1)."""
+
+    kind: Literal["conv_stem", "vit_adapter"] = "conv_stem"
+    """`conv_stem`: residual convolutions, ViT blocks on the last map. `vit_adapter`: ViT with a ViT-Adapter."""
+    stem_channels: tuple[int, ...] = (32, 64, 96, 192)
+    """Channels of the stem's maps at strides 2, 4, 8, 16 of the half-resolution input (`conv_stem`);
+    for `vit_adapter` only the first is used: the width of the spatial prior."""
+    stem_blocks: tuple[int, ...] = (1, 2, 2, 2)
+    """Residual blocks at each stride (`conv_stem`)."""
+    patch_size: int = 16
+    """Pixels of the half-resolution input per token and side; 14 or 16."""
+    embed_dim: int = 192
+    """Token dimension."""
+    depth: int = 6
+    """Transformer blocks; the last is the guided one."""
+    num_heads: int = 3
+    """Attention heads; must divide `embed_dim`."""
+    mlp_ratio: float = 4.0
+    """Hidden width of the blocks' MLP over `embed_dim`."""
+    positions: Literal["absolute", "relative", "conv"] = "conv"
+    """`absolute`: an interpolated table (DINOv2). `relative`: a bias per head and block (BEiT).
+    `conv`: a depth-wise convolution on the token map (any size, for small models)."""
+    position_grid: int = 14
+    """Side, in tokens, of the grid that the position table was trained for (37 for DINOv2, 14 for BEiTv2)."""
+    num_register_tokens: int = 0
+    """Extra learnt tokens beside [CLS] (DINOv2 with registers: 4)."""
+    has_class_token: bool = False
+    """Whether a [CLS] token leads the sequence."""
+    has_key_bias: bool = True
+    """False for BEiT, whose key projection has no bias."""
+    has_final_norm: bool = True
+    """Whether a LayerNorm follows the last block."""
+    layer_scale: bool = True
+    """Whether each residual branch is scaled per channel."""
+    layer_norm_eps: float = 1e-6
+    """Epsilon of the layer norms (1e-6 DINOv2, 1e-12 BEiT in transformers)."""
+    adapter_heads: int = 6
+    """Heads of the adapter's deformable attention (`vit_adapter`)."""
+    adapter_points: int = 4
+    """Sampling points of the adapter's deformable attention (`vit_adapter`)."""
+    image_mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Mean subtracted from the [0, 1] image, per channel."""
+    image_std: tuple[float, float, float] = IMAGENET_STD
+    """Standard deviation dividing it, per channel."""
+    has_guidance: bool = True
+    """MGFSM, the mask-guided scaling in the last block (off: the paper's Table 3 ablation)."""
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise InputError(f"num_heads must divide embed_dim; got {self.num_heads} and {self.embed_dim}")
+        if self.patch_size not in (14, 16):
+            raise InputError(f"patch_size must be 14 or 16; got {self.patch_size}")
+        if self.kind == "conv_stem" and len(self.stem_channels) != len(self.stem_blocks):
+            raise InputError("stem_channels and stem_blocks must have one entry per stride")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """Stage 2, iterative decoding at a quarter of the resolution (paper 3.2)."""
+
+    fused_channels: int = 32
+    """Channels of the feature map at H/4 that every step reads."""
+    pyramid_channels: int = 96
+    """Channels on the way down to it, at the coarsest strides."""
+    step_channels: int = 24
+    """Channels of a decoder step at H/4."""
+    step_channels_os8: int = 48
+    """Channels of a decoder step at H/8."""
+    num_steps: int = 3
+    """Default number of iterations T; a run-time choice."""
+    is_iterative: bool = True
+    """False: a single pass that never sees a state (the paper's Table 4 row "none")."""
+    update: Literal["formula", "sticky"] = "formula"
+    """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailConfig:
+    """Stage 3, sparse detail recovery at full resolution (paper 3.3)."""
+
+    selection: Literal["none", "shm", "sgsdr"] = "sgsdr"
+    """`sgsdr`: where the predicted error is above a threshold. `shm`: SparseMat's dilated band. `none`: no detail."""
+    channels: tuple[int, ...] = (16, 32)
+    """Channels of the sparse residual U-Net at strides 1, 2, ..."""
+    feature_channels: int = 8
+    """Channels of the decoder's features handed to each active pixel."""
+    error_threshold: float = 0.02
+    """tau: default threshold on the predicted error; a run-time choice."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.error_threshold <= 1:
+            raise InputError(f"error_threshold must be in [0, 1]; got {self.error_threshold}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The whole network: one configuration per stage."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    detail: DetailConfig = field(default_factory=DetailConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in a checkpoint's metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """The inverse of `to_dict`; lists (from JSON) become tuples.
+
+        Raises:
+            InputError: A key is missing from, or unknown to, this version.
+        """
+        parts = {"encoder": EncoderConfig, "decoder": DecoderConfig, "detail": DetailConfig}
+        if set(values) != set(parts):
+            raise InputError(f"a model configuration has the keys {sorted(parts)}; got {sorted(values)}")
+        built: dict[str, Any] = {}
+        for name, part in parts.items():
+            tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in values[name].items()}
+            try:
+                built[name] = part(**tuples)
+            except TypeError as error:
+                raise InputError(f"the model configuration's part {name!r} does not fit: {error}") from error
+        return cls(**built)
+
+
+_DINOV2 = {
+    "kind": "vit_adapter",
+    "stem_channels": (64,),
+    "patch_size": 14,
+    "depth": 12,
+    "positions": "absolute",
+    "position_grid": 37,
+    "has_class_token": True,
+}
+_WIDE = DecoderConfig(fused_channels=64, pyramid_channels=192, step_channels=48, step_channels_os8=96, num_steps=10)
+
+PRESETS: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(
+        encoder=EncoderConfig(
+            stem_channels=(8, 16, 24, 32), stem_blocks=(1, 1, 1, 1), embed_dim=32, depth=2, num_heads=2
+        ),
+        decoder=DecoderConfig(fused_channels=16, pyramid_channels=24, step_channels=8, step_channels_os8=16),
+        detail=DetailConfig(channels=(8, 8), feature_channels=4),
+    ),
+    "small": ModelConfig(),
+    "dinov2_small": ModelConfig(
+        encoder=EncoderConfig(**_DINOV2, embed_dim=384, num_heads=6),
+        decoder=_WIDE,
+        detail=DetailConfig(channels=(32, 64), feature_channels=16),
+    ),
+    "dinov2_base": ModelConfig(
+        encoder=EncoderConfig(**_DINOV2, embed_dim=768, num_heads=12, adapter_heads=12),
+        decoder=_WIDE,
+        detail=DetailConfig(channels=(32, 64, 128), feature_channels=16),
+    ),
+    "beitv2_base": ModelConfig(
+        encoder=EncoderConfig(
+            kind="vit_adapter",
+            stem_channels=(64,),
+            embed_dim=768,
+            depth=12,
+            num_heads=12,
+            positions="relative",
+            position_grid=14,
+            has_class_token=True,
+            has_key_bias=False,
+            has_final_norm=False,
+            layer_norm_eps=1e-12,
+            adapter_heads=12,
+            image_mean=HALF,
+            image_std=HALF,
+        ),
+        decoder=_WIDE,
+        detail=DetailConfig(channels=(32, 64, 128), feature_channels=16),
+    ),
+}
+"""Named models. `tiny` is for tests, `small` ships with weights, `beitv2_base` is the paper's."""

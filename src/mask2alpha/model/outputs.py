@@ -1,0 +1,81 @@
+"""The values that the three stages hand to each other, and what the network returns.
+
+Strides count full-resolution pixels: a map at stride 4 is (B, C, H/4, W/4).
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mask2alpha.shapes import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEncoding:
+    """All of stage 1 that depends on the image alone; keep it and reuse it for any number of masks."""
+
+    tokens: Float[Tensor, "batch tokens dim"]
+    """ViT tokens before the last block: [CLS] and registers where the model has them, then patches."""
+    token_grid: Size
+    """(rows, columns) of the patch tokens."""
+    maps: tuple[Float[Tensor, "batch _channels _h _w"], ...]
+    """Image-only feature maps, finest first: strides 4, 8, 16, 32 (and 64 for `vit_adapter`)."""
+    size: Size
+    """(height, width) of the padded full-resolution image that was encoded."""
+
+    def select(self, indices: Tensor) -> "ImageEncoding":
+        """The encoding of the pictures at `indices` (int64, any length, repeats allowed), for as many masks."""
+        return replace(
+            self, tokens=self.tokens[indices], maps=tuple(feature_map[indices] for feature_map in self.maps)
+        )
+
+    def to(self, dtype: torch.dtype) -> "ImageEncoding":
+        """The same encoding with floating tensors in `dtype`."""
+        return replace(
+            self, tokens=self.tokens.to(dtype), maps=tuple(feature_map.to(dtype) for feature_map in self.maps)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingState:
+    """Which pixels are fine, and the mixture of fine and coarse values (paper 3.2; m_t and x_t)."""
+
+    mixed_matte: Float[Tensor, "batch 1 h w"]
+    """Alpha where fine, the coarse mask elsewhere, in [0, 1]."""
+    is_fine: Bool[Tensor, "batch 1 h w"]
+    """True where the pixel has left the coarse state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoarseMatte:
+    """What stage 2 hands to stage 3, at stride 4."""
+
+    alpha_logits: Float[Tensor, "batch 1 h w"]
+    """A_l before the sigmoid."""
+    predicted_error: Float[Tensor, "batch 1 h w"]
+    """The paper's C: a guess at |alpha - truth|, in [0, 1]; high where unsure."""
+    features: Float[Tensor, "batch channels h w"]
+    """The fused features that every step read."""
+    trace: tuple[DecodingState, ...] = ()
+    """States after each step, oldest first; empty unless asked for."""
+
+    @property
+    def alpha(self) -> Float[Tensor, "batch 1 h w"]:
+        """A_l in [0, 1]."""
+        return self.alpha_logits.sigmoid()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MattingOutput:
+    """What `Mask2Alpha.forward` returns, in training and in use."""
+
+    alpha: Float[Tensor, "batch 1 height width"]
+    """A_h, in [0, 1], at full resolution."""
+    predicted_error: Float[Tensor, "batch 1 height width"]
+    """The predicted error of the coarse result at full resolution, in [0, 1]."""
+    active: Bool[Tensor, "batch 1 height width"]
+    """M_SG: the pixels that the detail stage recomputed."""
+    coarse: CoarseMatte
+    """The result of stage 2."""
