@@ -1,0 +1,152 @@
+"""Building blocks shared by the stages: convolutions with batch norm, and transformer blocks."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Module):
+    """3x3 (or 1x1) convolution, batch norm, ReLU."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel_size: int = 3, stride: int = 1, has_relu: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
+        )
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.has_relu = has_relu
+
+    def forward(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out _h _w"]:
+        """Convolve, normalise, rectify."""
+        x = self.norm(self.conv(x))
+        return F.relu(x, inplace=True) if self.has_relu else x
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around an identity; the second norm starts at zero, so the block starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(channels, channels)
+        self.second = ConvBlock(channels, channels, has_relu=False)
+        nn.init.zeros_(self.second.norm.weight)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Add the correction and rectify."""
+        return F.relu(x + self.second(self.first(x)))
+
+
+class LayerScale(nn.Module):
+    """A learnt factor per channel on a residual branch."""
+
+    def __init__(self, dim: int, *, initial: float = 1.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((dim,), initial))
+
+    def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+        """Scale every channel."""
+        return x * self.scale
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention whose keys can be weighed one by one.
+
+    Weighing keys is all that the mask-guided module of the paper needs (section 3.1): one factor per key in front of
+    ``Q K^T`` is the key itself times that factor, so the fused attention kernel stays usable and no N x N map is kept.
+    """
+
+    def __init__(self, dim: int, num_heads: int, *, has_key_bias: bool = True) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim, bias=has_key_bias)
+        self.value = nn.Linear(dim, dim)
+        self.projection = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        *,
+        position_bias: Float[Tensor, "#batch heads tokens tokens"] | None = None,
+        key_scale: Float[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Attend.
+
+        Args:
+            x: Normalised tokens.
+            position_bias: Added to the scaled scores, after the key scaling (BEiT's relative positions).
+            key_scale: Factor on each token's key.
+
+        Returns:
+            The attended and projected tokens.
+        """
+        batch, tokens, dim = x.shape
+        shape = (batch, tokens, self.num_heads, dim // self.num_heads)
+        key = self.key(x)
+        if key_scale is not None:
+            key = key * key_scale.unsqueeze(-1).to(key.dtype)
+        queries = self.query(x).view(shape).transpose(1, 2)  # (B, heads, N, D/heads)
+        keys = key.view(shape).transpose(1, 2)
+        values = self.value(x).view(shape).transpose(1, 2)
+        bias = None if position_bias is None else position_bias.to(queries.dtype)
+        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        return self.projection(attended.transpose(1, 2).reshape(batch, tokens, dim))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, hidden)
+        self.contract = nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+        """Expand, activate, contract."""
+        return self.contract(F.gelu(self.expand(x)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block, optionally with LayerScale."""
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        *,
+        mlp_ratio: float = 4.0,
+        layer_scale: bool = True,
+        has_key_bias: bool = True,
+        layer_norm_eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=layer_norm_eps)
+        self.attention = Attention(dim, num_heads, has_key_bias=has_key_bias)
+        self.scale1 = LayerScale(dim) if layer_scale else nn.Identity()
+        self.norm2 = nn.LayerNorm(dim, eps=layer_norm_eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.scale2 = LayerScale(dim) if layer_scale else nn.Identity()
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        *,
+        position_bias: Float[Tensor, "#batch heads tokens tokens"] | None = None,
+        key_scale: Float[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """Attention, then the MLP, each added to its input; arguments as in `Attention.forward`."""
+        x = x + self.scale1(self.attention(self.norm1(x), position_bias=position_bias, key_scale=key_scale))
+        return x + self.scale2(self.mlp(self.norm2(x)))
+
+
+def to_tokens(feature_map: Float[Tensor, "batch dim h w"]) -> Float[Tensor, "batch tokens dim"]:
+    """A feature map as tokens in raster order."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+def to_map(tokens: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]) -> Float[Tensor, "batch dim h w"]:
+    """Tokens in raster order as a feature map of `grid` = (rows, columns)."""
+    return tokens.transpose(1, 2).unflatten(2, grid)

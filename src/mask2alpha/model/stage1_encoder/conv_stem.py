@@ -1,0 +1,70 @@
+"""The light encoder of the small models: a residual convolutional stem, ViT blocks on its last map (paper 3.1).
+
+The stem takes the place of patch embedding and adapter; the guided last block is the same as in `VitAdapterEncoder`.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mask2alpha.model.config import EncoderConfig
+from mask2alpha.model.layers import Block, ConvBlock, ResidualBlock, to_map, to_tokens
+from mask2alpha.model.outputs import ImageEncoding
+from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
+
+
+class ConvStemEncoder(nn.Module):
+    """Image -> maps at strides 4, 8, 16, 32; the mask steers the last of the ViT blocks at stride 32."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.input = HalfResolutionInput(config)
+        channels = config.stem_channels
+        self.stages = nn.ModuleList()
+        previous = 3
+        for width, blocks in zip(channels, config.stem_blocks, strict=True):
+            residuals = [ResidualBlock(width) for _ in range(blocks)]
+            self.stages.append(nn.Sequential(ConvBlock(previous, width, stride=2), *residuals))
+            previous = width
+        dim = config.embed_dim
+        self.embedding = nn.Conv2d(previous, dim, 1)
+        self.positions = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.blocks = nn.ModuleList(
+            Block(
+                dim,
+                config.num_heads,
+                mlp_ratio=config.mlp_ratio,
+                layer_scale=config.layer_scale,
+                has_key_bias=config.has_key_bias,
+                layer_norm_eps=config.layer_norm_eps,
+            )
+            for _ in range(config.depth)
+        )
+        self.guidance = MaskGuidance() if config.has_guidance else None
+        self.final_norm = nn.LayerNorm(dim, eps=config.layer_norm_eps) if config.has_final_norm else nn.Identity()
+        self.out_channels = (*channels[:-1], dim)
+
+    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
+        """Everything that depends on the image alone; `image` in [0, 1], sides multiples of 64."""
+        x = self.input(image)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        x = self.embedding(x)
+        x = x + self.positions(x)
+        grid = (x.shape[2], x.shape[3])
+        tokens = to_tokens(x)
+        for block in list(self.blocks)[:-1]:
+            tokens = block(tokens)
+        return ImageEncoding(tokens=tokens, token_grid=grid, maps=tuple(maps[:-1]), size=_size_of(image))
+
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> tuple[Tensor, ...]:
+        """The feature maps for one mask, finest first, with `out_channels` channels at strides 4, 8, 16, 32."""
+        key_scale = None if self.guidance is None else self.guidance(mask, encoding.token_grid)
+        tokens = self.blocks[-1](encoding.tokens, key_scale=key_scale)
+        return (*encoding.maps, to_map(self.final_norm(tokens), encoding.token_grid))
+
+
+def _size_of(image: Tensor) -> tuple[int, int]:
+    return image.shape[2], image.shape[3]
