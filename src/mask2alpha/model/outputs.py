@@ -4,12 +4,42 @@ Strides count full-resolution pixels: a map at stride 4 is (B, C, H/4, W/4).
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mask2alpha.errors import InputError
 from mask2alpha.shapes import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What may change from call to call without other weights; `None` means the model configuration's value."""
+
+    num_steps: int | None = None
+    """Iterations T of the decoder, at least 1."""
+    error_threshold: float | None = None
+    """tau: pixels whose predicted error is above it get the detail stage; 1 selects none."""
+    active_budget: int | None = None
+    """At most so many active pixels per picture, the largest predicted errors first; None: no limit."""
+    sampler: Literal["topk", "bernoulli"] = "topk"
+    """Which coarse pixels turn fine: the most confident (deterministic), or drawn at random."""
+    generator: torch.Generator | None = None
+    """Random numbers of the `bernoulli` sampler."""
+    has_trace: bool = False
+    """Whether the states of all steps are returned, for figures."""
+    is_sparse: bool = True
+    """False: run the detail stage's dense twin (for training and export)."""
+
+    def __post_init__(self) -> None:
+        if self.num_steps is not None and self.num_steps < 1:
+            raise InputError(f"num_steps must be at least 1; got {self.num_steps}")
+        if self.error_threshold is not None and not 0 <= self.error_threshold <= 1:
+            raise InputError(f"error_threshold must be in [0, 1]; got {self.error_threshold}")
+        if self.active_budget is not None and self.active_budget < 0:
+            raise InputError(f"active_budget must not be negative; got {self.active_budget}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,127 @@
+"""The network of the paper: mask-guided encoder, iterative decoding, sparse detail recovery. Start reading here."""
+
+from pathlib import Path
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mask2alpha.model.config import ModelConfig
+from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
+from mask2alpha.model.stage2_decoding.decoder import StepDecoder
+from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
+from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage3_detail.recovery import DetailRecovery
+
+STRIDE_MULTIPLE = 64
+"""Sides of the network's input must be multiples of this."""
+
+
+class Mask2Alpha(nn.Module):
+    """Image and mask tensors in, alpha out; sizes, padding and files are the pipeline's business."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder: ConvStemEncoder | VitAdapterEncoder = (
+            ConvStemEncoder(config.encoder)
+            if config.encoder.kind == "conv_stem"
+            else VitAdapterEncoder(config.encoder)
+        )
+        self.fusion = FeatureFusion(self.encoder.out_channels, config.decoder)
+        self.decoder = StepDecoder(config.decoder)
+        self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
+
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        mask: Float[Tensor, "batch 1 height width"],
+        options: RunOptions | None = None,
+    ) -> MattingOutput:
+        """Matte each image with its mask.
+
+        Args:
+            image: In [0, 1]; sides multiples of 64.
+            mask: In [0, 1]; above 0.5 is the target.
+            options: Run-time choices.
+
+        Returns:
+            Alpha at full resolution, the predicted error, the active pixels and the coarse result.
+        """
+        return self.decode(image, self.encode(image), mask, options)
+
+    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
+        """Stage 1 as far as it depends on the image alone: compute it once, use it for many masks."""
+        return self.encoder.encode(image)
+
+    def decode(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        encoding: ImageEncoding,
+        mask: Float[Tensor, "batch 1 height width"],
+        options: RunOptions | None = None,
+    ) -> MattingOutput:
+        """The rest of stage 1, and stages 2 and 3, for one mask per encoding.
+
+        Args:
+            image: At full resolution, in [0, 1].
+            encoding: Of the same pictures, possibly made at a smaller size (both sides multiples of 64): then stages 1
+                and 2 run at that size, and stage 3 at the size of `image`.
+            mask: At the size of `image`, in [0, 1].
+            options: Run-time choices.
+
+        Returns:
+            As `forward`.
+        """
+        options = options or RunOptions()
+        encoded_mask = mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
+        features, mask_os4 = self.fuse(encoding, encoded_mask)
+        coarse = refine(self.decoder, features, mask_os4, self.config.decoder, options)
+        return self.recover(image, mask, coarse, options)
+
+    def fuse(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]
+    ) -> tuple[Float[Tensor, "batch channels h w"], Float[Tensor, "batch 1 h w"]]:
+        """The guided last block, then the fused features at stride 4; also the mask at stride 4."""
+        mask_os4 = F.avg_pool2d(mask, 4)
+        return self.fusion(self.encoder.guide(encoding, mask), mask_os4), mask_os4
+
+    def recover(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        mask: Float[Tensor, "batch 1 height width"],
+        coarse: CoarseMatte,
+        options: RunOptions,
+    ) -> MattingOutput:
+        """Stage 3: recompute alpha at full resolution where the predicted error is high."""
+        default_threshold = self.config.detail.error_threshold
+        detail = self.detail(
+            image,
+            mask,
+            coarse,
+            error_threshold=default_threshold if options.error_threshold is None else options.error_threshold,
+            active_budget=options.active_budget,
+            is_sparse=options.is_sparse,
+        )
+        return MattingOutput(
+            alpha=detail.alpha, predicted_error=detail.predicted_error, active=detail.active, coarse=coarse
+        )
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> "Mask2Alpha":
+        """Load `"small"` (shipped with the package), a local .safetensors file or folder, or a hub id `org/name`.
+
+        Raises:
+            CheckpointError: It cannot be found, read, or does not fit.
+        """
+        from mask2alpha.checkpoints import load_model  # checkpoints knows the model, not the other way round
+
+        return load_model(source)
+
+    def save_pretrained(self, path: str | Path, metadata: dict[str, str] | None = None) -> None:
+        """Write weights, configuration and `metadata` into one safetensors file."""
+        from mask2alpha.checkpoints import save_model
+
+        save_model(self, path, metadata or {})

@@ -1,0 +1,59 @@
+"""One decoding step: (fused features, mixed matte, states) -> alpha and predicted error (paper 3.2)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mask2alpha.model.config import DecoderConfig
+from mask2alpha.model.layers import ConvBlock, ResidualBlock
+from mask2alpha.model.outputs import CoarseMatte, DecodingState
+
+INITIAL_ERROR_LOGIT = -2.0
+"""Bias of the error head at the start: a predicted error of 0.12 everywhere."""
+
+
+class StepDecoder(nn.Module):
+    """A light two-level U-Net at H/4, applied once per step.
+
+    The fused features do not change between the steps, so their convolution is done once by `prepare`.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        channels, channels_os8 = config.step_channels, config.step_channels_os8
+        self.prepare = nn.Conv2d(config.fused_channels, channels, 3, padding=1)
+        self.state = nn.Conv2d(2, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.down = nn.Sequential(
+            ConvBlock(channels, channels_os8, stride=2), ResidualBlock(channels_os8), ResidualBlock(channels_os8)
+        )
+        self.up = nn.Conv2d(channels_os8, channels, 1)
+        self.merge = nn.Sequential(ConvBlock(channels, channels), ResidualBlock(channels))
+        self.heads = nn.Conv2d(channels, 2, 3, padding=1)
+        with torch.no_grad():
+            assert self.heads.bias is not None
+            self.heads.bias.copy_(torch.tensor([0.0, INITIAL_ERROR_LOGIT]))
+
+    def forward(
+        self,
+        prepared: Float[Tensor, "batch step_channels h w"],
+        features: Float[Tensor, "batch fused_channels h w"],
+        state: DecodingState,
+    ) -> CoarseMatte:
+        """Predict from a state.
+
+        Args:
+            prepared: `prepare(features)`.
+            features: The fused features, handed on in the result.
+            state: The mixed matte and the states of the pixels.
+
+        Returns:
+            Alpha logits and predicted error in float32.
+        """
+        matte = torch.cat([2 * state.mixed_matte - 1, state.is_fine.to(state.mixed_matte.dtype)], dim=1)
+        x = F.relu(self.norm(prepared + self.state(matte.to(prepared.dtype))))
+        context = F.interpolate(self.up(self.down(x)), scale_factor=2, mode="bilinear", align_corners=False)
+        x = self.merge(x + context)
+        alpha_logits, error_logits = self.heads(x).float().split(1, dim=1)
+        return CoarseMatte(alpha_logits=alpha_logits, predicted_error=error_logits.sigmoid(), features=features)
