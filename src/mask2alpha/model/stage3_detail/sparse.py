@@ -1,0 +1,378 @@
+"""Submanifold sparse convolutions on 2-D grids in plain PyTorch, each with a dense twin (paper 3.3).
+
+A `SparseTensor` holds one feature row per active pixel, in raster order. A dense int32 map from pixel to row finds the
+neighbours; a convolution gathers their rows, a cache-sized chunk at a time, and multiplies them with the weight. It
+runs forward and backward on any device and dtype that has `index_select` and matrix products.
+
+Three convolutions, whose weights have the shapes of `nn.Conv2d` and `nn.ConvTranspose2d`:
+
+    SubmanifoldConv   3 x 3, on the same active set; absent neighbours count as zero
+    StridedConv       2 x 2 with stride 2, to the active set's 2 x 2 max-pool (the last row or column of an odd size
+                      is pooled alone)
+    InverseConv       2 x 2 transposed, from there back to the finer active set
+
+`forward_dense` of each computes the same on masked dense maps, with the same parameters.
+
+Legend: P active pixels (rows), B batch, H rows and W columns of the map, K taps of a kernel.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int32, Int64
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from mask2alpha.shapes import Size
+
+MARGIN = 2
+"""Empty pixels around each picture of an index map; the reach of the largest window that is looked up in it."""
+CHUNK_ROWS_CPU = 4096
+"""Rows gathered at once on a CPU: their neighbours fit in the second-level cache."""
+CHUNK_ROWS_DEVICE = 1 << 18
+"""Rows gathered at once elsewhere: enough to fill the device, while the memory stays bounded."""
+
+
+def compute_dtype(tensor: Tensor) -> torch.dtype:
+    """The dtype in which convolutions of `tensor` run: autocast's where it is on, otherwise the tensor's own."""
+    if torch.is_autocast_enabled(tensor.device.type):
+        return torch.get_autocast_dtype(tensor.device.type)
+    return tensor.dtype
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ActiveSet:
+    """The active pixels of one resolution level and, found once and shared by its layers, who neighbours whom."""
+
+    coordinates: Int64[Tensor, "points 3"]
+    """(batch, row, column) of each active pixel, in raster order, picture after picture."""
+    size: Size
+    """(height, width) of the level's map."""
+    batch_size: int
+    """Pictures in the batch, those without an active pixel included."""
+
+    @classmethod
+    def from_mask(cls, active: Bool[Tensor, "batch 1 height width"]) -> "ActiveSet":
+        """The active set of a dense map that is True at the active pixels."""
+        batch_size, _, height, width = active.shape
+        return cls(coordinates=active[:, 0].nonzero(), size=(height, width), batch_size=batch_size)
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+    @cached_property
+    def positions(self) -> Int64[Tensor, " points"]:
+        """Where each pixel lies in the flattened (B, H, W) map."""
+        batch, row, column = self.coordinates.unbind(1)
+        return (batch * self.size[0] + row) * self.size[1] + column
+
+    @cached_property
+    def index_map(self) -> Int32[Tensor, "batch _rows _columns"]:
+        """Each pixel's row number, P where there is none; with `MARGIN` empty pixels on every side."""
+        rows, columns = self.size[0] + 2 * MARGIN, self.size[1] + 2 * MARGIN
+        numbers = torch.arange(len(self), device=self.coordinates.device, dtype=torch.int32)
+        index_map = numbers.new_full((self.batch_size, rows, columns), len(self))
+        index_map.view(-1)[self._padded_positions] = numbers
+        return index_map
+
+    @cached_property
+    def neighbours(self) -> Int32[Tensor, "points 9"]:
+        """Row numbers of the 3 x 3 window around each pixel, in raster order; P where a neighbour is not active."""
+        return self.window(1)
+
+    def window(self, radius: int) -> Int32[Tensor, "points _window"]:
+        """Row numbers of the square window around each pixel, in raster order; P where there is no active pixel."""
+        reach = torch.arange(-radius, radius + 1, device=self.coordinates.device)
+        offsets = (reach[:, None] * (self.size[1] + 2 * MARGIN) + reach).flatten()
+        looked_up = self._padded_positions[:, None] + offsets
+        return self.index_map.view(-1).index_select(0, looked_up.view(-1)).view(looked_up.shape)
+
+    @cached_property
+    def coarsening(self) -> "Coarsening":
+        """The next coarser level, and how its pixels are related to those of this one."""
+        batch, row, column = self.coordinates.unbind(1)
+        size = ((self.size[0] + 1) // 2, (self.size[1] + 1) // 2)
+        parent_position = (batch * size[0] + row // 2) * size[1] + column // 2
+        active = torch.zeros(self.batch_size, 1, *size, dtype=torch.bool, device=row.device)
+        active.view(-1)[parent_position] = True
+        coarse = ActiveSet.from_mask(active)
+        numbers = torch.arange(max(len(self), len(coarse)), device=row.device, dtype=torch.int32)
+        index_map = numbers.new_empty(active.numel())
+        index_map[coarse.positions] = numbers[: len(coarse)]
+        slots = 4 * index_map.index_select(0, parent_position) + (2 * (row % 2) + column % 2).to(torch.int32)
+        children = numbers.new_full((4 * len(coarse),), len(self))
+        children[slots] = numbers[: len(self)]
+        return Coarsening(coarse=coarse, slots=slots, children=children.view(-1, 4))
+
+    @property
+    def _padded_positions(self) -> Tensor:
+        batch, row, column = self.coordinates.unbind(1)
+        rows, columns = self.size[0] + 2 * MARGIN, self.size[1] + 2 * MARGIN
+        return (batch * rows + row + MARGIN) * columns + column + MARGIN
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Coarsening:
+    """How an active set and its 2 x 2 max-pool belong together."""
+
+    coarse: ActiveSet
+    """The coarser level: a pixel is active if any of the 2 x 2 pixels below it is."""
+    slots: Int32[Tensor, " points"]
+    """For each fine pixel, 4 times its parent's row number plus its place among the 2 x 2, in raster order."""
+    children: Int32[Tensor, "coarse_points 4"]
+    """For each coarse pixel, the row numbers of its 2 x 2 children in raster order; P where a child is not active."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SparseTensor:
+    """Features at the active pixels of a map; the map is zero everywhere else."""
+
+    features: Float[Tensor, "points channels"]
+    """One row per active pixel, in the order of `active_set`."""
+    active_set: ActiveSet
+    """Where the rows belong."""
+
+    @classmethod
+    def from_dense(cls, x: Float[Tensor, "batch channels height width"], active_set: ActiveSet) -> "SparseTensor":
+        """The rows of a dense map at the active pixels."""
+        batch, row, column = active_set.coordinates.unbind(1)
+        return cls(features=x.permute(0, 2, 3, 1)[batch, row, column], active_set=active_set)
+
+    def to_dense(self) -> Float[Tensor, "batch channels height width"]:
+        """The dense map: the features at the active pixels and zero elsewhere."""
+        active_set = self.active_set
+        height, width = active_set.size
+        dense = self.features.new_zeros(active_set.batch_size * height * width, self.features.shape[1])
+        dense = dense.index_copy(0, active_set.positions, self.features)
+        return dense.view(active_set.batch_size, height, width, -1).permute(0, 3, 1, 2)
+
+    def replace(self, features: Float[Tensor, "points _channels"]) -> "SparseTensor":
+        """Other features at the same pixels."""
+        return SparseTensor(features=features, active_set=self.active_set)
+
+
+class SubmanifoldConv(nn.Module):
+    """A 3 x 3 convolution with bias that keeps the active set: inactive pixels neither give nor receive."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    def forward(self, sparse: SparseTensor) -> SparseTensor:
+        """Convolve the rows of `sparse`."""
+        return sparse.replace(submanifold_conv(sparse.features, sparse.active_set.neighbours, self.weight, self.bias))
+
+    def forward_dense(
+        self, x: Float[Tensor, "batch _in height width"], active: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch _out height width"]:
+        """The same on a dense map `x` that is zero outside `active` (1 or 0)."""
+        y = F.conv2d(x, self.weight, self.bias, padding=1)
+        return y * active.to(y.dtype)
+
+
+class StridedConv(nn.Module):
+    """A 2 x 2 convolution with stride 2 and bias, from an active set to its 2 x 2 max-pool."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 2, 2))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    def forward(self, sparse: SparseTensor) -> SparseTensor:
+        """Convolve the rows of `sparse` to the rows of the next coarser level."""
+        coarsening = sparse.active_set.coarsening
+        features = strided_conv(sparse.features, coarsening, self.weight, self.bias)
+        return SparseTensor(features=features, active_set=coarsening.coarse)
+
+    def forward_dense(
+        self, x: Float[Tensor, "batch _in height width"], coarse_active: Float[Tensor, "batch 1 h w"]
+    ) -> Float[Tensor, "batch _out h w"]:
+        """The same on a dense map `x` that is zero outside its active set, whose max-pool is `coarse_active`."""
+        if x.shape[-2] % 2 or x.shape[-1] % 2:
+            x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
+        y = F.conv2d(x, self.weight, self.bias, stride=2)
+        return y * coarse_active.to(y.dtype)
+
+
+class InverseConv(nn.Module):
+    """A 2 x 2 transposed convolution with stride 2 and bias, from a max-pooled active set back to the finer one."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, 2, 2))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        nn.init.normal_(self.weight, std=in_channels**-0.5)  # each output pixel has one parent: fan-in is in_channels
+
+    def forward(self, sparse: SparseTensor, fine: ActiveSet) -> SparseTensor:
+        """Spread the rows of `sparse`, which live on `fine.coarsening.coarse`, to the pixels of `fine`."""
+        assert sparse.active_set is fine.coarsening.coarse
+        features = inverse_conv(sparse.features, fine.coarsening, self.weight, self.bias)
+        return SparseTensor(features=features, active_set=fine)
+
+    def forward_dense(
+        self, x: Float[Tensor, "batch _in h w"], active: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch _out height width"]:
+        """The same on a dense map `x`, to the pixels of the finer map `active`."""
+        y = F.conv_transpose2d(x, self.weight, self.bias, stride=2)[..., : active.shape[-2], : active.shape[-1]]
+        return y * active.to(y.dtype)
+
+
+def pool_active(active: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 h w"]:
+    """The active map (1 or 0) of the next coarser level: the dense twin of `ActiveSet.coarsening`."""
+    return F.max_pool2d(active, 2, ceil_mode=True)
+
+
+def submanifold_conv(
+    features: Float[Tensor, "points _in"],
+    neighbours: Int32[Tensor, "points 9"],
+    weight: Float[Tensor, "_out _in 3 3"],
+    bias: Float[Tensor, " _out"],
+) -> Float[Tensor, "points _out"]:
+    """Convolve each row with those of its 3 x 3 window (`ActiveSet.neighbours`), absent ones counting as zero."""
+    features, matrix, bias = _prepare(features, weight, bias)
+    if torch.is_grad_enabled():
+        return _apply(_SubmanifoldConv, features, matrix, bias, neighbours)
+    return _gather_matmul(features, neighbours, matrix, bias)
+
+
+def strided_conv(
+    features: Float[Tensor, "points _in"],
+    coarsening: Coarsening,
+    weight: Float[Tensor, "_out _in 2 2"],
+    bias: Float[Tensor, " _out"],
+) -> Float[Tensor, "coarse_points _out"]:
+    """Combine the rows of each coarse pixel's children, absent ones counting as zero."""
+    features, matrix, bias = _prepare(features, weight, bias)
+    if torch.is_grad_enabled():
+        return _apply(_StridedConv, features, matrix, bias, coarsening.children, coarsening.slots)
+    return _gather_matmul(features, coarsening.children, matrix, bias)
+
+
+def inverse_conv(
+    features: Float[Tensor, "coarse_points _in"],
+    coarsening: Coarsening,
+    weight: Float[Tensor, "_in _out 2 2"],
+    bias: Float[Tensor, " _out"],
+) -> Float[Tensor, "points _out"]:
+    """Hand each coarse row to its children, through the weight of the child's place among the 2 x 2."""
+    features, matrix, bias = _prepare(features, weight, bias)
+    if torch.is_grad_enabled():
+        return _apply(_InverseConv, features, matrix, bias, coarsening.children, coarsening.slots)
+    return _spread(features, coarsening.slots, matrix) + bias
+
+
+def _prepare(features: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Bring all to one dtype, and the weight (N, M, rows, columns) to the matrix (K * M, N)."""
+    dtype = compute_dtype(features)
+    matrix = weight.to(dtype).permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+    return features.to(dtype), matrix, bias.to(dtype)
+
+
+def _apply(function: Any, *arguments: Tensor) -> Tensor:
+    result: Tensor = function.apply(*arguments)
+    return result
+
+
+def _chunk_rows(tensor: Tensor) -> int:
+    return CHUNK_ROWS_CPU if tensor.device.type == "cpu" else CHUNK_ROWS_DEVICE
+
+
+def _with_zero_row(features: Tensor) -> Tensor:
+    """The rows and, after them, a row of zeros for the neighbours that are not there."""
+    padded = features.new_empty(features.shape[0] + 1, features.shape[1])
+    padded[:-1] = features
+    padded[-1].zero_()
+    return padded
+
+
+def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    """For each line of `table` (N, K): its K rows of `features` (P, C), side by side, times `matrix` (K * C, M)."""
+    padded = _with_zero_row(features)
+    result = features.new_empty(table.shape[0], matrix.shape[1])
+    step = _chunk_rows(features)
+    for start in range(0, table.shape[0], step):
+        part = table[start : start + step]
+        rows = padded.index_select(0, part.reshape(-1)).view(part.shape[0], -1)
+        if bias is None:
+            torch.mm(rows, matrix, out=result[start : start + step])
+        else:
+            torch.addmm(bias, rows, matrix, out=result[start : start + step])
+    return result
+
+
+def _gather_outer(features: Tensor, table: Tensor, right: Tensor) -> Tensor:
+    """The gradient of `_gather_matmul` to its matrix: the gathered rows, transposed, times `right` (N, M)."""
+    padded = _with_zero_row(features)
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    result = features.new_zeros(table.shape[1] * features.shape[1], right.shape[1], dtype=dtype)
+    step = _chunk_rows(features)
+    for start in range(0, table.shape[0], step):
+        part = table[start : start + step]
+        rows = padded.index_select(0, part.reshape(-1)).view(part.shape[0], -1)
+        result += rows.t() @ right[start : start + step]
+    return result.to(features.dtype)
+
+
+def _spread(features: Tensor, slots: Tensor, matrix: Tensor) -> Tensor:
+    """For each slot (4 * parent + place): the parent's row of `features` (N, C) by that place of `matrix` (4 * M, C)."""
+    return (features @ matrix.t()).view(4 * features.shape[0], -1).index_select(0, slots)
+
+
+class _SubmanifoldConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, neighbours: Tensor) -> Tensor:
+        ctx.save_for_backward(features, matrix, neighbours)
+        return _gather_matmul(features, neighbours, matrix, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, matrix, neighbours = ctx.saved_tensors
+        to_features = to_matrix = to_bias = None
+        if ctx.needs_input_grad[0]:
+            # Being neighbours is mutual: who is k-th in my window has me (8 - k)-th in his.
+            flipped = matrix.view(9, features.shape[1], -1).flip(0).transpose(1, 2).reshape(-1, features.shape[1])
+            to_features = _gather_matmul(gradient, neighbours, flipped, None)
+        if ctx.needs_input_grad[1]:
+            to_matrix = _gather_outer(features, neighbours, gradient)
+        if ctx.needs_input_grad[2]:
+            to_bias = gradient.sum(0)
+        return to_features, to_matrix, to_bias, None
+
+
+class _StridedConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, children: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(features, matrix, children, slots)
+        return _gather_matmul(features, children, matrix, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, matrix, children, slots = ctx.saved_tensors
+        to_features = _spread(gradient, slots, matrix) if ctx.needs_input_grad[0] else None
+        to_matrix = _gather_outer(features, children, gradient) if ctx.needs_input_grad[1] else None
+        to_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
+        return to_features, to_matrix, to_bias, None, None
+
+
+class _InverseConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, children: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(features, matrix, children)
+        return _spread(features, slots, matrix) + bias
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, matrix, children = ctx.saved_tensors
+        to_features = _gather_matmul(gradient, children, matrix, None) if ctx.needs_input_grad[0] else None
+        to_matrix = _gather_outer(gradient, children, features) if ctx.needs_input_grad[1] else None
+        to_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
+        return to_features, to_matrix, to_bias, None, None

@@ -1,0 +1,116 @@
+"""The residual U-Net that recomputes the active pixels (paper 3.3, "SparseResNet").
+
+It has no normalisation: a batch statistic would differ between the sparse network and its dense twin.
+"""
+
+from itertools import pairwise
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mask2alpha.model.stage3_detail.sparse import (
+    InverseConv,
+    SparseTensor,
+    StridedConv,
+    SubmanifoldConv,
+    compute_dtype,
+    pool_active,
+)
+
+
+class SparseResidualBlock(nn.Module):
+    """Two submanifold convolutions beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = SubmanifoldConv(channels, channels)
+        self.conv2 = SubmanifoldConv(channels, channels)
+
+    def forward(self, sparse: SparseTensor) -> SparseTensor:
+        """Refine the rows of `sparse`."""
+        hidden = self.conv1(sparse)
+        change = self.conv2(hidden.replace(hidden.features.relu()))
+        return sparse.replace((sparse.features + change.features).relu())
+
+    def forward_dense(
+        self, x: Float[Tensor, "batch channels height width"], active: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """The same on a dense map that is zero outside `active` (1 or 0)."""
+        hidden = self.conv1.forward_dense(x, active).relu()
+        return (x + self.conv2.forward_dense(hidden, active)).relu()
+
+
+class SparseResNet(nn.Module):
+    """A residual U-Net on an active set, with one output per active pixel.
+
+    Args:
+        in_channels: Features of each active pixel.
+        channels: Channels at strides 1, 2, 4, ...: one level each.
+
+    The last convolution starts at zero, so a fresh network returns zero everywhere.
+    """
+
+    def __init__(self, in_channels: int, channels: tuple[int, ...] = (16, 32)) -> None:
+        super().__init__()
+        assert channels, "one level is the least"
+        self.stem = SubmanifoldConv(in_channels, channels[0])
+        self.down_blocks = nn.ModuleList(SparseResidualBlock(width) for width in channels)
+        self.bottom_block = SparseResidualBlock(channels[-1])
+        self.downs = nn.ModuleList(StridedConv(fine, coarse) for fine, coarse in pairwise(channels))
+        self.ups = nn.ModuleList(InverseConv(coarse, fine) for fine, coarse in pairwise(channels))
+        self.up_blocks = nn.ModuleList(SparseResidualBlock(width) for width in channels[:-1])
+        self.head = SubmanifoldConv(channels[0], 1)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, sparse: SparseTensor) -> SparseTensor:
+        """Compute one value per active pixel.
+
+        Args:
+            sparse: The inputs at the active pixels.
+
+        Returns:
+            One channel on the same active set.
+        """
+        x = self.stem(sparse)
+        x = self.down_blocks[0](x.replace(x.features.relu()))
+        skips = []
+        for down, block in zip(self.downs, self.down_blocks[1:], strict=True):
+            skips.append(x)
+            x = down(x)
+            x = block(x.replace(x.features.relu()))
+        x = self.bottom_block(x)
+        for up, block, skip in zip(reversed(self.ups), reversed(self.up_blocks), reversed(skips), strict=True):
+            x = up(x, skip.active_set)
+            x = block(x.replace((x.features + skip.features).relu()))
+        output: SparseTensor = self.head(x)
+        return output
+
+    def forward_dense(
+        self, x: Float[Tensor, "batch _in height width"], active: Bool[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch 1 height width"]:
+        """The same on dense maps: the test's oracle, and the path of training and export.
+
+        Args:
+            x: The inputs; what they hold outside `active` does not matter.
+            active: True at the active pixels.
+
+        Returns:
+            One value per pixel; zero outside `active`.
+        """
+        levels = [active.to(compute_dtype(x))]
+        for _ in self.downs:
+            levels.append(pool_active(levels[-1]))
+        x = x.to(levels[0].dtype) * levels[0]
+        x = self.stem.forward_dense(x, levels[0]).relu()
+        x = self.down_blocks[0].forward_dense(x, levels[0])
+        skips = []
+        for down, block, level in zip(self.downs, self.down_blocks[1:], levels[1:], strict=True):
+            skips.append(x)
+            x = block.forward_dense(down.forward_dense(x, level).relu(), level)
+        x = self.bottom_block.forward_dense(x, levels[-1])
+        for up, block, skip, level in zip(
+            reversed(self.ups), reversed(self.up_blocks), reversed(skips), reversed(levels[:-1]), strict=True
+        ):
+            x = block.forward_dense((up.forward_dense(x, level) + skip).relu(), level)
+        output: Tensor = self.head.forward_dense(x, levels[0])
+        return output
