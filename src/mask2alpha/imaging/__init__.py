@@ -1,0 +1,1 @@
+"""The only code that opens or writes an image."""

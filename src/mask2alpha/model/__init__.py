@@ -1,0 +1,1 @@
+"""The network: tensors in, tensors out; start at mask2alpha.py."""

@@ -26,9 +26,7 @@ class Mask2Alpha(nn.Module):
         super().__init__()
         self.config = config
         self.encoder: ConvStemEncoder | VitAdapterEncoder = (
-            ConvStemEncoder(config.encoder)
-            if config.encoder.kind == "conv_stem"
-            else VitAdapterEncoder(config.encoder)
+            ConvStemEncoder(config.encoder) if config.encoder.kind == "conv_stem" else VitAdapterEncoder(config.encoder)
         )
         self.fusion = FeatureFusion(self.encoder.out_channels, config.decoder)
         self.decoder = StepDecoder(config.decoder)

@@ -57,9 +57,7 @@ class ImageEncoding:
 
     def select(self, indices: Tensor) -> "ImageEncoding":
         """The encoding of the pictures at `indices` (int64, any length, repeats allowed), for as many masks."""
-        return replace(
-            self, tokens=self.tokens[indices], maps=tuple(feature_map[indices] for feature_map in self.maps)
-        )
+        return replace(self, tokens=self.tokens[indices], maps=tuple(feature_map[indices] for feature_map in self.maps))
 
     def to(self, dtype: torch.dtype) -> "ImageEncoding":
         """The same encoding with floating tensors in `dtype`."""

@@ -1,0 +1,1 @@
+"""Arrays of any size in, mattes out."""

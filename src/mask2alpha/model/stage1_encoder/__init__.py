@@ -1,0 +1,1 @@
+"""Stage 1, the mask-guided encoder (paper 3.1)."""

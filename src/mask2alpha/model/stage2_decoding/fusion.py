@@ -1,5 +1,7 @@
 """Fuse the encoder's maps and the mask into the one map at H/4 that every decoding step reads."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -22,7 +24,7 @@ class FeatureFusion(nn.Module):
             nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths, strict=True)
         )
         self.reductions = nn.ModuleList(
-            nn.Conv2d(coarser, width, 1) for width, coarser in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(coarser, width, 1) for width, coarser in pairwise(widths)
         )
         self.mixers = nn.ModuleList(
             nn.Sequential(ConvBlock(width + 1, width), ResidualBlock(width)) for width in widths

@@ -35,8 +35,8 @@ def stay_coarse_prob(step: int, num_steps: int) -> float:
 def turn_fine_prob(step: int, num_steps: int) -> float:
     """The probability that a pixel coarse before `step` turns fine in it.
 
-    It is the posterior (B_{t-1} - B_t) / (1 - B_t) of the paper's Algorithm 2, where B_t is the share of fine pixels and
-    t counts down.
+    It is the posterior (B_{t-1} - B_t) / (1 - B_t) of the paper's Algorithm 2, where B_t is the share of fine
+    pixels and t counts down.
     """
     return 1 - stay_coarse_prob(step, num_steps)
 

@@ -1,0 +1,1 @@
+"""Stage 3, sparse detail recovery (paper 3.3)."""

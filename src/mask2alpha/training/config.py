@@ -1,0 +1,132 @@
+"""What a training run is made of: frozen configurations, and the `key=value` overrides of the command line."""
+
+import ast
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mask2alpha.errors import InputError
+from mask2alpha.model.config import ModelConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Where samples come from and how large a batch is."""
+
+    size: int = 320
+    """Side of the square crops, in pixels; a multiple of 64."""
+    batch_size: int = 6
+    """Composites per step (per process)."""
+    masks_per_image: int = 2
+    """Guided targets per composite: they share its encoding."""
+    num_workers: int = 1
+    """Processes that prepare samples; 0: the training process does."""
+
+    def __post_init__(self) -> None:
+        if self.size < 64 or self.size % 64:
+            raise InputError(f"data.size must be a positive multiple of 64; got {self.size}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimConfig:
+    """AdamW with warm-up and a cosine to zero."""
+
+    lr: float = 1.5e-3
+    """Peak learning rate."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of matrices and kernels (not of norms, biases and scalars)."""
+    num_steps: int = 20_000
+    """Length of the run, in optimiser steps."""
+    warmup_steps: int = 200
+    """Steps of linear warm-up."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights, which are the ones that ship."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """Weights of the loss terms; names as in the log."""
+
+    l1_os4: float = 1.0
+    """L1 of the coarse result, whole picture."""
+    unknown_os4: float = 0.5
+    """L1 of the coarse result near soft or changing alpha."""
+    entropy_os4: float = 0.1
+    """Cross-entropy of the coarse result."""
+    laplacian_os4: float = 0.25
+    """Laplacian pyramid of the coarse result."""
+    l1: float = 1.0
+    """L1 of the final alpha, whole picture."""
+    unknown: float = 0.5
+    """L1 of the final alpha near soft or changing alpha."""
+    laplacian: float = 0.5
+    """Laplacian pyramid of the final alpha."""
+    gradient: float = 1.0
+    """Gradient of the final alpha."""
+    predicted_error: float = 0.5
+    """L_C, the error head's loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A whole run: model, data, optimisation, loss."""
+
+    name: str
+    """Written into the checkpoint."""
+    model: ModelConfig
+    """The network."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Samples."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """Optimiser."""
+    loss: LossWeights = field(default_factory=LossWeights)
+    """Loss weights."""
+    own_state_share: float = 0.5
+    """Share of pictures whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
+    error_thresholds: tuple[float, float] = (0.005, 0.05)
+    """Each step draws tau of the detail stage between these, log-uniformly."""
+    uses_bfloat16: bool = True
+    """Autocast to bfloat16."""
+    seed: int = 0
+    """Of initial weights, samples and states."""
+
+
+Config = TypeVar("Config")
+
+
+def override(config: Config, assignment: str) -> Config:
+    """A copy of a (nested) configuration with one value replaced.
+
+    Args:
+        config: A frozen dataclass.
+        assignment: `key=value`, the key dotted (`optim.lr=3e-4`), the value a Python literal or a bare word.
+
+    Raises:
+        InputError: No such key, or a value of another type than the present one.
+    """
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise InputError(f"an override has the form key=value; got {assignment!r}")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    return _replace(config, key.split("."), value, key)
+
+
+def _replace(config: Config, path: list[str], value: object, key: str) -> Config:
+    names = [entry.name for entry in dataclasses.fields(config)]  # type: ignore[arg-type]
+    if path[0] not in names:
+        raise InputError(f"{key!r} is no setting: {path[0]!r} is not one of {', '.join(names)}")
+    present: Any = getattr(config, path[0])
+    if len(path) > 1:
+        if not dataclasses.is_dataclass(present):
+            raise InputError(f"{key!r} is no setting: {path[0]!r} has no parts")
+        value = _replace(present, path[1:], value, key)
+    elif isinstance(present, float) and type(value) is int:
+        value = float(value)
+    elif type(value) is not type(present):
+        raise InputError(f"{key!r} is a {type(present).__name__}; got {value!r}")
+    return dataclasses.replace(config, **{path[0]: value})  # type: ignore[type-var]

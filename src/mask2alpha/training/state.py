@@ -1,0 +1,84 @@
+"""Everything a stopped run needs to go on exactly: weights, averaged weights, optimiser, counters. Safetensors only."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mask2alpha.errors import CheckpointError
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    """Finished optimiser steps; also the index of the next batch."""
+    seconds: float = 0.0
+    """Wall-clock time spent training, over all resumptions."""
+
+
+class AveragedWeights:
+    """Exponential moving average of a module's parameters; buffers are copied."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Move towards the module's weights; early steps (1-based) move further, so that the start is forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, tensor in module.state_dict().items():
+            average = self.values[name]
+            if name.endswith("num_batches_tracked"):
+                average.copy_(tensor)
+            else:
+                average.lerp_(tensor.to(average.dtype), 1 - decay)
+
+
+def save_state(
+    path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write the state to `path`; an interrupted write leaves the previous file whole."""
+    tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.values.items()}
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    metadata = {"step": str(progress.step), "seconds": json.dumps(progress.seconds)}
+    temporary = path.with_name(path.name + ".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer) -> Progress:
+    """Restore what `save_state` wrote.
+
+    Raises:
+        CheckpointError: The file cannot be read or belongs to another model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"the training state {path} cannot be read: {error}") from error
+    try:
+        module.load_state_dict(_part(tensors, "model."))
+        average.values = {name: _part(tensors, "average.")[name] for name in average.values}
+        for name, parameter in module.named_parameters():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            optimizer.state[parameter] = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"the training state {path} does not fit this recipe: {error}") from error
+    return Progress(step=int(metadata["step"]), seconds=json.loads(metadata["seconds"]))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
