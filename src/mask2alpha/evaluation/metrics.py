@@ -21,13 +21,14 @@ from mask2alpha.errors import InputError
 Convention: TypeAlias = Literal["adobe", "aim"]
 """`adobe`: the MATLAB code of Deep Image Matting (Xu et al. 2017); `aim`: the Python code of AIM, GFM and P3M."""
 
-GRADIENT_SIGMA = 1.4
-CONNECTIVITY_LEVELS = 10
-CONNECTIVITY_THETA = 0.15
-
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
 _IntArray: TypeAlias = npt.NDArray[np.int64]
+
+GRADIENT_SIGMA = 1.4
+CONNECTIVITY_THETA = 0.15
+CONNECTIVITY_STEPS: _FloatArray = np.arange(11, dtype=np.float64) * 0.1
+"""The levels of `connectivity_error`: multiples of the float 0.1, as in public code, so 153 / 255 misses the sixth."""
 _TILE_HEIGHT, _TILE_WIDTH = 32, 512  # a tile and its buffers stay in the cache
 
 
@@ -280,24 +281,21 @@ def _filter_rows(array: _FloatArray, kernel: _FloatArray, *, sign: int) -> _Floa
 
 def _connected_level(common: _FloatArray, convention: Convention) -> _FloatArray:
     """For each pixel the last level up to which it lay in every source; `common` is the smaller alpha of the two."""
-    levels = (
-        np.arange(1, CONNECTIVITY_LEVELS + 1) / CONNECTIVITY_LEVELS
-    )  # exactly the nearest floats, so 153 / 255 >= 0.6
     reached = np.zeros(common.shape, dtype=np.uint8)
-    for level in levels:
+    for level in CONNECTIVITY_STEPS[1:]:
         reached += common >= level
     connected = np.zeros(common.shape, dtype=np.uint8)
     is_connected = np.ones(common.shape, dtype=np.bool_)
-    for step in range(1, CONNECTIVITY_LEVELS + 1):
+    for step in range(1, len(CONNECTIVITY_STEPS)):
         source = largest_component(reached >= step, by_columns=convention == "adobe")
         if convention == "aim" and not source.any():
-            connected[is_connected] = CONNECTIVITY_LEVELS
+            connected[is_connected] = len(CONNECTIVITY_STEPS) - 1
             break
         is_connected &= source
         if not is_connected.any():
             break
         connected += is_connected
-    return connected / float(CONNECTIVITY_LEVELS)
+    return CONNECTIVITY_STEPS[connected]
 
 
 def _connectedness(alpha: _FloatArray, connected: _FloatArray) -> _FloatArray:
