@@ -11,7 +11,8 @@ Three convolutions, whose weights have the shapes of `nn.Conv2d` and `nn.ConvTra
                       is pooled alone)
     InverseConv       2 x 2 transposed, from there back to the finer active set
 
-`forward_dense` of each computes the same on masked dense maps, with the same parameters.
+`forward_dense` of each computes the same on dense maps, with the same parameters: its input must be zero outside the
+active set, and its output is meant inside the output's active set only. `DenseLevel` clears the rest.
 
 Legend: P active pixels (rows), B batch, H rows and W columns of the map, K taps of a kernel.
 """
@@ -167,12 +168,9 @@ class SubmanifoldConv(nn.Module):
         """Convolve the rows of `sparse`."""
         return sparse.replace(submanifold_conv(sparse.features, sparse.active_set.neighbours, self.weight, self.bias))
 
-    def forward_dense(
-        self, x: Float[Tensor, "batch _in height width"], active: Float[Tensor, "batch 1 height width"]
-    ) -> Float[Tensor, "batch _out height width"]:
-        """The same on a dense map `x` that is zero outside `active` (1 or 0)."""
-        y = F.conv2d(x, self.weight, self.bias, padding=1)
-        return y * active.to(y.dtype)
+    def forward_dense(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out height width"]:
+        """The same on a dense map, at the pixels of the active set."""
+        return F.conv2d(x, self.weight, self.bias, padding=1)
 
 
 class StridedConv(nn.Module):
@@ -190,14 +188,11 @@ class StridedConv(nn.Module):
         features = strided_conv(sparse.features, coarsening, self.weight, self.bias)
         return SparseTensor(features=features, active_set=coarsening.coarse)
 
-    def forward_dense(
-        self, x: Float[Tensor, "batch _in height width"], coarse_active: Float[Tensor, "batch 1 h w"]
-    ) -> Float[Tensor, "batch _out h w"]:
-        """The same on a dense map `x` that is zero outside its active set, whose max-pool is `coarse_active`."""
+    def forward_dense(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out h w"]:
+        """The same on a dense map, at the pixels of the max-pooled active set."""
         if x.shape[-2] % 2 or x.shape[-1] % 2:
             x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
-        y = F.conv2d(x, self.weight, self.bias, stride=2)
-        return y * coarse_active.to(y.dtype)
+        return F.conv2d(x, self.weight, self.bias, stride=2)
 
 
 class InverseConv(nn.Module):
@@ -215,17 +210,37 @@ class InverseConv(nn.Module):
         features = inverse_conv(sparse.features, fine.coarsening, self.weight, self.bias)
         return SparseTensor(features=features, active_set=fine)
 
-    def forward_dense(
-        self, x: Float[Tensor, "batch _in h w"], active: Float[Tensor, "batch 1 height width"]
-    ) -> Float[Tensor, "batch _out height width"]:
-        """The same on a dense map `x`, to the pixels of the finer map `active`."""
-        y = F.conv_transpose2d(x, self.weight, self.bias, stride=2)[..., : active.shape[-2], : active.shape[-1]]
-        return y * active.to(y.dtype)
+    def forward_dense(self, x: Float[Tensor, "batch _in h w"], size: Size) -> Float[Tensor, "batch _out height width"]:
+        """The same on a dense map, at the pixels of the finer active set, whose map has `size`."""
+        return F.conv_transpose2d(x, self.weight, self.bias, stride=2)[..., : size[0], : size[1]]
 
 
-def pool_active(active: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 h w"]:
-    """The active map (1 or 0) of the next coarser level: the dense twin of `ActiveSet.coarsening`."""
-    return F.max_pool2d(active, 2, ceil_mode=True)
+class DenseLevel:
+    """The active set of one resolution level as a dense map: the twin of `ActiveSet`.
+
+    Args:
+        active: 1 at the active pixels, 0 elsewhere; its dtype is that of the level's features.
+    """
+
+    def __init__(self, active: Float[Tensor, "batch 1 height width"]) -> None:
+        self.active = active
+        self._outside: Tensor | None = None
+
+    def coarsened(self) -> "DenseLevel":
+        """The next coarser level: the twin of `ActiveSet.coarsening`."""
+        return DenseLevel(F.max_pool2d(self.active, 2, ceil_mode=True))
+
+    def relu_(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Apply ReLU in place and clear what lies outside the active set.
+
+        The clearing adds a large negative number before the ReLU, so that the backward pass need not mask again; the
+        map of that number is kept in the full shape of `x`, because broadcasting along the channels is slow in the
+        channels-last format.
+        """
+        if self._outside is None or self._outside.shape != x.shape:
+            lowest = torch.finfo(x.dtype).min
+            self._outside = torch.empty_like(x.detach()).copy_((1 - self.active) * lowest)
+        return x.add_(self._outside).relu_()
 
 
 def submanifold_conv(
@@ -320,7 +335,7 @@ def _gather_outer(features: Tensor, table: Tensor, right: Tensor) -> Tensor:
 
 
 def _spread(features: Tensor, slots: Tensor, matrix: Tensor) -> Tensor:
-    """For each slot (4 * parent + place): the parent's row of `features` (N, C) by that place of `matrix` (4 * M, C)."""
+    """For each slot, 4 * parent + place: the parent's row of `features` (N, C) by that part of `matrix` (4 * M, C)."""
     return (features @ matrix.t()).view(4 * features.shape[0], -1).index_select(0, slots)
 
 

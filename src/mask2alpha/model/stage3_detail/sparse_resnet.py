@@ -4,17 +4,18 @@ It has no normalisation: a batch statistic would differ between the sparse netwo
 """
 
 from itertools import pairwise
+from typing import cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mask2alpha.model.stage3_detail.sparse import (
+    DenseLevel,
     InverseConv,
     SparseTensor,
     StridedConv,
     SubmanifoldConv,
     compute_dtype,
-    pool_active,
 )
 
 
@@ -33,11 +34,11 @@ class SparseResidualBlock(nn.Module):
         return sparse.replace((sparse.features + change.features).relu())
 
     def forward_dense(
-        self, x: Float[Tensor, "batch channels height width"], active: Float[Tensor, "batch 1 height width"]
+        self, x: Float[Tensor, "batch channels height width"], level: DenseLevel
     ) -> Float[Tensor, "batch channels height width"]:
-        """The same on a dense map that is zero outside `active` (1 or 0)."""
-        hidden = self.conv1.forward_dense(x, active).relu()
-        return (x + self.conv2.forward_dense(hidden, active)).relu()
+        """The same on a dense map that is zero outside the level's active set; so is the result."""
+        hidden = level.relu_(self.conv1.forward_dense(x))
+        return level.relu_(x + self.conv2.forward_dense(hidden))
 
 
 class SparseResNet(nn.Module):
@@ -97,20 +98,26 @@ class SparseResNet(nn.Module):
         Returns:
             One value per pixel; zero outside `active`.
         """
-        levels = [active.to(compute_dtype(x))]
+        levels = [DenseLevel(active.to(compute_dtype(x)))]
         for _ in self.downs:
-            levels.append(pool_active(levels[-1]))
-        x = x.to(levels[0].dtype) * levels[0]
-        x = self.stem.forward_dense(x, levels[0]).relu()
-        x = self.down_blocks[0].forward_dense(x, levels[0])
+            levels.append(levels[-1].coarsened())
+        x = x.to(levels[0].active.dtype) * levels[0].active
+        x = levels[0].relu_(self.stem.forward_dense(x))
+        blocks, up_blocks = _blocks(self.down_blocks), _blocks(self.up_blocks)
+        x = blocks[0].forward_dense(x, levels[0])
         skips = []
-        for down, block, level in zip(self.downs, self.down_blocks[1:], levels[1:], strict=True):
+        for down, block, level in zip(cast("list[StridedConv]", self.downs), blocks[1:], levels[1:], strict=True):
             skips.append(x)
-            x = block.forward_dense(down.forward_dense(x, level).relu(), level)
+            x = block.forward_dense(level.relu_(down.forward_dense(x)), level)
         x = self.bottom_block.forward_dense(x, levels[-1])
+        ups = cast("list[InverseConv]", self.ups)
         for up, block, skip, level in zip(
-            reversed(self.ups), reversed(self.up_blocks), reversed(skips), reversed(levels[:-1]), strict=True
+            reversed(ups), reversed(up_blocks), reversed(skips), reversed(levels[:-1]), strict=True
         ):
-            x = block.forward_dense((up.forward_dense(x, level) + skip).relu(), level)
-        output: Tensor = self.head.forward_dense(x, levels[0])
-        return output
+            size = (skip.shape[-2], skip.shape[-1])
+            x = block.forward_dense(level.relu_(up.forward_dense(x, size) + skip), level)
+        return self.head.forward_dense(x) * levels[0].active
+
+
+def _blocks(modules: nn.ModuleList) -> list[SparseResidualBlock]:
+    return cast("list[SparseResidualBlock]", list(modules))
