@@ -1,0 +1,215 @@
+"""Weights and what they are, in one safetensors file; never a pickle.
+
+The file's metadata holds ``format`` ("mask2alpha"), ``format_version``, ``model_config`` (JSON) and ``metadata``
+(JSON): ``mask2alpha_version``, ``preset``, and whatever the writer knows of ``recipe``, ``commit``, ``step``,
+``initial_weights`` (name, origin, licence), ``training_data`` (each with its licence) and ``metrics``.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from mask2alpha._version import __version__
+from mask2alpha.errors import CheckpointError, InputError
+from mask2alpha.imaging.atomic import replacing
+from mask2alpha.model.config import PRESETS, ModelConfig
+from mask2alpha.model.mask2alpha import Mask2Alpha
+
+FORMAT = "mask2alpha"
+FORMAT_VERSION = 1
+FILE_NAME = "model.safetensors"
+_PICKLE_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle"}
+_HUB_ID = re.compile(r"(?P<repo>[\w][\w.-]*/[\w][\w.-]*)(@(?P<revision>[\w./-]+))?")
+
+
+def save_model(
+    model: Mask2Alpha,
+    path: str | Path,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write weights, configuration and provenance into one safetensors file, whole or not at all.
+
+    Args:
+        model: Its state is written; it is not changed.
+        path: The file; a folder (existing, or a name without suffix) gets `model.safetensors` in it.
+        metadata: JSON-able provenance; the module's docstring names the usual keys.
+        dtype: What floating tensors are stored as.
+
+    Returns:
+        The file written.
+
+    Raises:
+        CheckpointError: The suffix is not `.safetensors`, the metadata is no JSON, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.suffix:
+        path = path / FILE_NAME
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: weights are written as .safetensors, not as {path.suffix}")
+    tensors = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    about = {"preset": _preset_name(model.config), **(metadata or {}), "mask2alpha_version": __version__}
+    try:
+        header = {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "model_config": json.dumps(model.config.to_dict(), sort_keys=True),
+            "metadata": json.dumps(about, sort_keys=True),
+        }
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the metadata cannot be written as JSON: {error}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata=header)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
+    return path
+
+
+def load_model(source: str | Path) -> Mask2Alpha:
+    """Build the model that a checkpoint describes, with its weights in float32, in evaluation mode.
+
+    Args:
+        source: A shipped name (`"small"`), a local .safetensors file or a folder that holds one, or a hub id
+            `org/name` or `org/name@revision` (file `model.safetensors`).
+
+    Raises:
+        CheckpointError: It cannot be found or read, is no checkpoint of ours, or its tensors do not fit.
+    """
+    path = find_checkpoint(source)
+    metadata = read_metadata(path)
+    try:
+        model = Mask2Alpha(ModelConfig.from_dict(metadata["model_config"]))
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    _check_fit(model.state_dict(), tensors, path)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def read_metadata(source: str | Path) -> dict[str, Any]:
+    """What a checkpoint says about itself: `format_version`, `model_config` and the writer's metadata.
+
+    Args:
+        source: As for `load_model`. The tensors are not read.
+
+    Raises:
+        CheckpointError: It cannot be found or read, or is no checkpoint of ours.
+    """
+    path = find_checkpoint(source)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: no readable safetensors file: {error}") from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a mask2alpha checkpoint (its metadata does not say format = {FORMAT!r})")
+    try:
+        version = int(header["format_version"])
+        if version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: checkpoint format {version} is newer than this mask2alpha {__version__} knows "
+                f"(up to {FORMAT_VERSION}); upgrade mask2alpha"
+            )
+        return {
+            **json.loads(header["metadata"]),
+            "model_config": json.loads(header["model_config"]),
+            "format_version": version,
+        }
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint metadata: {error!r}") from error
+
+
+def shipped_names() -> list[str]:
+    """Names of the weights that come with the package."""
+    folder = resources.files("mask2alpha") / "weights"
+    if not folder.is_dir():
+        return []
+    return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".safetensors"))
+
+
+def find_checkpoint(source: str | Path) -> Path:
+    """The local file behind a shipped name, a path or a hub id (downloaded if need be).
+
+    Raises:
+        CheckpointError: There is none, or it is a pickle.
+    """
+    path = Path(source)
+    if path.suffix.lower() in _PICKLE_SUFFIXES:
+        raise CheckpointError(
+            f"{source}: pickled weights can run any code when opened and are not accepted; "
+            "convert them to .safetensors where you trust them"
+        )
+    if isinstance(source, str) and source in shipped_names():
+        return Path(str(resources.files("mask2alpha") / "weights" / f"{source}.safetensors"))
+    if path.is_file():
+        return path
+    if path.is_dir():
+        return _only_checkpoint_in(path)
+    match = _HUB_ID.fullmatch(str(source))
+    if match and path.suffix != ".safetensors":
+        return _download(match["repo"], match["revision"])
+    raise CheckpointError(
+        f"{source}: neither a file or folder, nor a shipped name ({', '.join(shipped_names()) or 'none installed'}), "
+        "nor a hub id org/name"
+    )
+
+
+def _only_checkpoint_in(folder: Path) -> Path:
+    if (folder / FILE_NAME).is_file():
+        return folder / FILE_NAME
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise CheckpointError(f"{folder}: expected {FILE_NAME} or a single .safetensors file; found {names}")
+    return found[0]
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download  # slow to import, and seldom needed
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repo, FILE_NAME, revision=revision))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{repo}: {FILE_NAME} cannot be fetched from the hub: {reason}") from error
+
+
+def _check_fit(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], path: Path) -> None:
+    problems = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unknown": sorted(found.keys() - expected.keys()),
+        "of another shape": sorted(
+            f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+            for name in expected.keys() & found.keys()
+            if found[name].shape != expected[name].shape
+        ),
+    }
+    parts = [f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names]
+    if parts:
+        raise CheckpointError(f"{path}: the tensors do not fit the model; " + "; ".join(parts))
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _preset_name(config: ModelConfig) -> str | None:
+    return next((name for name, preset in PRESETS.items() if preset == config), None)

@@ -1,0 +1,20 @@
+"""Writing a file whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; what was written there takes the place of `path` when the block ends well.
+
+    A reader sees the old file or the new one, never a part; an interrupted block leaves nothing behind.
+    """
+    temporary = path.with_name(f".{uuid4().hex}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""Padding to the sizes that the network takes, and back."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from mask2alpha.shapes import Size
+
+
+def padded_size(size: Size, multiple: int) -> Size:
+    """The smallest (height, width) that holds `size` and whose sides are multiples of `multiple`."""
+    height, width = size
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def pad_to_multiple(
+    picture: Float[Tensor, "batch channels _h _w"], multiple: int
+) -> Float[Tensor, "batch channels height width"]:
+    """Repeat the last row and column until both sides are multiples of `multiple`.
+
+    Repeating, rather than zeros, keeps what the frame cuts off cut off: no edge appears that the picture does not have.
+    """
+    height, width = picture.shape[2:]
+    padded_height, padded_width = padded_size((height, width), multiple)
+    if (padded_height, padded_width) == (height, width):
+        return picture
+    return F.pad(picture, (0, padded_width - width, 0, padded_height - height), mode="replicate")
+
+
+def unpad(picture: Float[Tensor, "batch channels height width"], size: Size) -> Float[Tensor, "batch channels _h _w"]:
+    """The inverse of `pad_to_multiple`: the upper left (height, width)."""
+    return picture[:, :, : size[0], : size[1]]

@@ -1,0 +1,27 @@
+"""The interface that every caller (command line, service, batch, evaluation) uses, and that fakes implement."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mask2alpha.pipeline.matte import EncodedImage, Matte
+
+
+class AbstractPredictor(ABC):
+    """Image and mask arrays of any size in, mattes out; nothing is remembered between calls."""
+
+    @abstractmethod
+    def encode(self, image: NDArray[Any]) -> EncodedImage:
+        """Do once what depends on the image alone; hand the value to `predict` for each mask."""
+
+    @abstractmethod
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
+        """Matte one image with one mask (H, W)."""
+
+    @abstractmethod
+    def predict_instances(
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+    ) -> tuple[Matte, ...]:
+        """Matte one image with each of the masks (K, H, W), in their order, independently of each other."""

@@ -1,0 +1,101 @@
+"""What the predictor hands out: an encoded image, to be reused for many masks, and a matte."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mask2alpha.errors import InputError
+from mask2alpha.model.outputs import ImageEncoding
+from mask2alpha.ops.compositing import composite
+from mask2alpha.ops.resize import resize
+from mask2alpha.pipeline.foreground import estimate_foreground
+from mask2alpha.pipeline.preprocess import image_to_tensor
+from mask2alpha.shapes import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedImage:
+    """An image after the part of the network that depends on the image alone; valid for the predictor that made it."""
+
+    image: NDArray[Any]
+    """The array that was encoded, as it came."""
+    padded: Float[Tensor, "1 3 height width"]
+    """The image as the network sees it at full resolution."""
+    encoding: ImageEncoding
+    """The network's encoding, possibly of a smaller version."""
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of `image`."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Matte:
+    """The matte of one image and one mask, with what can be made of them."""
+
+    alpha: NDArray[np.float32]
+    """(H, W), in [0, 1]; below 1/255 it is exactly 0, above 254/255 exactly 1."""
+    predicted_error: NDArray[np.float32]
+    """(H, W), in [0, 1]: the network's guess at |alpha - truth| before the detail stage; high where unsure."""
+    image: NDArray[Any]
+    """The image that was matted; not a copy."""
+
+    def foreground(self) -> NDArray[Any]:
+        """The target's own colours, cleaned of the old background: (H, W, 3), the image's dtype.
+
+        Where alpha is 0 they continue the colours nearby, so that nothing of the background is left to shine through.
+        """
+        return self._as_image(self._foreground())
+
+    def cutout(self) -> NDArray[Any]:
+        """`foreground()` with alpha as the fourth channel, not premultiplied: (H, W, 4), the image's dtype."""
+        return self._as_image(torch.cat([self._foreground(), self._alpha()]))
+
+    def composite(self, background: NDArray[Any] | tuple[float, float, float]) -> NDArray[Any]:
+        """The target over another background: (H, W, 3), the image's dtype.
+
+        Args:
+            background: A colour, three numbers in [0, 1], or an image of any accepted kind, which is scaled to cover
+                the frame and cropped around its centre.
+
+        Raises:
+            InputError: `background` is neither.
+        """
+        alpha = self._alpha()
+        return self._as_image(composite(self._foreground(), self._background(background), alpha))
+
+    def _background(self, background: NDArray[Any] | tuple[float, float, float]) -> Float[Tensor, "3 height width"]:
+        height, width = self.alpha.shape
+        if isinstance(background, tuple):
+            if len(background) != 3 or not all(0 <= channel <= 1 for channel in background):
+                raise InputError(f"background colour {background} cannot be used; accepted: three numbers in [0, 1]")
+            return torch.tensor(background, dtype=torch.float32).view(3, 1, 1).expand(3, height, width)
+        return cover(image_to_tensor(background), (height, width))[0]
+
+    def _alpha(self) -> Float[Tensor, "1 height width"]:
+        return torch.from_numpy(self.alpha)[None]
+
+    def _foreground(self) -> Float[Tensor, "3 height width"]:
+        return estimate_foreground(image_to_tensor(self.image)[0], self._alpha())
+
+    def _as_image(self, picture: Float[Tensor, "channels height width"]) -> NDArray[Any]:
+        array = picture.permute(1, 2, 0).numpy()
+        if np.issubdtype(self.image.dtype, np.floating):
+            return np.ascontiguousarray(array, dtype=self.image.dtype)
+        scaled: NDArray[Any] = np.rint(array * np.iinfo(self.image.dtype).max).astype(self.image.dtype)
+        return scaled
+
+
+def cover(picture: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:
+    """Scale a picture, shape kept, until it covers (height, width), and crop around its centre."""
+    height, width = size
+    factor = max(height / picture.shape[2], width / picture.shape[3])
+    scaled = max(height, round(picture.shape[2] * factor)), max(width, round(picture.shape[3] * factor))
+    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
+    return resize(picture, scaled)[:, :, top : top + height, left : left + width]

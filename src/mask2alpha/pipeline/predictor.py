@@ -1,0 +1,228 @@
+"""The predictor: arrays of any size in, mattes out (prepare, run the network, restore)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mask2alpha.errors import InputError
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
+from mask2alpha.model.outputs import RunOptions
+from mask2alpha.ops.padding import pad_to_multiple, unpad
+from mask2alpha.ops.resize import resize, shrink_to_side
+from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.pipeline.matte import EncodedImage, Matte
+from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor, split_masks
+
+PIXELS_AT_ONCE = 2**21
+"""Masks of one image are decoded together while they have no more pixels than this (all masks counted)."""
+
+
+class Predictor(AbstractPredictor):
+    """Runs a `Mask2Alpha` on NumPy images and masks of any size.
+
+    Whatever the network says, an empty mask gives alpha 0 everywhere and a full one alpha 1: with no border to start
+    from, the mask is the only information there is. Alpha below 1/255 becomes 0, above 254/255 becomes 1.
+    """
+
+    def __init__(
+        self,
+        model: Mask2Alpha,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        num_steps: int | None = None,
+        error_threshold: float | None = None,
+        active_budget: int | None = None,
+        max_encoder_side: int = 1344,
+    ) -> None:
+        """Take over a model: it is moved to the device and set to evaluation.
+
+        Args:
+            model: The network.
+            device: Default: CUDA where there is one, else the CPU.
+            dtype: Of the network's arithmetic, `torch.float32`, `bfloat16` or (not on a CPU) `float16`. Default:
+                bfloat16 where the hardware computes in it, else float32.
+            num_steps: Decoding steps, at least 1; default: the model's.
+            error_threshold: In [0, 1]: pixels with a higher predicted error are recomputed at full resolution;
+                default: the model's.
+            active_budget: Most pixels recomputed per mask, the largest errors first; default: no limit.
+            max_encoder_side: Longest side, in pixels, of what the encoder sees, which is half the image's. A larger
+                image is encoded and decoded smaller, and only its detail is recovered at full resolution.
+
+        Raises:
+            InputError: A value is out of its range.
+        """
+        self.device = _checked_device(device)
+        self.dtype = _checked_dtype(dtype, self.device)
+        self.options = _checked_options(num_steps, error_threshold, active_budget)
+        if max_encoder_side < STRIDE_MULTIPLE // 2:
+            raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
+        self.max_encoder_side = max_encoder_side
+        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def encode(self, image: NDArray[Any]) -> EncodedImage:
+        """Do once what depends on the image alone.
+
+        Args:
+            image: (H, W, 3) or grey (H, W); uint8, uint16 or float in [0, 1].
+
+        Returns:
+            A value to pass to `predict` in place of the image, for any number of masks; for this predictor only.
+
+        Raises:
+            InputError: The image cannot be used.
+        """
+        return self._encode(image, image_to_tensor(image))
+
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
+        """Matte one image with one mask.
+
+        Args:
+            image: An image as for `encode`, or what `encode` returned.
+            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255). One of another size than the
+                image is resized, with a `UserWarning`.
+
+        Raises:
+            InputError: The image or the mask cannot be used.
+        """
+        return self._predict(image, {"mask": mask})[0]
+
+    def predict_instances(
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+    ) -> tuple[Matte, ...]:
+        """Matte one image with each of several masks: the image is encoded once, the masks do not influence each other.
+
+        Args:
+            image: An image as for `encode`, or what `encode` returned.
+            masks: (K, H, W), or a sequence of K masks as for `predict`; K may be 0.
+
+        Returns:
+            One matte per mask, in their order, equal to K calls of `predict`.
+
+        Raises:
+            InputError: The image or a mask cannot be used.
+        """
+        return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks))})
+
+    def _predict(self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]]) -> tuple[Matte, ...]:
+        # everything is checked before the network runs
+        if isinstance(image, EncodedImage):
+            tensors = [mask_to_tensor(mask, image.size, name=name) for name, mask in masks.items()]
+            return self._matte(image, tensors) if tensors else ()
+        tensor = image_to_tensor(image)
+        size = (tensor.shape[2], tensor.shape[3])
+        tensors = [mask_to_tensor(mask, size, name=name) for name, mask in masks.items()]
+        return self._matte(self._encode(image, tensor), tensors) if tensors else ()
+
+    def _encode(self, image: NDArray[Any], tensor: Float[Tensor, "1 3 _h _w"]) -> EncodedImage:
+        padded = pad_to_multiple(tensor, STRIDE_MULTIPLE).to(self.device, memory_format=torch.channels_last)
+        size = shrink_to_side(
+            (padded.shape[2], padded.shape[3]), max_side=2 * self.max_encoder_side, multiple=STRIDE_MULTIPLE
+        )
+        with self._running():
+            encoding = self.model.encode(resize(padded, size))
+        return EncodedImage(image=image, padded=padded, encoding=encoding)
+
+    def _matte(self, encoded: EncodedImage, masks: list[Float[Tensor, "1 1 _h _w"]]) -> tuple[Matte, ...]:
+        mattes = [_trivial_matte(encoded, mask) for mask in masks]
+        open_cases = [index for index, matte in enumerate(mattes) if matte is None]
+        group = max(1, PIXELS_AT_ONCE // encoded.padded[0, 0].numel())
+        for start in range(0, len(open_cases), group):
+            indices = open_cases[start : start + group]
+            decoded = self._decode(encoded, torch.cat([masks[index] for index in indices]))
+            for index, matte in zip(indices, decoded, strict=True):
+                mattes[index] = matte
+        return tuple(matte for matte in mattes if matte is not None)
+
+    def _decode(self, encoded: EncodedImage, masks: Float[Tensor, "masks 1 _h _w"]) -> list[Matte]:
+        count = masks.shape[0]
+        padded_masks = pad_to_multiple(masks, STRIDE_MULTIPLE).to(self.device)
+        with self._running():
+            output = self.model.decode(
+                encoded.padded.expand(count, -1, -1, -1),
+                encoded.encoding.select(torch.zeros(count, dtype=torch.int64, device=self.device)),
+                padded_masks,
+                self.options,
+            )
+        alpha = _settle(unpad(output.alpha.float(), encoded.size)).cpu()
+        predicted_error = unpad(output.predicted_error.float(), encoded.size).cpu()
+        return [
+            Matte(
+                alpha=np.ascontiguousarray(alpha[index, 0].numpy()),
+                predicted_error=np.ascontiguousarray(predicted_error[index, 0].numpy()),
+                image=encoded.image,
+            )
+            for index in range(count)
+        ]
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        is_mixed = self.dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.dtype, enabled=is_mixed):
+            yield
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    """The dtype in which the network runs best on a device: bfloat16 where computed in hardware, else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu" and cpu_has_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); elsewhere it is slower than float32."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
+
+
+def _trivial_matte(encoded: EncodedImage, mask: Float[Tensor, "1 1 _h _w"]) -> Matte | None:
+    """The matte of an empty or a full mask; None for any other."""
+    low, high = float(mask.min()), float(mask.max())
+    if low != high or low not in (0.0, 1.0):
+        return None
+    alpha = np.full(encoded.size, low, dtype=np.float32)
+    return Matte(alpha=alpha, predicted_error=np.zeros_like(alpha), image=encoded.image)
+
+
+def _settle(alpha: Float[Tensor, "masks 1 height width"]) -> Float[Tensor, "masks 1 height width"]:
+    """Alpha that an 8-bit file could not tell from 0 or 1 becomes 0 or 1."""
+    alpha = torch.where(alpha < 1 / 255, torch.zeros_like(alpha), alpha)
+    return torch.where(alpha > 254 / 255, torch.ones_like(alpha), alpha)
+
+
+def _checked_device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return chosen
+
+
+def _checked_dtype(dtype: torch.dtype | None, device: torch.device) -> torch.dtype:
+    if dtype is None:
+        return default_dtype(device)
+    accepted = [torch.float32, torch.bfloat16] + ([] if device.type == "cpu" else [torch.float16])
+    if dtype not in accepted:
+        raise InputError(f"dtype must be one of {', '.join(map(str, accepted))} on {device.type}; got {dtype}")
+    return dtype
+
+
+def _checked_options(num_steps: int | None, error_threshold: float | None, active_budget: int | None) -> RunOptions:
+    if num_steps is not None and num_steps < 1:
+        raise InputError(f"num_steps must be at least 1; got {num_steps}")
+    if error_threshold is not None and not 0 <= error_threshold <= 1:
+        raise InputError(f"error_threshold must be in [0, 1]; got {error_threshold}")
+    if active_budget is not None and active_budget < 0:
+        raise InputError(f"active_budget must not be negative; got {active_budget}")
+    return RunOptions(num_steps=num_steps, error_threshold=error_threshold, active_budget=active_budget)

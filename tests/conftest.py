@@ -1,0 +1,22 @@
+"""Shape and type checks on for the whole package, one thread, fixed seeds."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("mask2alpha", "beartype.beartype")
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  (for libraries that draw from the global generator)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
