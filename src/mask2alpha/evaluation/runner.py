@@ -6,7 +6,6 @@ the photograph once.
 """
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,10 +19,13 @@ from tqdm import tqdm
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import EXACT_KIND, GuidedFolder, GuidedPhotograph
 from mask2alpha.evaluation.metrics import MatteScores, evaluate_matte
+from mask2alpha.imaging.atomic import replacing
+from mask2alpha.pipeline.abstract import AbstractPredictor
 
 Predict: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 """`predict(image (H, W, 3) uint8, masks (K, H, W) bool)` returns alphas (K, H, W), floating, in [0, 1]."""
 
+_Matte: TypeAlias = Callable[[GuidedPhotograph, Sequence[str], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 _METRICS = tuple(field.name for field in fields(MatteScores))
 _COLUMNS = ("predictor", "name", "kind", *_METRICS, *(f"mask_{metric}" for metric in _METRICS))
 
@@ -53,6 +55,8 @@ class Evaluation:
 
     predictor: str
     """What was evaluated, in words."""
+    benchmark: str
+    """The benchmark's folder, where the masks come from."""
     kinds: tuple[str, ...]
     """The kinds of masks, in the benchmark's order."""
     pairs: tuple[PairScores, ...]
@@ -101,22 +105,88 @@ def evaluate(
             unknown, or `output` is the result of another predictor or benchmark.
         ImageFileError: A file cannot be read.
     """
+
+    def matte(photograph: GuidedPhotograph, kinds: Sequence[str], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        image = _read_image(photograph.image_path)
+        _check_size(photograph.image_path, image.shape[:2], photograph.alpha_path, masks.shape[1:])
+        alphas = np.asarray(predict(image, masks))
+        if alphas.shape != masks.shape:
+            raise InputError(f"predict: returned shape {alphas.shape}, expected {masks.shape}")
+        return alphas
+
+    return _evaluate(matte, benchmark, kinds, predictor, output, has_progress)
+
+
+def evaluate_predictions(
+    folder: Path | str,
+    benchmark: GuidedFolder,
+    *,
+    kinds: Sequence[str] | None = None,
+    output: Path | str | None = None,
+    has_progress: bool = False,
+) -> Evaluation:
+    """Score mattes that lie in `folder` as KIND/NAME.png, one channel, 8 or 16 bits; the rest is as for `evaluate`.
+
+    Raises:
+        InputError: As for `evaluate`, or a matte is missing.
+        ImageFileError: A file cannot be read.
+    """
+    root = Path(folder)
+
+    def matte(photograph: GuidedPhotograph, kinds: Sequence[str], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        alphas = []
+        for kind in kinds:
+            path = root / kind / f"{photograph.name}.png"
+            if not path.is_file():
+                raise InputError(f"folder: {path} is missing")
+            alphas.append(_read_alpha(path))
+            _check_size(path, alphas[-1].shape, photograph.alpha_path, masks.shape[1:])
+        return np.stack(alphas)
+
+    return _evaluate(matte, benchmark, kinds, f"predictions in {root}", output, has_progress)
+
+
+def predict_masks(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """The masks themselves as mattes: a `Predict` that every method has to beat."""
+    return masks.astype(np.float32)
+
+
+def use_predictor(predictor: AbstractPredictor) -> Predict:
+    """A pipeline's predictor as a `Predict`: the photograph is encoded once for all its masks."""
+
+    def predict(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        return np.stack([matte.alpha for matte in predictor.predict_instances(image, masks)])
+
+    return predict
+
+
+def _evaluate(
+    matte: _Matte,
+    benchmark: GuidedFolder,
+    kinds: Sequence[str] | None,
+    predictor: str,
+    output: Path | str | None,
+    has_progress: bool,
+) -> Evaluation:
     chosen = _select_kinds(benchmark, kinds)
     path = None if output is None else Path(output)
     done = {} if path is None else _read_rows(path, predictor, benchmark)
-    with tqdm(
-        total=len(benchmark.photographs) * len(chosen), desc="evaluate", unit="pair", disable=not has_progress
-    ) as bar:
+    total = len(benchmark.photographs) * len(chosen)
+    with tqdm(total=total, desc="evaluate", unit="pair", disable=not has_progress) as bar:
         for photograph in benchmark.photographs:
             missing = [kind for kind in chosen if (photograph.name, kind) not in done]
             if missing:
-                for pair in _score_photograph(predict, photograph, missing):
+                for pair in _score_photograph(matte, photograph, missing):
                     done[pair.name, pair.kind] = pair
                 if path is not None:
                     _write_rows(path, predictor, done, benchmark)
             bar.update(len(chosen))
-    pairs = tuple(done[photograph.name, kind] for photograph in benchmark.photographs for kind in chosen)
-    return Evaluation(predictor=predictor, kinds=chosen, pairs=pairs)
+    return Evaluation(
+        predictor=predictor,
+        benchmark=str(benchmark.root),
+        kinds=chosen,
+        pairs=tuple(done[photograph.name, kind] for photograph in benchmark.photographs for kind in chosen),
+    )
 
 
 def _select_kinds(benchmark: GuidedFolder, kinds: Sequence[str] | None) -> tuple[str, ...]:
@@ -129,19 +199,14 @@ def _select_kinds(benchmark: GuidedFolder, kinds: Sequence[str] | None) -> tuple
     return chosen
 
 
-def _score_photograph(predict: Predict, photograph: GuidedPhotograph, kinds: Sequence[str]) -> list[PairScores]:
-    image = _read_image(photograph.image_path)
-    size = image.shape[:2]
+def _score_photograph(matte: _Matte, photograph: GuidedPhotograph, kinds: Sequence[str]) -> list[PairScores]:
     true_alpha = _read_alpha(photograph.alpha_path)
-    _check_size(photograph.alpha_path, true_alpha, photograph.image_path, size)
     masks = []
     for kind in kinds:
-        mask = _read_mask(photograph.mask_paths[kind])
-        _check_size(photograph.mask_paths[kind], mask, photograph.image_path, size)
-        masks.append(mask)
-    alphas = np.asarray(predict(image, np.stack(masks)))
-    if alphas.shape != (len(kinds), *size):
-        raise InputError(f"predict: returned shape {alphas.shape}, expected {(len(kinds), *size)}")
+        path = photograph.mask_paths[kind]
+        masks.append(_read_mask(path))
+        _check_size(path, masks[-1].shape, photograph.alpha_path, true_alpha.shape)
+    alphas = matte(photograph, kinds, np.stack(masks))
     return [
         PairScores(
             name=photograph.name,
@@ -153,9 +218,11 @@ def _score_photograph(predict: Predict, photograph: GuidedPhotograph, kinds: Seq
     ]
 
 
-def _check_size(path: Path, array: npt.NDArray[Any], image_path: Path, size: tuple[int, ...]) -> None:
-    if array.shape != size:
-        raise InputError(f"{path}: is {array.shape[1]} x {array.shape[0]}, but {image_path} is {size[1]} x {size[0]}")
+def _check_size(path: Path, size: tuple[int, ...], alpha_path: Path, alpha_size: tuple[int, ...]) -> None:
+    if size != alpha_size:
+        raise InputError(
+            f"{path}: is {size[1]} x {size[0]} pixels, but {alpha_path} is {alpha_size[1]} x {alpha_size[0]}"
+        )
 
 
 def _read_image(path: Path) -> npt.NDArray[Any]:
@@ -204,9 +271,8 @@ def _write_rows(path: Path, predictor: str, pairs: dict[tuple[str, str], PairSco
     """Write all pairs in the benchmark's order, kinds of an earlier run after its own; never leave half a file."""
     names = [photograph.name for photograph in benchmark.photographs]
     kinds = list(dict.fromkeys((*benchmark.kinds, *(kind for _, kind in pairs))))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for name in names:
@@ -216,4 +282,3 @@ def _write_rows(path: Path, predictor: str, pairs: dict[tuple[str, str], PairSco
                     errors = [repr(getattr(pair.scores, metric)) for metric in _METRICS]
                     mask_errors = [repr(getattr(pair.mask_scores, metric)) for metric in _METRICS]
                     writer.writerow([predictor, name, kind, *errors, *mask_errors])
-    os.replace(temporary, path)

@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from mask2alpha.checkpoints import save_model
+from mask2alpha.cli.eval import command
+from mask2alpha.errors import InputError
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.mask2alpha import Mask2Alpha
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "benchmark"
+    alpha = np.zeros((40, 50), np.uint8)
+    alpha[10:30, 12:40] = 255
+    alpha[9] = alpha[10] // 2
+    pictures = {
+        "alpha/one.png": alpha,
+        "image/one.png": np.stack([alpha] * 3, axis=2),
+        "mask/exact/one.png": (alpha > 127).astype(np.uint8) * 255,
+        "mask/eroded/one.png": np.where(np.roll(alpha, 3, axis=0) & alpha == 255, 255, 0).astype(np.uint8),
+    }
+    for name, picture in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / name)
+    return folder
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_masks_themselves_are_scored(root: Path) -> None:
+    report = run(root, "--model", "mask")
+    assert report.startswith("the masks themselves\n")
+    assert [line.split()[0] for line in report.splitlines()[3:6]] == ["exact", "eroded", "mean"]
+
+
+def test_kinds_and_form_can_be_chosen(root: Path) -> None:
+    report = json.loads(run(root, "--model", "mask", "--kinds", "eroded, exact", "--format", "json"))
+    assert list(report["kinds"]) == ["eroded", "exact"]
+    assert "| eroded | 1 |" in run(root, "--model", "mask", "--kinds", "eroded", "--format", "markdown")
+
+
+def test_a_folder_of_mattes_is_scored(root: Path, tmp_path: Path) -> None:
+    for kind in ("exact", "eroded"):
+        (tmp_path / "mattes" / kind).mkdir(parents=True)
+        (tmp_path / "mattes" / kind / "one.png").write_bytes((root / "alpha" / "one.png").read_bytes())
+    report = json.loads(run(root, "--predictions", tmp_path / "mattes", "--format", "json"))
+    assert report["mean"]["scores"]["sad"] == 0
+    assert report["better_than_mask"]["num_better"] == 1
+
+
+def test_a_model_is_scored_and_its_results_are_kept(root: Path, tmp_path: Path) -> None:
+    weights = save_model(Mask2Alpha(PRESETS["tiny"]), tmp_path / "tiny.safetensors")
+    output = tmp_path / "results.csv"
+    settings = ["--model", weights, "--steps", "2", "--error-threshold", "0.0", "--active-budget", "100"]
+    arguments = [root, *settings, "--device", "cpu", "--output", output, "--format", "json"]
+    report = json.loads(run(*arguments))
+    assert "2 steps, error threshold 0, active budget 100, float32 on cpu" in report["predictor"]
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 3
+    assert json.loads(run(*arguments)) == report
+    with pytest.raises(InputError, match="holds results of"):
+        run(*arguments, "--steps", "3")
+
+
+def test_unusable_options_are_refused(root: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, [str(root), "--model", "mask", "--predictions", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr
+    with pytest.raises(InputError, match="has no blurred"):
+        run(root, "--model", "mask", "--kinds", "blurred")
