@@ -6,8 +6,9 @@
 #   make bench     times on this machine       make setup      all of it installed, nothing run
 #   make clean     removes .venv and what was made
 #
-# PYTHON=python3.12 chooses the interpreter. PyTorch comes from wherever pip's own settings say; with none, pip on Linux takes the
-# large CUDA build. PYTEST_ARGS="-k sparse" is handed to pytest.
+# PYTHON=python3.12 chooses the interpreter. PyTorch comes from wherever pip's own settings say: its CPU build where they
+# offer one and there is no NVIDIA driver, else the newest. TORCH="torch==2.9.1" overrides that. PYTEST_ARGS="-k sparse" is
+# handed to pytest.
 
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 10))
 PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -19,6 +20,7 @@ DEV := $(VENV)/.installed-dev
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
+TORCH ?=
 
 .PHONY: help setup demo test test-all check format bench clean
 .DEFAULT_GOAL := help
@@ -56,12 +58,23 @@ clean:
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed; none was found. Say which: make PYTHON=/path/to/python3"; exit 1; }
 	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "Python 3.10 or newer is needed; $(PYTHON) is older."; exit 1; }
-	"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing (Debian: python3-venv)."; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing (Debian: python3-venv)."; exit 1; }
 
-$(RUNTIME): pyproject.toml | $(VENV)/bin/python
+# pip alone would prefer a newer CUDA build, several gigabytes of it, to the CPU build beside it
+$(VENV)/.installed-torch: | $(VENV)/bin/python
+	@torch="$(TORCH)"; \
+	if [ -z "$$torch" ]; then \
+		command -v nvidia-smi >/dev/null || cpu=$$($(RUN) -m pip index versions torch 2>/dev/null \
+			| grep -oE '[0-9][0-9.]*\+cpu' | head -n 1); \
+		torch="torch$${cpu:+==$$cpu}"; \
+	fi; \
+	echo "pip install $$torch"; $(RUN) -m pip install --quiet "$$torch"
+	@touch $@
+
+$(RUNTIME): pyproject.toml $(VENV)/.installed-torch
 	$(RUN) -m pip install --quiet -e .
 	@touch $@
 
-$(DEV): pyproject.toml | $(VENV)/bin/python
+$(DEV): pyproject.toml $(VENV)/.installed-torch
 	$(RUN) -m pip install --quiet -e ".[dev]"
 	@touch $@ $(RUNTIME)
