@@ -1,0 +1,176 @@
+"""Endless, reproducible training batches: sample i depends on the seed and on i alone.
+
+So a run gives the same batches with any number of workers, and may be resumed at any sample.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from mask2alpha.data.augmentation import augment_image
+from mask2alpha.data.composition import compose
+from mask2alpha.data.mask_perturbation import perturb_mask
+from mask2alpha.data.sources import Sources
+from mask2alpha.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """Pictures, and for each some targets with their true alphas and rough masks; all uint8."""
+
+    image: UInt8[Tensor, "batch 3 size size"]
+    """RGB, 0 to 255."""
+    true_alpha: UInt8[Tensor, "batch masks size size"]
+    """0 to 255."""
+    mask: UInt8[Tensor, "batch masks size size"]
+    """Guidance, 0 to 255, mostly 0 and 255."""
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "TrainingBatch":
+        """Copy the batch to a device."""
+        image, true_alpha, mask = (
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.image, self.true_alpha, self.mask)
+        )
+        return TrainingBatch(image, true_alpha, mask)
+
+
+def make_sample(
+    sources: Sources, size: int, masks_per_image: int, seed: int, index: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Make training sample number `index` of a seed.
+
+    Returns:
+        image (size, size, 3), true alphas (masks, size, size) and masks (masks, size, size), all uint8.
+    """
+    rng = np.random.default_rng([seed, index])
+    composite = compose(rng, sources, size, masks_per_image)
+    image = augment_image(rng, composite.image)
+    masks = np.empty_like(composite.alphas)
+    for number, alpha in enumerate(composite.alphas):
+        others = [other for other in composite.alphas if not np.array_equal(other, alpha)]
+        masks[number] = perturb_mask(rng, alpha, neighbour=others[0] if others else None)
+    return image, composite.alphas, masks
+
+
+class SampleStream(IterableDataset[TrainingBatch]):
+    """An endless stream of batches, shared out over loader workers and training processes."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        size: int,
+        batch_size: int,
+        masks_per_image: int = 2,
+        seed: int = 0,
+        start_index: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Describe the stream.
+
+        Args:
+            sources: Foregrounds and backgrounds, in memory.
+            size: Side of the pictures, in pixels.
+            batch_size: Pictures per batch of this process.
+            masks_per_image: Targets (and masks) per picture, K.
+            seed: Another seed gives another stream.
+            start_index: Number of the first sample, counted over all processes; a run that has seen n batches of
+                `batch_size` in each of `world_size` processes resumes at n * batch_size * world_size.
+            rank: Which process this is, from 0.
+            world_size: How many processes share the stream.
+
+        Raises:
+            InputError: A number is out of range; names it.
+        """
+        super().__init__()
+        for name, value, least in (
+            ("size", size, 16),
+            ("batch_size", batch_size, 1),
+            ("masks_per_image", masks_per_image, 1),
+            ("seed", seed, 0),
+            ("start_index", start_index, 0),
+            ("rank", rank, 0),
+            ("world_size", world_size, 1),
+        ):
+            if value < least:
+                raise InputError(f"{name} is {value}; expected at least {least}")
+        if rank >= world_size:
+            raise InputError(f"rank is {rank}; expected less than world_size, {world_size}")
+        self.sources = sources
+        self.size = size
+        self.batch_size = batch_size
+        self.masks_per_image = masks_per_image
+        self.seed = seed
+        self.start_index = start_index
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        """Yield this worker's batches; the loader takes them from the workers in turn, so in the stream's order."""
+        worker = get_worker_info()
+        number, stride = (worker.id, worker.num_workers) if worker is not None else (0, 1)
+        while True:
+            yield self.make_batch(number)
+            number += stride
+
+    def make_batch(self, number: int) -> TrainingBatch:
+        """Make this process's batch number `number`, counted from the start index."""
+        first = self.start_index + (number * self.world_size + self.rank) * self.batch_size
+        images, alphas, masks = zip(
+            *(
+                make_sample(self.sources, self.size, self.masks_per_image, self.seed, index)
+                for index in range(first, first + self.batch_size)
+            ),
+            strict=True,
+        )
+        return TrainingBatch(
+            image=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
+            true_alpha=torch.from_numpy(np.stack(alphas)),
+            mask=torch.from_numpy(np.stack(masks)),
+        )
+
+
+def make_loader(
+    stream: SampleStream, *, num_workers: int = 0, prefetch_factor: int = 2, has_pinned_memory: bool = False
+) -> DataLoader[TrainingBatch]:
+    """Make a loader of the stream's batches.
+
+    Args:
+        stream: What to load.
+        num_workers: Forked processes that make batches; 0 makes them in this process.
+        prefetch_factor: Batches that each worker keeps ready.
+        has_pinned_memory: Put batches into page-locked memory for fast copies to a GPU.
+
+    Returns:
+        A loader that yields `TrainingBatch` in the stream's order, without end.
+    """
+    if num_workers == 0:
+        return DataLoader(stream, batch_size=None, collate_fn=_as_is, pin_memory=has_pinned_memory)
+    return DataLoader(
+        stream,
+        batch_size=None,
+        collate_fn=_as_is,
+        num_workers=num_workers,
+        prefetch_factor=prefetch_factor,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+        worker_init_fn=_use_one_thread,
+        pin_memory=has_pinned_memory,
+    )
+
+
+def _as_is(batch: TrainingBatch) -> TrainingBatch:
+    return batch
+
+
+def _use_one_thread(worker: int) -> None:
+    """Keep each worker to one core; OpenCV's thread pool does not survive a fork anyway."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

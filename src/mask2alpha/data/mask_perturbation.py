@@ -1,0 +1,395 @@
+"""Rough guidance masks made from true alphas: what people draw and what segmenters give, in every kind of wrong.
+
+All radii are relative to the object: `extent` is the square root of its area in pixels.
+"""
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+Perturbation = Callable[[np.random.Generator, BoolArray, UInt8Array, float], "BoolArray | UInt8Array"]
+"""(rng, mask, alpha, strength in (0, 1]) -> the perturbed mask."""
+
+LEAST_OVERLAP = 0.35
+"""Least intersection over union of a perturbed mask with the true object (alpha above one half)."""
+_SMALLEST_EXTENT = 12.0
+"""Objects below this square root of area are too small to promise an overlap."""
+_LARGEST_RADIUS = 0.11
+"""Largest erosion or dilation, as a share of the extent."""
+
+
+def perturb_mask(
+    rng: np.random.Generator, alpha: UInt8Array, *, neighbour: UInt8Array | None = None, kind: str | None = None
+) -> UInt8Array:
+    """Make a rough guidance mask for an object.
+
+    Args:
+        rng: The source of chance.
+        alpha: (height, width) true alpha of the object, 0 to 255.
+        neighbour: Alpha of another object in the picture, into which the mask may bleed.
+        kind: One of `KIND_WEIGHTS`; drawn by weight by default.
+
+    Returns:
+        (height, width) mask, 0 and 255 but for the kinds `soft` and `trimap`. Its overlap with the object is at least
+        `LEAST_OVERLAP`; when four ever weaker attempts miss that, the exact mask is returned (tiny objects are only
+        kept from becoming empty).
+    """
+    exact = binarise(alpha, 0.5)
+    if not exact.any():
+        return np.zeros_like(alpha)
+    extent = float(np.sqrt(np.count_nonzero(exact)))
+    for attempt in range(4):
+        name = kind if kind is not None else _draw_kind(rng)
+        mask = _apply(rng, name, alpha, neighbour, strength=0.6**attempt)
+        overlap = _overlap(mask > 127, exact)
+        if overlap >= LEAST_OVERLAP or (extent < _SMALLEST_EXTENT and overlap > 0.0):
+            return mask
+    return np.where(exact, 255, 0).astype(np.uint8)
+
+
+def binarise(alpha: UInt8Array, threshold: float) -> BoolArray:
+    """Alpha above a threshold in [0, 1]; where nothing is (smoke, say), above half of the largest value."""
+    level = threshold * 255.0
+    if alpha.max() <= level:
+        level = float(alpha.max()) / 2.0
+    return alpha > level
+
+
+def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> FloatArray:
+    """A smooth random field of about unit spread.
+
+    Args:
+        rng: The source of chance.
+        shape: (height, width) in pixels.
+        cell: Distance in pixels over which it changes.
+    """
+    height, width = shape
+    cells = (max(2, int(height / cell) + 2), max(2, int(width / cell) + 2))
+    coarse = rng.standard_normal(cells, dtype=np.float32)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def signed_distance(mask: BoolArray) -> FloatArray:
+    """Distance to the mask's border in pixels: positive inside, negative outside."""
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(inside - outside, np.float32)
+
+
+def _draw_kind(rng: np.random.Generator) -> str:
+    return _NAMES[int(np.searchsorted(_CUMULATIVE, rng.random(), side="right"))]
+
+
+def _apply(
+    rng: np.random.Generator, name: str, alpha: UInt8Array, neighbour: UInt8Array | None, strength: float
+) -> UInt8Array:
+    threshold = 0.5 if rng.random() < 0.6 else float(rng.uniform(0.02, 0.98))
+    mask = binarise(alpha, threshold)
+    if name == "chain":
+        for step in rng.choice(len(_CHAINABLE), 2, replace=False):
+            changed = _KINDS[_CHAINABLE[int(step)]](rng, mask, alpha, strength)
+            mask = changed if changed.any() else mask
+    elif name == "bleed":
+        mask = _bleed(rng, mask, neighbour, strength)
+    else:
+        result = _KINDS[name](rng, mask, alpha, strength)
+        if result.dtype == np.uint8:
+            return result
+        mask = result
+    return np.where(mask, 255, 0).astype(np.uint8)
+
+
+def _extent(mask: BoolArray) -> float:
+    return float(np.sqrt(max(1, np.count_nonzero(mask))))
+
+
+def _draw_radius(rng: np.random.Generator, mask: BoolArray, strength: float) -> float:
+    """1 px to `_LARGEST_RADIUS` of the extent, small radii somewhat more often."""
+    largest = max(2.0, _LARGEST_RADIUS * _extent(mask) * strength)
+    return float(1.0 + (largest - 1.0) * rng.random() ** 1.3)
+
+
+def _radius_field(rng: np.random.Generator, mask: BoolArray, strength: float) -> "float | FloatArray":
+    """A radius, in half of the cases one that changes along the outline, even to the other sign."""
+    radius = _draw_radius(rng, mask, strength)
+    if rng.random() < 0.4:
+        return radius
+    cell = max(6.0, _extent(mask) * float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))))
+    height, width = mask.shape
+    field = smooth_field(rng, (height, width), cell)
+    return np.asarray(radius * (1.0 + float(rng.uniform(0.3, 0.9)) * field), np.float32)
+
+
+def _exact(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    return binarise(alpha, 0.5)
+
+
+def _threshold(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    return binarise(alpha, float(rng.uniform(0.02, 0.98)))
+
+
+def _erode(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(inside > np.maximum(_radius_field(rng, mask, strength), 0.0))
+
+
+def _dilate(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(outside <= np.maximum(_radius_field(rng, mask, strength), 0.0))
+
+
+def _open(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """Erosion, then dilation by about as much: thin parts are lost."""
+    radius = _draw_radius(rng, mask, strength)
+    kept = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > radius
+    back = radius * float(rng.uniform(0.7, 1.4))
+    return np.asarray(cv2.distanceTransform((~kept).astype(np.uint8), cv2.DIST_L2, 3) <= back) if kept.any() else kept
+
+
+def _close(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """Dilation, then erosion by about as much: gaps are filled."""
+    radius = _draw_radius(rng, mask, strength)
+    grown = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) <= radius
+    back = radius * float(rng.uniform(0.7, 1.4))
+    # A frame of the object's own border keeps the erosion from starting at the picture's edge.
+    return np.asarray(cv2.distanceTransform(grown.astype(np.uint8), cv2.DIST_L2, 3) > back)
+
+
+def _polygon(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """The outline as a person clicks it: few corners, holes forgotten most of the time."""
+    joined = _close(rng, mask, alpha, strength * 0.5) if rng.random() < 0.5 else mask
+    mode = cv2.RETR_EXTERNAL if rng.random() < 0.75 else cv2.RETR_CCOMP
+    outlines, _ = cv2.findContours(joined.astype(np.uint8), mode, cv2.CHAIN_APPROX_SIMPLE)
+    extent = _extent(mask)
+    tolerance = max(1.0, extent * float(rng.uniform(0.01, 0.06)) * strength)
+    least_area = 0.003 * extent**2
+    corners = [
+        cv2.approxPolyDP(outline, tolerance, True) for outline in outlines if cv2.contourArea(outline) >= least_area
+    ]
+    drawn = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(drawn, [polygon for polygon in corners if len(polygon) >= 3], -1, 1, cv2.FILLED)
+    return drawn > 0
+
+
+def _low_resolution(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """A segmenter's small mask, enlarged: blocks, or smooth."""
+    height, width = mask.shape
+    factor = float(np.exp(rng.uniform(np.log(4.0), np.log(32.0))))
+    factor = max(2.0, min(factor, _extent(mask) / 5.0) * strength)
+    small_wh = (max(2, round(width / factor)), max(2, round(height / factor)))
+    source = alpha if rng.random() < 0.3 else np.where(mask, 255, 0).astype(np.uint8)
+    small = cv2.resize(source, small_wh, interpolation=cv2.INTER_AREA)
+    level = float(rng.uniform(0.3, 0.7)) * 255
+    if rng.random() < 0.35:
+        blocks = cv2.resize((small > level).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        return blocks > 0
+    interpolation = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+    if rng.random() < 0.5:
+        small = np.where(small > level, 255, 0).astype(np.uint8)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=interpolation) > level)
+
+
+def _blobby(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """Smooth outlines, thin parts lost."""
+    height, width = mask.shape
+    sigma = max(1.0, _extent(mask) * float(rng.uniform(0.015, 0.06)) * strength)
+    factor = int(np.clip(sigma / 2.0, 1, 8))
+    small_wh = (max(2, width // factor), max(2, height // factor))
+    small = cv2.resize(mask.astype(np.float32), small_wh, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    smooth = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(smooth > float(rng.uniform(0.3, 0.65)))
+
+
+def _wobbly(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """An unsteady hand: the outline moves in and out, or the whole mask is displaced by a smooth field."""
+    height, width = mask.shape
+    extent = _extent(mask)
+    cell = max(4.0, extent * float(np.exp(rng.uniform(np.log(0.03), np.log(0.3)))))
+    reach = max(1.0, extent * float(rng.uniform(0.01, 0.07)) * strength)
+    if rng.random() < 0.5:
+        distance = signed_distance(mask)
+        return np.asarray(distance + reach * smooth_field(rng, (height, width), cell) > 0)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    columns += reach * smooth_field(rng, (height, width), cell)
+    rows += reach * smooth_field(rng, (height, width), cell)
+    moved = cv2.remap(mask.astype(np.uint8), columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return moved > 0
+
+
+def _holes(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """Pieces missing inside and at the border, pieces too many beside the object: blobs, ellipses, boxes."""
+    result = mask.astype(np.uint8)
+    edges = cv2.morphologyEx(result, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    places = np.argwhere(edges if rng.random() < 0.7 else result)
+    if len(places) == 0:
+        places = np.argwhere(result)
+    if len(places) == 0:
+        return mask
+    extent = _extent(mask)
+    for _ in range(int(rng.integers(1, 8))):
+        row, column = (int(value) for value in places[int(rng.integers(len(places)))])
+        row += round(float(rng.normal(0, 0.06)) * extent)
+        column += round(float(rng.normal(0, 0.06)) * extent)
+        radius = max(1.0, extent * float(rng.uniform(0.02, 0.14)) * strength)
+        _stamp(rng, result, row, column, radius, value=int(rng.random() < 0.5))
+    return result > 0
+
+
+def _stamp(rng: np.random.Generator, canvas: UInt8Array, row: int, column: int, radius: float, value: int) -> None:
+    """Draw one random piece into a mask, in place."""
+    across, along = (max(1, round(radius * float(rng.uniform(0.6, 1.6)))) for _ in range(2))
+    kind = rng.random()
+    if kind < 0.25:
+        cv2.rectangle(canvas, (column - across, row - along), (column + across, row + along), value, cv2.FILLED)
+    elif kind < 0.6:
+        angle = float(rng.uniform(0, 180))
+        cv2.ellipse(canvas, (column, row), (across, along), angle, 0, 360, value, cv2.FILLED)
+    else:
+        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        waves = 1 + 0.3 * np.sin(angles * 2 + rng.uniform(0, 7)) + 0.25 * np.sin(angles * 3 + rng.uniform(0, 7))
+        points = np.stack([column + across * waves * np.cos(angles), row + along * waves * np.sin(angles)], axis=1)
+        cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], value)
+
+
+def _fill_holes(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+    return filled > 0
+
+
+def _shift(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    height, width = mask.shape
+    reach = _extent(mask) * 0.06 * strength
+    right, down = (float(np.clip(value, -2.0, 2.0)) * reach for value in rng.normal(0, 0.7, 2))
+    matrix = np.array([[1.0, 0.0, right], [0.0, 1.0, down]])
+    moved = cv2.warpAffine(
+        mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
+    return moved > 0
+
+
+def _bleed(rng: np.random.Generator, mask: BoolArray, neighbour: UInt8Array | None, strength: float) -> BoolArray:
+    """The mask runs into a neighbouring object, or into a piece of background as large as a part of the object."""
+    height, width = mask.shape
+    extent = _extent(mask)
+    if neighbour is not None and (neighbour > 127).any():
+        other = neighbour > 127
+    else:
+        angle, reach = float(rng.uniform(0, 2 * np.pi)), extent * float(rng.uniform(0.3, 0.9))
+        matrix = np.array([[1.0, 0.0, reach * np.cos(angle)], [0.0, 1.0, reach * np.sin(angle)]])
+        other = cv2.warpAffine(mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST) > 0
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    near = outside < extent * float(rng.uniform(0.05, 0.35)) * strength
+    patchy = smooth_field(rng, (height, width), max(8.0, extent * 0.4)) > float(rng.uniform(-1.0, 0.4))
+    return np.asarray(mask | (other & near & patchy))
+
+
+def _box(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """A rough box about the object, or its hull, cut to the neighbourhood of the object."""
+    column, row, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    box = np.zeros(mask.shape, np.uint8)
+    if rng.random() < 0.6:
+        left, top, right, bottom = rng.uniform(-0.06, 0.06, 4) * strength
+        start = (round(column + left * width), round(row + top * height))
+        end = (round(column + (1 + right) * width), round(row + (1 + bottom) * height))
+        cv2.rectangle(box, start, end, 1, cv2.FILLED)
+    else:
+        points = cv2.findNonZero(mask.astype(np.uint8))
+        cv2.fillConvexPoly(box, cv2.convexHull(points), 1)
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray((box > 0) & (outside < _extent(mask) * float(rng.uniform(0.08, 0.4)) * strength))
+
+
+def _brush(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
+    """A few thick strokes along the inside of the object, going over its border a little."""
+    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    places = np.argwhere(distance > 0.25 * distance.max())
+    extent = _extent(mask)
+    canvas = np.zeros(mask.shape, np.uint8)
+    for _ in range(int(rng.integers(3, 9))):
+        picked = places[rng.integers(0, len(places), int(rng.integers(2, 5)))]
+        thickness = max(2, round(extent * float(rng.uniform(0.12, 0.32))))
+        points = np.ascontiguousarray(picked[:, ::-1]).astype(np.int32)
+        cv2.polylines(canvas, [points], False, 1, thickness)
+    spill = max(1.0, extent * float(rng.uniform(0.0, 0.05)) * strength)
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray((canvas > 0) & (outside <= spill))
+
+
+def _soft(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> UInt8Array:
+    """A blurred or noisy mask between 0 and 255, as a network's soft output; now and then a coarse alpha."""
+    source = alpha if rng.random() < 0.3 else np.where(mask, 255, 0).astype(np.uint8)
+    sigma = max(0.8, _extent(mask) * float(rng.uniform(0.005, 0.05)) * strength)
+    return np.asarray(cv2.GaussianBlur(source, (0, 0), sigma), np.uint8)
+
+
+def _trimap(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> UInt8Array:
+    """0, 128, 255: a band of unknown, of different width inside and outside."""
+    solid, any_part = alpha > 250, alpha > 4
+    inside = cv2.distanceTransform(solid.astype(np.uint8), cv2.DIST_L2, 3)
+    outside = cv2.distanceTransform((~any_part).astype(np.uint8), cv2.DIST_L2, 3)
+    sure = inside > _draw_radius(rng, mask, strength * 0.7)
+    maybe = outside <= _draw_radius(rng, mask, strength * 0.7)
+    return np.where(sure, 255, np.where(maybe, 128, 0)).astype(np.uint8)
+
+
+_KINDS: Mapping[str, Perturbation] = {
+    "exact": _exact,
+    "threshold": _threshold,
+    "erode": _erode,
+    "dilate": _dilate,
+    "open": _open,
+    "close": _close,
+    "polygon": _polygon,
+    "low_resolution": _low_resolution,
+    "blobby": _blobby,
+    "wobbly": _wobbly,
+    "holes": _holes,
+    "fill_holes": _fill_holes,
+    "shift": _shift,
+    "box": _box,
+    "brush": _brush,
+    "soft": _soft,
+    "trimap": _trimap,
+}
+_CHAINABLE = (
+    "erode", "dilate", "open", "close", "polygon", "low_resolution", "blobby", "wobbly", "holes", "fill_holes", "shift",
+)  # fmt: skip
+
+KIND_WEIGHTS: Mapping[str, float] = {
+    "exact": 1.0,
+    "threshold": 0.8,
+    "erode": 2.2,
+    "dilate": 2.2,
+    "open": 0.8,
+    "close": 0.8,
+    "polygon": 1.0,
+    "low_resolution": 1.5,
+    "blobby": 1.5,
+    "wobbly": 1.7,
+    "holes": 1.3,
+    "fill_holes": 0.5,
+    "shift": 0.6,
+    "bleed": 0.8,
+    "box": 0.6,
+    "brush": 0.4,
+    "soft": 0.6,
+    "trimap": 0.3,
+    "chain": 3.0,
+}
+"""How often each kind of perturbation is drawn; `chain` is two of the geometric kinds in a row."""
+
+_NAMES = tuple(KIND_WEIGHTS)
+_CUMULATIVE = np.cumsum(list(KIND_WEIGHTS.values())) / sum(KIND_WEIGHTS.values())
+_CUMULATIVE[-1] = 1.0
+
+
+def _overlap(first: BoolArray, second: BoolArray) -> float:
+    return float(np.count_nonzero(first & second)) / max(1, np.count_nonzero(first | second))

@@ -1,0 +1,406 @@
+"""Where training pictures come from: folders of cut-out foregrounds, and folders of photographs for backgrounds.
+
+    root/
+      foregrounds/<set>/**/*.webp|png    RGBA cut-outs, in any layout below the set's folder
+      backgrounds/<set>/**/*.jpg|...     photographs and textures
+
+Everything is decoded once into memory as uint8; a broken file stops the run before training starts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2alpha.data.cutout import Cutout
+from mask2alpha.errors import InputError
+
+UInt8Array = NDArray[np.uint8]
+Item = TypeVar("Item")
+
+FOREGROUND_SHARES: Mapping[str, float] = {
+    "hair": 3.0,
+    "tuxpaint": 2.0,
+    "wesnoth_portraits": 1.5,
+    "flightgear_trees": 1.2,
+    "stk_foliage": 1.0,
+    "0ad_flora": 1.0,
+    "layerdiffuse": 1.0,
+    "fluent3d": 0.3,
+}
+"""How often a set of foregrounds is drawn, as a whole, relative to the others; a set not named here has 1."""
+
+BACKGROUND_SHARES: Mapping[str, float] = {"wallpapers": 3.0, "stk_textures": 1.0, "0ad_terrain": 0.7}
+"""The same for backgrounds."""
+
+ATLAS_SETS = frozenset({"0ad_flora", "flightgear_trees", "stk_foliage"})
+"""Sets whose files hold several objects, or opaque strips (of bark) beside the object."""
+
+CUTOUT_SUFFIXES = frozenset({".webp", ".png"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_PACK_VERSION = 1
+
+
+def extend_colours(colour: UInt8Array, alpha: UInt8Array) -> UInt8Array:
+    """Replace the doubtful colours where alpha is soft or zero by those of the object's nearby solid parts.
+
+    A normalised convolution over an image pyramid: a pixel keeps its colour by its alpha squared, and takes the rest
+    from the next coarser level. Without it, rims of the old background would be learnt as part of every object.
+
+    Args:
+        colour: (height, width, 3) colours, meaningless under zero alpha.
+        alpha: (height, width).
+
+    Returns:
+        Colours defined everywhere; unchanged where alpha is 255.
+    """
+    weight = np.square(alpha.astype(np.float32) / 255.0)[..., None]
+    levels = [(colour.astype(np.float32) * weight, weight)]
+    while max(levels[-1][1].shape[:2]) > 2:
+        height, width = levels[-1][1].shape[:2]
+        half = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
+        weighted, weight = (cv2.resize(part, half, interpolation=cv2.INTER_AREA) for part in levels[-1])
+        levels.append((weighted, weight[..., None]))
+    weighted, weight = levels[-1]
+    filled = weighted / np.maximum(weight, 1e-6)
+    for level, (weighted, weight) in reversed(list(enumerate(levels[:-1]))):
+        height, width = weight.shape[:2]
+        filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+        # Below the full resolution a tiny weight is evidence already: nothing nearer is known.
+        trust = weight if level == 0 else np.minimum(1.0, weight * 8.0)
+        filled = weighted / np.maximum(weight, 1e-6) * trust + filled * (1.0 - trust)
+    return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+
+
+def split_atlas(colour: UInt8Array, alpha: UInt8Array) -> list[tuple[UInt8Array, UInt8Array]]:
+    """Take an atlas apart: opaque rectangles (strips of bark) go, each large connected piece becomes a cut-out.
+
+    Args:
+        colour: (height, width, 3).
+        alpha: (height, width).
+
+    Returns:
+        (colour, alpha) per piece; empty when nothing but strips and crumbs was there.
+    """
+    alpha = _without_opaque_rectangles(alpha)
+    side = max(alpha.shape)
+    reach = max(3, side // 50) | 1
+    solid = (alpha > 16).astype(np.uint8)
+    joined = cv2.dilate(solid, np.ones((reach, reach), np.uint8))
+    num_labels, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    pieces = []
+    for label in range(1, num_labels):
+        left, top, width, height, _ = (int(value) for value in stats[label])
+        if max(width, height) < max(48, 0.2 * side) or min(width, height) < 24:
+            continue
+        window = np.s_[top : top + height, left : left + width]
+        piece_alpha = np.where(labels[window] == label, alpha[window], 0).astype(np.uint8)
+        if np.count_nonzero(piece_alpha > 127) >= 400:
+            pieces.append((colour[window], piece_alpha))
+    return pieces
+
+
+def _without_opaque_rectangles(alpha: UInt8Array) -> UInt8Array:
+    """Clear the fully opaque, axis-aligned rectangles from an alpha."""
+    opaque = (alpha > 240).astype(np.uint8)
+    cleared = alpha.copy()
+    for side in (max(12, min(alpha.shape) // 6), max(8, min(alpha.shape) // 24)):
+        boxes = cv2.morphologyEx(opaque, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+        num_labels, _, stats, _ = cv2.connectedComponentsWithStats(boxes, connectivity=4)
+        for label in range(1, num_labels):
+            left, top, width, height, area = (int(value) for value in stats[label])
+            is_long = max(width, height) > 0.3 * max(alpha.shape)
+            if area > 0.95 * width * height and is_long:
+                cleared[max(0, top - 2) : top + height + 2, max(0, left - 2) : left + width + 2] = 0
+    return cleared
+
+
+class _Pool(Generic[Item]):
+    """Items in memory, drawn by the share of their set."""
+
+    def __init__(self, items: Sequence[Item], weights: NDArray[np.float64]) -> None:
+        self.items = items
+        self.weights = weights / weights.sum()
+        self._cumulative = np.cumsum(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def draw(self, rng: np.random.Generator) -> Item:
+        """Draw one item."""
+        index = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
+        return self.items[min(index, len(self.items) - 1)]
+
+
+class CutoutFolder(_Pool[Cutout]):
+    """Foregrounds in memory, each a `Cutout` whose colours are extended under its soft and zero alpha."""
+
+    def __init__(
+        self,
+        roots: Sequence[Path] | Mapping[Path, float],
+        max_side: int = 512,
+        *,
+        atlas_sets: Iterable[str] = ATLAS_SETS,
+    ) -> None:
+        """Load every cut-out below the given folders.
+
+        Args:
+            roots: Folders of RGBA files in any layout; with a mapping, each folder's share in the draws, else 1 each.
+            max_side: Larger cut-outs are shrunk to this longest side, in pixels.
+            atlas_sets: Names of folders whose files are split into their connected pieces.
+
+        Raises:
+            InputError: A folder is missing or empty, or a file is broken or has no alpha; names it.
+        """
+        names = frozenset(atlas_sets)
+
+        def read(path: Path, root: Path) -> list[Cutout]:
+            return _read_cutouts(path, max_side, is_atlas=root.name in names)
+
+        super().__init__(*_load_roots(roots, CUTOUT_SUFFIXES, read, "cut-outs"))
+
+    @classmethod
+    def from_arrays(cls, cutouts: Sequence[Cutout], weights: NDArray[np.float64] | None = None) -> "CutoutFolder":
+        """Make a pool of cut-outs that are in memory already; `weights` per cut-out, default equal."""
+        return _pool_from_arrays(cls, cutouts, weights, "cutouts")
+
+
+class PhotoFolder(_Pool[UInt8Array]):
+    """Backgrounds in memory: (height, width, 3) uint8 RGB photographs. Called, it is a `TextureSource`."""
+
+    def __init__(self, roots: Sequence[Path] | Mapping[Path, float], max_side: int = 1024) -> None:
+        """Load every photograph below the given folders.
+
+        Args:
+            roots: Folders of pictures in any layout; with a mapping, each folder's share in the draws, else 1 each.
+            max_side: Larger photographs are shrunk to this longest side, in pixels.
+
+        Raises:
+            InputError: A folder is missing or empty, or a file is broken; names it.
+        """
+
+        def read(path: Path, root: Path) -> list[UInt8Array]:
+            return [_read_photo(path, max_side)]
+
+        super().__init__(*_load_roots(roots, PHOTO_SUFFIXES, read, "photographs"))
+
+    @classmethod
+    def from_arrays(cls, photos: Sequence[UInt8Array], weights: NDArray[np.float64] | None = None) -> "PhotoFolder":
+        """Make a pool of photographs that are in memory already; `weights` per photograph, default equal."""
+        return _pool_from_arrays(cls, photos, weights, "photos")
+
+    def __call__(self, rng: np.random.Generator, size: int) -> UInt8Array:
+        """Cut a random, perhaps mirrored square out of a random photograph.
+
+        Args:
+            rng: The source of chance.
+            size: The square's side in pixels; a small photograph is enlarged to fill it.
+
+        Returns:
+            (size, size, 3) uint8 RGB.
+        """
+        photo = self.draw(rng)
+        height, width = photo.shape[:2]
+        largest = min(height, width)
+        smallest = min(largest, max(32, int(size * 0.6)))
+        side = int(rng.integers(smallest, largest + 1))
+        top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
+        crop = photo[top : top + side, left : left + side]
+        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        crop = cv2.resize(crop, (size, size), interpolation=interpolation)
+        return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What composites are made of."""
+
+    cutouts: CutoutFolder | None
+    """Foregrounds; None: procedural foregrounds only."""
+    photos: PhotoFolder
+    """Backgrounds, and the textures of procedural foregrounds."""
+    procedural_share: float = 0.5
+    """Share of the foregrounds that are made on the spot, in [0, 1]; taken as 1 without cut-outs."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.procedural_share <= 1.0:
+            raise InputError(f"procedural_share is {self.procedural_share}; expected a number in [0, 1]")
+
+    @classmethod
+    def from_shared_layout(
+        cls, root: Path | str, *, cutout_side: int = 512, photo_side: int = 1024, procedural_share: float = 0.5
+    ) -> "Sources":
+        """Load `root/foregrounds/*` and `root/backgrounds/*`, weighted by `FOREGROUND_SHARES`, `BACKGROUND_SHARES`.
+
+        Raises:
+            InputError: A folder is missing or a file is broken; names it.
+        """
+        foregrounds = _subfolders(Path(root) / "foregrounds")
+        backgrounds = _subfolders(Path(root) / "backgrounds")
+        return cls(
+            cutouts=CutoutFolder(
+                {folder: FOREGROUND_SHARES.get(folder.name, 1.0) for folder in foregrounds}, cutout_side
+            ),
+            photos=PhotoFolder({folder: BACKGROUND_SHARES.get(folder.name, 1.0) for folder in backgrounds}, photo_side),
+            procedural_share=procedural_share,
+        )
+
+
+def pack_sources(sources: Sources, path: Path | str) -> None:
+    """Write decoded sources to one uncompressed .npz file, which `load_packed` reads much faster than the folders."""
+    cutouts: Sequence[Cutout] = sources.cutouts.items if sources.cutouts is not None else ()
+    weights = sources.cutouts.weights if sources.cutouts is not None else np.zeros(0)
+    rgba = [np.dstack([cutout.colour, cutout.alpha]) for cutout in cutouts]
+    with Path(path).open("wb") as file:
+        np.savez(
+            file,
+            version=np.int64(_PACK_VERSION),
+            procedural_share=np.float64(sources.procedural_share),
+            cutout_sizes=np.array([item.shape[:2] for item in rgba], np.int64).reshape(-1, 2),
+            cutout_weights=weights,
+            cutout_values=_flatten(rgba),
+            photo_sizes=np.array([photo.shape[:2] for photo in sources.photos.items], np.int64).reshape(-1, 2),
+            photo_weights=sources.photos.weights,
+            photo_values=_flatten(sources.photos.items),
+        )
+
+
+def load_packed(path: Path | str) -> Sources:
+    """Read what `pack_sources` wrote.
+
+    Raises:
+        InputError: The file is missing, is something else, or is of another version; names it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {name: archive[name] for name in archive.files}
+        if int(content["version"]) != _PACK_VERSION:
+            raise InputError(f"{path}: packed sources of version {content['version']}; expected {_PACK_VERSION}")
+        rgba = _unflatten(content["cutout_values"], content["cutout_sizes"], 4)
+        photos = _unflatten(content["photo_values"], content["photo_sizes"], 3)
+    except (OSError, EOFError, KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a file of packed sources: {error}") from error
+    cutouts = [Cutout(np.ascontiguousarray(item[..., :3]), np.ascontiguousarray(item[..., 3])) for item in rgba]
+    return Sources(
+        cutouts=CutoutFolder.from_arrays(cutouts, content["cutout_weights"]) if cutouts else None,
+        photos=PhotoFolder.from_arrays(photos, content["photo_weights"]),
+        procedural_share=float(content["procedural_share"]),
+    )
+
+
+_PoolT = TypeVar("_PoolT", bound="_Pool[Any]")
+
+
+def _pool_from_arrays(
+    kind: type[_PoolT], items: Sequence[Any], weights: NDArray[np.float64] | None, argument: str
+) -> _PoolT:
+    if not items:
+        raise InputError(f"{argument} is empty; at least one is needed")
+    pool = kind.__new__(kind)
+    _Pool.__init__(pool, items, np.ones(len(items)) if weights is None else np.asarray(weights, np.float64))
+    return pool
+
+
+def _load_roots(
+    roots: Sequence[Path] | Mapping[Path, float],
+    suffixes: frozenset[str],
+    read: Callable[[Path, Path], list[Item]],
+    noun: str,
+) -> tuple[list[Item], NDArray[np.float64]]:
+    """Read all files below the roots; each root's share is spread evenly over its items."""
+    shares = roots if isinstance(roots, Mapping) else dict.fromkeys(roots, 1.0)
+    if not shares:
+        raise InputError(f"no folders of {noun} were given")
+    items: list[Item] = []
+    weights: list[float] = []
+    for root, share in ((Path(root), share) for root, share in shares.items()):
+        if share < 0:
+            raise InputError(f"{root}: share {share} is negative")
+        if not root.is_dir():
+            raise InputError(f"{root}: no such folder of {noun}")
+        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+        found = [item for path in files for item in read(path, root)]
+        if not found:
+            raise InputError(f"{root}: holds no usable {noun} ({', '.join(sorted(suffixes))})")
+        items += found
+        weights += [share / len(found)] * len(found)
+    if sum(weights) <= 0:
+        raise InputError(f"the shares of all folders of {noun} are zero")
+    return items, np.array(weights)
+
+
+def _read_cutouts(path: Path, max_side: int, *, is_atlas: bool) -> list[Cutout]:
+    picture = _decode(path, cv2.IMREAD_UNCHANGED)
+    if picture.ndim != 3 or picture.shape[2] != 4:
+        raise InputError(f"{path}: a cut-out needs an alpha channel; the picture's shape is {picture.shape}")
+    rgba = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA)
+    colour, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3]
+    alpha = np.where(alpha <= 3, 0, np.where(alpha >= 252, 255, alpha)).astype(np.uint8)
+    if not alpha.any():
+        raise InputError(f"{path}: the cut-out is empty, its alpha is zero everywhere")
+    pieces = split_atlas(colour, alpha) if is_atlas else [(colour, alpha)]
+    return [_make_cutout(*piece, max_side) for piece in pieces]
+
+
+def _make_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int) -> Cutout:
+    """Trim the empty margin, extend the colours, then shrink to the largest side wanted."""
+    rows, columns = np.flatnonzero(alpha.max(axis=1)), np.flatnonzero(alpha.max(axis=0))
+    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    colour, alpha = extend_colours(colour[window], alpha[window]), np.ascontiguousarray(alpha[window])
+    if max(alpha.shape) > max_side:
+        scale = max_side / max(alpha.shape)
+        size_wh = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
+        colour, alpha = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) for part in (colour, alpha))
+    return Cutout(colour, alpha)
+
+
+def _read_photo(path: Path, max_side: int) -> UInt8Array:
+    photo = cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    scale = max_side / max(photo.shape[:2])
+    if scale < 1.0:
+        size_wh = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
+        photo = cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(photo, np.uint8)
+
+
+def _decode(path: Path, flags: int) -> UInt8Array:
+    try:
+        content = np.fromfile(path, np.uint8)
+        picture = cv2.imdecode(content, flags) if content.size else None
+    except (OSError, cv2.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if picture is None:
+        raise InputError(f"{path}: not a picture, or a broken one")
+    if picture.dtype != np.uint8:
+        raise InputError(f"{path}: expected 8 bits per channel, the picture is {picture.dtype}")
+    return np.asarray(picture)
+
+
+def _subfolders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        raise InputError(f"{parent}: no such folder")
+    folders = sorted(path for path in parent.iterdir() if path.is_dir())
+    if not folders:
+        raise InputError(f"{parent}: holds no folders")
+    return folders
+
+
+def _flatten(items: Sequence[UInt8Array]) -> UInt8Array:
+    return np.concatenate([item.reshape(-1) for item in items]) if items else np.zeros(0, np.uint8)
+
+
+def _unflatten(values: UInt8Array, sizes: NDArray[np.int64], channels: int) -> list[UInt8Array]:
+    ends = np.cumsum(sizes.prod(axis=1) * channels)
+    if (ends[-1] if len(ends) else 0) != len(values):
+        raise ValueError("sizes and values do not match")
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+    return [
+        values[start:end].reshape(int(height), int(width), channels)
+        for start, end, (height, width) in zip(starts, ends, sizes, strict=True)
+    ]
