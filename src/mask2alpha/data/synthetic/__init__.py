@@ -1,0 +1,80 @@
+"""Synthetic foregrounds with exact alpha, drawn on the fly: bodies, fur, hair, feathers, plants, nets, smoke.
+
+Everything is drawn from a random generator and from photographs that serve as textures, so that a training run has as
+many cut-outs as it takes. A cut-out composes as `alpha * colour + (1 - alpha) * background`: that is what its alpha means.
+"""
+
+import numpy as np
+
+from mask2alpha.data.cutout import Cutout, TextureSource
+from mask2alpha.data.synthetic.bodies import make_body
+from mask2alpha.data.synthetic.edges import EDGES, extend_colour
+from mask2alpha.data.synthetic.haired import feathered, furry, haired
+from mask2alpha.data.synthetic.structures import (
+    Maker,
+    cables,
+    flower,
+    grass,
+    net,
+    plant,
+    pompom,
+    smoke,
+    twigs,
+    wicker,
+)
+
+__all__ = ["KINDS", "make_cutout"]
+
+
+def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
+    """A body with one of the edges of `EDGES`."""
+    body = make_body(rng, size, textures)
+    weights = np.array([weight for _, weight in EDGES.values()])
+    soften = list(EDGES.values())[int(rng.choice(len(EDGES), p=weights / weights.sum()))][0]
+    return Cutout(extend_colour(body.colour, body.alpha), soften(rng, body.alpha))
+
+
+KINDS: dict[str, tuple[Maker, float]] = {
+    "solid": (solid, 0.2),
+    "furry": (furry, 0.22),
+    "haired": (haired, 0.2),
+    "feathered": (feathered, 0.05),
+    "grass": (grass, 0.03),
+    "plant": (plant, 0.05),
+    "flower": (flower, 0.05),
+    "twigs": (twigs, 0.04),
+    "net": (net, 0.05),
+    "wicker": (wicker, 0.03),
+    "cables": (cables, 0.03),
+    "pompom": (pompom, 0.03),
+    "smoke": (smoke, 0.02),
+}
+"""Name of each kind of foreground: the function that draws it and its share of the mixture."""
+
+
+def make_cutout(rng: np.random.Generator, size: int, textures: TextureSource, kind: str | None = None) -> Cutout:
+    """Draw a random foreground.
+
+    Args:
+        rng: Random numbers; the same state gives the same cut-out.
+        size: Side of the square picture [px], at least 64.
+        textures: Where photographs for surfaces come from.
+        kind: A key of `KINDS`; None draws one by its share.
+
+    Returns:
+        Colours (size, size, 3) and alpha (size, size); alpha is somewhere above one half.
+
+    Raises:
+        ValueError: `size` is below 64 or `kind` is unknown.
+    """
+    if size < 64:
+        raise ValueError(f"size is {size}; expected at least 64")
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; expected one of {sorted(KINDS)}")
+    names = list(KINDS)
+    shares = np.array([share for _, share in KINDS.values()])
+    while True:
+        name = kind if kind is not None else names[int(rng.choice(len(names), p=shares / shares.sum()))]
+        cutout = KINDS[name][0](rng, size, textures)
+        if np.count_nonzero(cutout.alpha > 127) > size * size // 200:  # some fall out of the picture
+            return cutout

@@ -1,0 +1,144 @@
+"""Strands, the thin things that make matting hard: how they grow and how they are drawn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2alpha.data.synthetic.canvas import Colours, Points, StrandLayers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """How strands bend between root and tip."""
+
+    num_points: int = 6
+    """Corners of each polyline."""
+    bend: float = 0.4
+    """Standard deviation of the whole turn of a strand [rad]."""
+    wobble: float = 0.1
+    """Standard deviation of the turn at each corner [rad]."""
+    curl: float = 0.0
+    """Amplitude of a periodic turn [rad]; 1 and more makes curls."""
+    curl_turns: float = 2.0
+    """Periods of that turn along a strand."""
+    gravity: float = 0.0
+    """How far directions turn downwards until the tip, 0 to 1."""
+    clump: float = 0.0
+    """How far tips gather at those of a few guide strands, 0 to 1."""
+    num_clumps: int = 40
+    """Number of guide strands."""
+
+
+def grow(
+    rng: np.random.Generator,
+    roots: Points,
+    angles: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    growth: Growth,
+) -> Points:
+    """Grow strands from their roots.
+
+    Args:
+        rng: Random numbers.
+        roots: (N, 2).
+        angles: (N,) first direction [rad], 0 to the right, pi / 2 downwards.
+        lengths: (N,) in pixels.
+        growth: How they bend.
+
+    Returns:
+        (N, num_points, 2).
+    """
+    num, steps = len(roots), growth.num_points - 1
+    along = np.linspace(0, 1, steps, dtype=np.float32)[None]
+    turn = rng.normal(0, growth.bend, (num, 1)) * along
+    turn = turn + np.cumsum(rng.normal(0, growth.wobble, (num, steps)), axis=1)
+    if growth.curl:
+        phase = rng.uniform(0, 2 * np.pi, (num, 1)) * (1 if growth.clump < 0.3 else 0.2)
+        frequency = growth.curl_turns * rng.uniform(0.7, 1.3, (num, 1))
+        turn = turn + growth.curl * np.sin(2 * np.pi * frequency * along + phase)
+    heading = angles[:, None] + turn
+    step = np.stack([np.cos(heading), np.sin(heading)], axis=-1)  # (N, steps, 2)
+    if growth.gravity:
+        pull = (growth.gravity * along**0.7)[..., None]
+        step = step * (1 - pull) + np.array([0.0, 1.0]) * pull
+        step = step / np.maximum(np.linalg.norm(step, axis=-1, keepdims=True), 0.2)
+    step = step * (lengths[:, None, None] / steps)
+    points = np.concatenate([roots[:, None], roots[:, None] + np.cumsum(step, axis=1)], axis=1).astype(np.float32)
+    if growth.clump and num > growth.num_clumps:
+        points = _gather(rng, points, growth)
+    return points
+
+
+def _gather(rng: np.random.Generator, points: Points, growth: Growth) -> Points:
+    """Pull the strands' outer parts to the guide whose root is nearest."""
+    guides = points[rng.choice(len(points), growth.num_clumps, replace=False)]  # (G, P, 2)
+    gap = points[:, None, 0] - guides[None, :, 0]
+    nearest = np.argmin(np.einsum("ngc,ngc->ng", gap, gap), axis=1)
+    pull = growth.clump * np.linspace(0, 1, points.shape[1], dtype=np.float32) ** 0.8
+    pull = pull[None, :, None] * rng.uniform(0.6, 1.0, (len(points), 1, 1)).astype(np.float32)
+    return np.asarray(points + (guides[nearest] - points) * pull, np.float32)
+
+
+def draw_strands(
+    layers: StrandLayers,
+    rng: np.random.Generator,
+    points: Points,
+    colours: Colours,
+    *,
+    tip_gain: float = 1.0,
+    root_gain: float = 1.0,
+    width: float = 0.75,
+    tip_opacity: float = 0.6,
+    num_batches: int = 24,
+) -> None:
+    """Draw tapering strands in their order, the first at the bottom.
+
+    Args:
+        layers: Where to.
+        rng: Random numbers.
+        points: (N, P, 2), roots first.
+        colours: (C, 3) a palette; strands take random ones of it.
+        tip_gain: Brightness of tips relative to the middle.
+        root_gain: Brightness of roots relative to the middle.
+        width: At the root [px]; below 0.75 the whole strand becomes faint.
+        tip_opacity: Opacity of the last part, which is what tapering below a pixel looks like.
+        num_batches: Strands of one batch share a colour (one call of cv2 each).
+    """
+    num, corners = points.shape[:2]
+    if num == 0:
+        return
+    middle = max(1, corners // 3)
+    cuts = [(0, middle, root_gain), (middle, corners - 1 - middle // 2, 1.0), (corners - 1 - middle // 2, corners - 1, tip_gain)]
+    faintness = min(1.0, width / 0.75)
+    bundles = _bundle(points, width)
+    for batch in np.array_split(np.arange(num), min(num_batches, num)):
+        colour = colours[int(rng.integers(len(colours)))]
+        for part, (start, stop, gain) in enumerate(cuts):
+            if stop <= start:
+                continue
+            tone = np.clip(colour * gain, 0, 255)
+            is_tip = part == 2
+            opacity = faintness * (tip_opacity if is_tip else 1.0)
+            for line, (bundle, line_gain) in enumerate(bundles):
+                if is_tip and line < len(bundles) // 2:  # only the middle reaches the tip
+                    continue
+                layers.draw(bundle[batch, start : stop + 1], np.clip(tone * line_gain, 0, 255), 1, opacity)
+
+
+def _bundle(points: Points, width: float) -> list[tuple[Points, float]]:
+    """Parallel lines that together are as wide as the strand, with the brightness of a round one."""
+    num_lines = max(1, round(width / 0.6))
+    if num_lines == 1:
+        return [(points, 1.0)]
+    along = np.gradient(points, axis=1)
+    normal = np.stack([-along[..., 1], along[..., 0]], axis=-1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-3)
+    taper = np.linspace(1.0, 0.35, points.shape[1], dtype=np.float32)[None, :, None]
+    offsets = (np.arange(num_lines) - (num_lines - 1) / 2) * 0.55
+    offsets = offsets[np.argsort(-np.abs(offsets))]  # the rim first, the middle over it
+    gains = 1.12 - 0.35 * (np.abs(offsets) / max(float(np.abs(offsets).max()), 1e-3)) ** 2
+    return [
+        (np.asarray(points + normal * taper * offset, np.float32), float(gain))
+        for offset, gain in zip(offsets, gains, strict=True)
+    ]
