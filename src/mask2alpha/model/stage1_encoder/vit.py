@@ -34,7 +34,7 @@ class AbsolutePositions(nn.Module):
         places = to_map(self.table[:, extra:], (self.side, self.side))
         # Bicubic weights in half precision would shift the positions.
         resized = F.interpolate(
-            places.float(), size=grid, mode="bicubic", align_corners=False, antialias=self.is_antialiased
+            _at_least_float32(places), size=grid, mode="bicubic", align_corners=False, antialias=self.is_antialiased
         )
         return torch.cat([self.table[:, :extra], to_tokens(resized.to(self.table.dtype))], dim=1)
 
@@ -60,7 +60,8 @@ class RelativePositionBias(nn.Module):
         displacements = table[:, :-3].reshape(heads, 2 * self.side - 1, 2 * self.side - 1)
         if grid != (self.side, self.side):
             size = (2 * rows - 1, 2 * columns - 1)
-            resized = F.interpolate(displacements.unsqueeze(0).float(), size=size, mode="bilinear", align_corners=False)
+            exact = _at_least_float32(displacements.unsqueeze(0))
+            resized = F.interpolate(exact, size=size, mode="bilinear", align_corners=False)
             displacements = resized.squeeze(0).to(table.dtype)
         # Entry (y, x, i, j) of the windows is displacement (y + i, x + j); a key at (v, u) has i = rows - 1 - v.
         windows = displacements.unfold(1, rows, 1).unfold(2, columns, 1).flip(3, 4)
@@ -175,3 +176,7 @@ class VisionTransformer(nn.Module):
 
 def _learnt_tokens(count: int, dim: int) -> nn.Parameter | None:
     return nn.Parameter(torch.empty(1, count, dim).normal_(std=0.02)) if count else None
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
