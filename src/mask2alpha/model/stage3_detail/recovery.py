@@ -176,11 +176,11 @@ def sample_bilinear(
     top, bottom, y = _bilinear_axis(row, h, active_set.size[0], feature_map.dtype)
     left, right, x = _bilinear_axis(column, w, active_set.size[1], feature_map.dtype)
     rows = feature_map.permute(0, 2, 3, 1).reshape(-1, feature_map.shape[1])
-    corners = torch.stack([top * w + left, top * w + right, bottom * w + left, bottom * w + right], dim=1)
-    weights = torch.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], dim=1)
-    corners = corners + (batch * (h * w))[:, None]
-    gathered = rows.index_select(0, corners.flatten()).view(len(active_set), 4, -1)
-    return torch.einsum("pk,pkc->pc", weights.to(gathered.dtype), gathered)
+    top, bottom = (batch * h + top) * w, (batch * h + bottom) * w
+    y, x = y[:, None], x[:, None]
+    upper = rows.index_select(0, top + left) * (1 - x) + rows.index_select(0, top + right) * x
+    lower = rows.index_select(0, bottom + left) * (1 - x) + rows.index_select(0, bottom + right) * x
+    return upper * (1 - y) + lower * y
 
 
 def _bilinear_axis(index: Tensor, in_length: int, out_length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,7 @@ active set, and its output is meant inside the output's active set only. `DenseL
 Legend: P active pixels (rows), B batch, H rows and W columns of the map, K taps of a kernel.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,10 +32,10 @@ from mask2alpha.shapes import Size
 
 MARGIN = 2
 """Empty pixels around each picture of an index map; the reach of the largest window that is looked up in it."""
-CHUNK_ROWS_CPU = 4096
-"""Rows gathered at once on a CPU: their neighbours fit in the second-level cache."""
-CHUNK_ROWS_DEVICE = 1 << 18
-"""Rows gathered at once elsewhere: enough to fill the device, while the memory stays bounded."""
+CHUNK_BYTES_CPU = 1 << 20
+"""Size of the rows gathered at once on a CPU: about that of the second-level cache."""
+CHUNK_BYTES_DEVICE = 1 << 28
+"""Size of the rows gathered at once elsewhere: enough to fill the device, while the memory stays bounded."""
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
@@ -139,8 +140,14 @@ class SparseTensor:
     @classmethod
     def from_dense(cls, x: Float[Tensor, "batch channels height width"], active_set: ActiveSet) -> "SparseTensor":
         """The rows of a dense map at the active pixels."""
-        batch, row, column = active_set.coordinates.unbind(1)
-        return cls(features=x.permute(0, 2, 3, 1)[batch, row, column], active_set=active_set)
+        channels, area = x.shape[1], x.shape[2] * x.shape[3]
+        if channels == 1 or x.is_contiguous(memory_format=torch.channels_last):
+            features = x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, active_set.positions)
+            return cls(features=features, active_set=active_set)
+        first = active_set.positions + active_set.coordinates[:, 0] * ((channels - 1) * area)
+        planes = torch.arange(0, channels * area, area, device=x.device)
+        features = x.reshape(-1).index_select(0, (first[:, None] + planes).view(-1)).view(-1, channels)
+        return cls(features=features, active_set=active_set)
 
     def to_dense(self) -> Float[Tensor, "batch channels height width"]:
         """The dense map: the features at the active pixels and zero elsewhere."""
@@ -294,8 +301,12 @@ def _apply(function: Any, *arguments: Tensor) -> Tensor:
     return result
 
 
-def _chunk_rows(tensor: Tensor) -> int:
-    return CHUNK_ROWS_CPU if tensor.device.type == "cpu" else CHUNK_ROWS_DEVICE
+def _chunks(table: Tensor, features: Tensor) -> Iterator[tuple[Tensor, slice]]:
+    """Parts of `table`, flat, whose rows of `features` fit in the cache together; and where in `table` they lie."""
+    row_bytes = max(1, table.shape[1] * features.shape[1] * features.element_size())
+    step = max(1, (CHUNK_BYTES_CPU if features.device.type == "cpu" else CHUNK_BYTES_DEVICE) // row_bytes)
+    for start in range(0, table.shape[0], step):
+        yield table[start : start + step].reshape(-1), slice(start, start + step)
 
 
 def _with_zero_row(features: Tensor) -> Tensor:
@@ -310,14 +321,13 @@ def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor
     """For each line of `table` (N, K): its K rows of `features` (P, C), side by side, times `matrix` (K * C, M)."""
     padded = _with_zero_row(features)
     result = features.new_empty(table.shape[0], matrix.shape[1])
-    step = _chunk_rows(features)
-    for start in range(0, table.shape[0], step):
-        part = table[start : start + step]
-        rows = padded.index_select(0, part.reshape(-1)).view(part.shape[0], -1)
+    width = table.shape[1] * features.shape[1]
+    for part, place in _chunks(table, features):
+        rows = padded.index_select(0, part).view(-1, width)
         if bias is None:
-            torch.mm(rows, matrix, out=result[start : start + step])
+            torch.mm(rows, matrix, out=result[place])
         else:
-            torch.addmm(bias, rows, matrix, out=result[start : start + step])
+            torch.addmm(bias, rows, matrix, out=result[place])
     return result
 
 
@@ -325,18 +335,16 @@ def _gather_outer(features: Tensor, table: Tensor, right: Tensor) -> Tensor:
     """The gradient of `_gather_matmul` to its matrix: the gathered rows, transposed, times `right` (N, M)."""
     padded = _with_zero_row(features)
     dtype = torch.promote_types(features.dtype, torch.float32)
-    result = features.new_zeros(table.shape[1] * features.shape[1], right.shape[1], dtype=dtype)
-    step = _chunk_rows(features)
-    for start in range(0, table.shape[0], step):
-        part = table[start : start + step]
-        rows = padded.index_select(0, part.reshape(-1)).view(part.shape[0], -1)
-        result += rows.t() @ right[start : start + step]
+    width = table.shape[1] * features.shape[1]
+    result = features.new_zeros(width, right.shape[1], dtype=dtype)
+    for part, place in _chunks(table, features):
+        result += padded.index_select(0, part).view(-1, width).t() @ right[place]
     return result.to(features.dtype)
 
 
 def _spread(features: Tensor, slots: Tensor, matrix: Tensor) -> Tensor:
     """For each slot, 4 * parent + place: the parent's row of `features` (N, C) by that part of `matrix` (4 * M, C)."""
-    return (features @ matrix.t()).view(4 * features.shape[0], -1).index_select(0, slots)
+    return (features @ matrix.t()).view(4 * features.shape[0], matrix.shape[0] // 4).index_select(0, slots)
 
 
 class _SubmanifoldConv(torch.autograd.Function):

@@ -1,0 +1,217 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mask2alpha.model.stage3_detail import sparse
+from mask2alpha.model.stage3_detail.sparse import (
+    ActiveSet,
+    DenseLevel,
+    InverseConv,
+    SparseTensor,
+    StridedConv,
+    SubmanifoldConv,
+    inverse_conv,
+    strided_conv,
+    submanifold_conv,
+)
+
+SHAPES = [(2, 8, 10), (1, 7, 9), (2, 1, 5), (1, 1, 1)]
+DENSITIES = ["some", "none", "all", "one"]
+
+
+def make_active(shape, density, seed=0):
+    batch, height, width = shape
+    generator = torch.Generator().manual_seed(seed)
+    active = torch.rand(batch, 1, height, width, generator=generator) > 0.6
+    if density == "one":
+        active[:] = False
+        active[-1, 0, height // 2, width - 1] = True
+    elif density != "some":
+        active[:] = density == "all"
+    return active
+
+
+def make_input(active, channels, seed=1, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    batch, _, height, width = active.shape
+    return torch.randn(batch, channels, height, width, generator=generator, dtype=dtype) * active
+
+
+def randomise(module, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def assert_close(actual, expected):
+    assert torch.allclose(actual, expected, atol=1e-5), (actual - expected).abs().max()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("density", DENSITIES)
+def test_submanifold_convolution_equals_its_dense_twin(shape, density):
+    active = make_active(shape, density)
+    x = make_input(active, 3)
+    conv = randomise(SubmanifoldConv(3, 5))
+    actual = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+    assert_close(actual, conv.forward_dense(x) * active)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("density", DENSITIES)
+def test_strided_convolution_equals_its_dense_twin(shape, density):
+    active = make_active(shape, density)
+    x = make_input(active, 3)
+    conv = randomise(StridedConv(3, 5))
+    actual = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+    assert_close(actual, conv.forward_dense(x) * DenseLevel(active.float()).coarsened().active)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("density", DENSITIES)
+def test_inverse_convolution_equals_its_dense_twin(shape, density):
+    active = make_active(shape, density)
+    active_set = ActiveSet.from_mask(active)
+    coarse = active_set.coarsening.coarse
+    x = make_input(DenseLevel(active.float()).coarsened().active > 0, 3)
+    conv = randomise(InverseConv(3, 5))
+    actual = conv(SparseTensor.from_dense(x, coarse), active_set).to_dense()
+    assert_close(actual, conv.forward_dense(x, active_set.size) * active)
+
+
+@given(
+    batch=st.integers(1, 3),
+    height=st.integers(1, 12),
+    width=st.integers(1, 12),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_all_convolutions_in_a_row_equal_their_dense_twins(batch, height, width, density, seed):
+    active = torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(seed)) < density
+    x = make_input(active, 2, seed)
+    same, down, up = (randomise(m, seed) for m in (SubmanifoldConv(2, 3), StridedConv(3, 4), InverseConv(4, 2)))
+    active_set = ActiveSet.from_mask(active)
+    actual = up(down(same(SparseTensor.from_dense(x, active_set))), active_set).to_dense()
+    coarse = DenseLevel(active.float()).coarsened().active
+    fine = same.forward_dense(x) * active
+    expected = up.forward_dense(down.forward_dense(fine) * coarse, active_set.size) * active
+    assert torch.allclose(actual, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_coarse_active_set_is_the_max_pool():
+    active = make_active((2, 7, 9), "some")
+    coarse = ActiveSet.from_mask(active).coarsening.coarse
+    expected = torch.nn.functional.max_pool2d(active.float(), 2, ceil_mode=True) > 0
+    assert torch.equal(coarse.coordinates, expected[:, 0].nonzero())
+
+
+def test_dense_and_sparse_tensors_convert_into_each_other():
+    active = make_active((2, 5, 6), "some")
+    active_set = ActiveSet.from_mask(active)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        x = make_input(active, 3).contiguous(memory_format=memory_format)
+        tensor = SparseTensor.from_dense(x, active_set)
+        assert torch.equal(tensor.features, x.permute(0, 2, 3, 1)[active[:, 0]])
+        assert torch.equal(tensor.to_dense(), x)
+
+
+def test_neighbours_by_hand():
+    active = torch.tensor([[1, 1, 0], [0, 0, 1]], dtype=torch.bool).view(1, 1, 2, 3)
+    assert ActiveSet.from_mask(active).neighbours.tolist() == [
+        [3, 3, 3, 3, 0, 1, 3, 3, 3],
+        [3, 3, 3, 0, 1, 3, 3, 3, 2],
+        [1, 3, 3, 3, 2, 3, 3, 3, 3],
+    ]
+
+
+def test_pictures_of_a_batch_do_not_touch_each_other():
+    active = make_active((3, 6, 5), "all")
+    x = make_input(active, 2)
+    conv = randomise(SubmanifoldConv(2, 2))
+    together = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+    for picture in range(3):
+        part = slice(picture, picture + 1)
+        alone = conv(SparseTensor.from_dense(x[part], ActiveSet.from_mask(active[part]))).to_dense()
+        assert_close(together[part], alone)
+
+
+def test_chunks_do_not_change_the_result(monkeypatch):
+    active = make_active((1, 9, 9), "some")
+    tensor = SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))
+    conv = randomise(SubmanifoldConv(2, 3))
+
+    def run():
+        conv.zero_grad()
+        result = conv(tensor).features
+        result.square().sum().backward()
+        return result.detach(), conv.weight.grad.clone()
+
+    whole = run()
+    monkeypatch.setattr(sparse, "CHUNK_BYTES_CPU", 200)
+    for actual, expected in zip(run(), whole, strict=True):
+        assert torch.allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("density", ["some", "one"])
+def test_gradients_in_float64(density):
+    active_set = ActiveSet.from_mask(make_active((2, 4, 3), density))
+    coarsening = active_set.coarsening
+
+    def random(*shape):
+        generator = torch.Generator().manual_seed(len(shape))
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    fine, coarse = random(len(active_set), 2), random(len(coarsening.coarse), 2)
+    weight3, weight2, inverse_weight, bias = random(3, 2, 3, 3), random(3, 2, 2, 2), random(2, 3, 2, 2), random(3)
+    check = torch.autograd.gradcheck
+    assert check(lambda x, w, b: submanifold_conv(x, active_set.neighbours, w, b), (fine, weight3, bias))
+    assert check(lambda x, w, b: strided_conv(x, coarsening, w, b), (fine, weight2, bias))
+    assert check(lambda x, w, b: inverse_conv(x, coarsening, w, b), (coarse, inverse_weight, bias))
+
+
+def test_gradients_of_an_empty_active_set_are_zero():
+    active = make_active((1, 4, 4), "none")
+    conv = SubmanifoldConv(2, 3)
+    conv(SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))).features.sum().backward()
+    assert not conv.weight.grad.any()
+    assert not conv.bias.grad.any()
+
+
+def test_result_is_the_same_without_gradients():
+    active = make_active((1, 6, 7), "some")
+    tensor = SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))
+    conv = randomise(SubmanifoldConv(2, 3))
+    with torch.no_grad():
+        without = conv(tensor).features
+    assert torch.equal(conv(tensor).features, without)
+
+
+@pytest.mark.parametrize("is_autocast", [True, False])
+def test_bfloat16_follows_float32(is_autocast):
+    active = make_active((1, 8, 8), "some")
+    active_set = ActiveSet.from_mask(active)
+    x = make_input(active, 4)
+    conv = randomise(SubmanifoldConv(4, 4))
+    expected = conv(SparseTensor.from_dense(x, active_set)).features
+    if is_autocast:
+        with torch.autocast("cpu", torch.bfloat16):
+            actual = conv(SparseTensor.from_dense(x, active_set)).features
+    else:
+        actual = conv.bfloat16()(SparseTensor.from_dense(x.bfloat16(), active_set)).features
+    assert actual.dtype == torch.bfloat16
+    actual.float().sum().backward()
+    assert conv.weight.grad.dtype == conv.weight.dtype
+    assert (actual - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+def test_dense_level_clears_outside_and_passes_no_gradient_there():
+    active = make_active((1, 5, 6), "some")
+    x = torch.randn(1, 3, 5, 6, requires_grad=True)
+    y = DenseLevel(active.float()).relu_(x * 1)
+    assert torch.equal(y, x.relu() * active)
+    y.sum().backward()
+    assert torch.equal(x.grad, ((x > 0) & active).float())
