@@ -23,7 +23,7 @@ _GRADIENT_WEIGHT = 1.0
 """Additional pull per unit of alpha difference between neighbours."""
 _SMALL_SIDE = 32
 """Levels whose longer side is at most this get more sweeps and are solved everywhere."""
-_SMALL_SWEEPS, _LARGE_SWEEPS = 10, 2
+_SMALL_SWEEPS, _LARGE_SWEEPS = 10, 4
 _ROWS_AT_ONCE = 2**16
 """Pixels solved together; bounds memory and keeps the work in the cache."""
 
@@ -43,8 +43,8 @@ def estimate_foreground(
     size = (image.shape[1], image.shape[2])
     colours = torch.cat([_mean_colour(image, alpha), _mean_colour(image, 1 - alpha)])[None]  # (1, 6, 1, 1)
     for level_size in _level_sizes(size):
-        level_image = resize(image[None], level_size)
-        level_alpha = resize(alpha[None], level_size)
+        level_image = F.interpolate(image[None], level_size, mode="nearest-exact")
+        level_alpha = F.interpolate(alpha[None], level_size, mode="nearest-exact")
         colours = resize(colours, level_size)
         colours = torch.where(_certain(level_alpha), level_image.repeat(1, 2, 1, 1), colours)
         is_small = max(level_size) <= _SMALL_SIDE

@@ -1,0 +1,57 @@
+"""The `mask2alpha` command; each subcommand is a module beside this one, imported only when it is called."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from mask2alpha._version import __version__
+from mask2alpha.errors import Mask2AlphaError
+
+COMMANDS = {
+    "matte": "Matte photographs with guidance masks.",
+    "eval": "Measure mattes against true ones.",
+    "train": "Train a model by a recipe.",
+    "info": "Show versions, device, and the weights and their origin.",
+}
+"""Subcommand (the module `mask2alpha.cli.<name>`, attribute `command`) to its line of help."""
+
+
+class LazyGroup(click.Group):
+    """Lists its subcommands without importing them, and turns our errors into one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the subcommand's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"mask2alpha.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except Mask2AlphaError as error:
+            raise OneLineError(str(error)) from error
+
+
+class OneLineError(click.ClickException):
+    """Printed as "Error: ..."."""
+
+    exit_code = 2
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mask2alpha")
+def main() -> None:
+    """A photograph and a rough mask in, a full-resolution alpha matte out."""
