@@ -3,6 +3,8 @@
 Coordinates are (x, y) in pixels of the finished cut-out; colours are RGB, 0 to 255.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +57,10 @@ FLOWER_COLOURS = (
     (120, 70, 90),
 )
 
-Colours = NDArray[np.float32]
-Points = NDArray[np.float32]
+Colours = NDArray[np.floating[Any]]
+Points = NDArray[np.floating[Any]]
+Floats = NDArray[np.floating[Any]]
+Field = NDArray[np.float32]
 
 
 def pick_colour(rng: np.random.Generator, choices: tuple[tuple[int, int, int], ...], spread: float = 14.0) -> Colours:
@@ -121,15 +125,15 @@ def tint(texture: NDArray[np.uint8], colour: Colours, contrast: float) -> NDArra
     return np.asarray(cv2.LUT(cv2.merge([grey, grey, grey]), table[None]), np.uint8)
 
 
-def fixed_point(points: Points, scale: float = 1.0) -> NDArray[np.int32]:
+def fixed_point(points: Points, scale: int = 1) -> NDArray[np.int32]:
     """Turn points into the whole numbers that cv2 draws with `FRACTION_BITS`."""
     # cv2 puts coordinate 0 in a pixel's centre, so enlarging moves the origin by half of a pixel
     # far outside of the picture drawing only costs time
-    inside = np.clip(points * scale + (scale - 1) / 2, -4000, 8000)
+    inside = np.clip(points * scale + (scale - 1) * 0.5, -4000, 8000)
     return np.rint(inside * 2**FRACTION_BITS).astype(np.int32)
 
 
-def fill_polygon(layer: NDArray[np.uint8], points: Points, value: tuple[float, ...] | float) -> None:
+def fill_polygon(layer: NDArray[np.uint8], points: Points, value: tuple[float, ...] | tuple[int, ...] | int) -> None:
     """Fill one closed polygon, (N, 2), into `layer` with a smooth edge."""
     cv2.fillPoly(layer, [fixed_point(points)], value, cv2.LINE_AA, FRACTION_BITS)
 

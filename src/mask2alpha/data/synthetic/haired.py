@@ -245,7 +245,7 @@ def _draw_feather(layers: StrandLayers, rng: np.random.Generator, shaft: Points,
     width = length * rng.uniform(0.1, 0.26) * np.sin(np.pi * np.clip(share, 0, 1) ** 0.8 * 0.93 + 0.15)
     ragged = np.repeat(rng.uniform(0.75, 1.0, len(place) // 8 + 1), 8)[: len(place)]
     colour = palette[int(rng.integers(len(palette)))]
-    tones = vary(rng, colour, 6, light=0.1, hue=3)
+    tones = vary(rng, colour, 6, light=0.1, hue=3.0)
     opening = rng.uniform(0.4, 0.9)
     growth = Growth(num_points=4, bend=0.25, wobble=0.05)
     for side in (-1, 1):

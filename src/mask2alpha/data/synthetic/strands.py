@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mask2alpha.data.synthetic.canvas import Colours, Points, StrandLayers
+from mask2alpha.data.synthetic.canvas import Colours, Floats, Points, StrandLayers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +32,8 @@ class Growth:
 def grow(
     rng: np.random.Generator,
     roots: Points,
-    angles: NDArray[np.float32],
-    lengths: NDArray[np.float32],
+    angles: Floats,
+    lengths: Floats,
     growth: Growth,
 ) -> Points:
     """Grow strands from their roots.
