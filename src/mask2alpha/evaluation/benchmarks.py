@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mask2alpha.errors import InputError
+from mask2alpha.imaging.decode import SUFFIXES
 
 EXACT_KIND = "exact"
 """The kind of mask that is the truth cut at one half; there is little to win over it, so shares leave it out."""
 _KNOWN_KINDS = (EXACT_KIND, "eroded", "dilated", "lowres", "blobby", "wobbly", "holes")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ def _list_pictures(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by name without suffix, sorted."""
     pictures: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in pictures:
             raise InputError(f"root: {pictures[path.stem]} and {path.name} have the same name")

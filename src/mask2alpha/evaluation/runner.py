@@ -13,17 +13,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import EXACT_KIND, GuidedFolder, GuidedPhotograph
 from mask2alpha.evaluation.metrics import MatteScores, evaluate_matte
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 
 Predict: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
-"""`predict(image (H, W, 3) uint8, masks (K, H, W) bool)` returns alphas (K, H, W), floating, in [0, 1]."""
+"""`predict(image (H, W, 3) uint8 or uint16, masks (K, H, W) bool)` returns alphas (K, H, W), floating, in [0, 1]."""
 
 _Matte: TypeAlias = Callable[[GuidedPhotograph, Sequence[str], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 _METRICS = tuple(field.name for field in fields(MatteScores))
@@ -107,7 +107,7 @@ def evaluate(
     """
 
     def matte(photograph: GuidedPhotograph, kinds: Sequence[str], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        image = _read_image(photograph.image_path)
+        image = read_image(photograph.image_path).pixels
         _check_size(photograph.image_path, image.shape[:2], photograph.alpha_path, masks.shape[1:])
         alphas = np.asarray(predict(image, masks))
         if alphas.shape != masks.shape:
@@ -225,18 +225,16 @@ def _check_size(path: Path, size: tuple[int, ...], alpha_path: Path, alpha_size:
         )
 
 
-def _read_image(path: Path) -> npt.NDArray[Any]:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def _read_alpha(path: Path) -> npt.NDArray[np.float64]:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L")) / 255.0
+    """One grey channel of 8 or 16 bits as values in [0, 1], at full precision."""
+    pixels = read_image(path).pixels
+    if (pixels != pixels[..., :1]).any():
+        raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
+    return pixels[..., 0] / float(np.iinfo(pixels.dtype).max)
 
 
 def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
-    return _read_alpha(path) > 0.5
+    return read_mask(path) > 127
 
 
 def _read_rows(path: Path, predictor: str, benchmark: GuidedFolder) -> dict[tuple[str, str], PairScores]:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mask2alpha.errors import InputError
+from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.evaluation.benchmarks import GuidedFolder
 from mask2alpha.evaluation.metrics import MatteScores, evaluate_matte
 from mask2alpha.evaluation.runner import evaluate, evaluate_predictions, predict_masks, use_predictor
@@ -142,6 +142,25 @@ def test_results_of_something_else_are_not_continued(
     output.write_text("name,age\nanna,7\n", encoding="utf-8")
     with pytest.raises(InputError, match="no result of an evaluation"):
         evaluate(predict_half, GuidedFolder(make_root(names=("third",))), predictor="half", output=output)
+
+
+def test_a_truth_of_16_bits_keeps_its_precision(benchmark_folder: GuidedFolder) -> None:
+    deep = np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) * 85
+    Image.fromarray(deep).save(benchmark_folder.root / "alpha" / "first.png")
+    evaluation = evaluate(lambda image, masks: np.stack([deep / 65535.0] * len(masks)), benchmark_folder)
+    assert evaluation.pairs[0].scores == PERFECT
+
+
+def test_a_truth_in_colour_is_refused(benchmark_folder: GuidedFolder) -> None:
+    shutil.copy(benchmark_folder.root / "image" / "first.png", benchmark_folder.root / "alpha" / "first.png")
+    with pytest.raises(InputError, match=r"first\.png: has colours"):
+        evaluate(predict_masks, benchmark_folder)
+
+
+def test_an_unreadable_file_is_named(benchmark_folder: GuidedFolder) -> None:
+    (benchmark_folder.root / "mask" / "exact" / "second.png").write_bytes(b"no picture")
+    with pytest.raises(ImageFileError, match=r"second\.png"):
+        evaluate(predict_masks, benchmark_folder)
 
 
 @pytest.mark.parametrize("file", ["image/first.png", "alpha/first.png", "mask/eroded/first.png"])
