@@ -17,6 +17,7 @@ from mask2alpha.data.synthetic.canvas import (
     Points,
     fill_polygon,
     fixed_point,
+    grain,
     light_field,
     pick_colour,
     shade,
@@ -66,11 +67,11 @@ def capsule(start: tuple[float, float], end: tuple[float, float], start_radius: 
 
 def _figure(rng: np.random.Generator, size: int) -> tuple[list[Points], tuple[float, float, float]]:
     """A toy: body, limbs, head, ears."""
-    s = size * rng.uniform(0.75, 1.2)
+    s = size * rng.uniform(0.85, 1.4)
     x, y = size * rng.uniform(0.35, 0.65), size * rng.uniform(0.2, 0.42)
     r = s * rng.uniform(0.13, 0.22)
-    middle = (x + s * rng.normal(0, 0.05), y + r + s * rng.uniform(0.14, 0.28))
-    belly = s * rng.uniform(0.16, 0.26)
+    belly = s * rng.uniform(0.16, 0.28)
+    middle = (x + s * rng.normal(0, 0.05), y + 0.85 * r + 0.85 * belly)
     parts = []
     for side in (-1, 1):
         shoulder = (middle[0] + side * belly * 0.6, middle[1] - belly * 0.6)
@@ -141,17 +142,20 @@ def make_body(rng: np.random.Generator, size: int, textures: TextureSource, shap
     parts, head = SHAPES[shape][0](rng, size)
     photo = textures(rng, size)
     main = pick_colour(rng, ALL_COLOURS)
-    colour = _paint(rng, photo, main)
+    surface = _paint(rng, photo, main)
+    colour = surface.copy()
     alpha = np.zeros((size, size), np.uint8)
     creases = np.zeros((size, size), np.uint8)
     for part in parts:
         mask = np.zeros((size, size), np.uint8)
         fill_polygon(mask, part, 255)
-        if rng.random() < 0.45:
+        area = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+        if rng.random() < 0.4:
             other = pick_colour(rng, ALL_COLOURS) if rng.random() < 0.6 else main * np.float32(rng.uniform(0.5, 1.4))
             turned = np.ascontiguousarray(photo[::-1] if rng.random() < 0.5 else photo[:, ::-1])
-            area = cv2.dilate(mask, np.ones((5, 5), np.uint8))
             cv2.copyTo(_paint(rng, turned, other), area, colour)
+        else:
+            cv2.copyTo(surface, area, colour)
         line = [fixed_point(part)]
         cv2.fillPoly(creases, line, 0, cv2.LINE_AA, FRACTION_BITS)
         cv2.polylines(creases, line, True, 255, max(2, size // 60), cv2.LINE_AA, FRACTION_BITS)
@@ -177,19 +181,21 @@ def _paint(rng: np.random.Generator, photo: NDArray[np.uint8], colour: Colours) 
 
 def _pattern(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     """The gain of stripes, checks, ribs or grain, warped like cloth."""
-    angle, wave = rng.uniform(0, np.pi), 2 * np.pi / rng.uniform(3, size / 8)
-    axis = np.arange(size, dtype=np.float32)
-    warp = smooth_noise(rng, size, 4) * np.float32(rng.uniform(0, 2.5))
-    across = wave * (np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]) + warp
     depth = rng.uniform(0.08, 0.4)
-    if rng.random() < 0.3:
-        return np.asarray(1 + depth * 0.6 * rng.standard_normal((size, size), dtype=np.float32), np.float32)
-    wavy = np.sin(across)
+    if rng.random() < 0.35:
+        return np.asarray(1 + np.float32(depth * 0.6) * grain(rng, size, rng.uniform(0.0, 1.5)), np.float32)
+    low = size // 2
+    angle, wave = rng.uniform(0, np.pi), 2 * np.pi / rng.uniform(2.5, low / 8)
+    axis = np.arange(low, dtype=np.float32) * np.float32(wave)
+    warp = smooth_noise(rng, low, 4) * np.float32(rng.uniform(0, 2.5))
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    wavy = np.sin(cosine * axis[None] + sine * axis[:, None] + warp)
     if rng.random() < 0.4:
-        wavy = wavy * np.sin(wave * (np.sin(angle) * axis[None] - np.cos(angle) * axis[:, None]) + warp)
+        wavy *= np.sin(sine * axis[None] - cosine * axis[:, None] + warp)
     if rng.random() < 0.4:
         wavy = np.clip(wavy * 4, -1, 1)
-    return np.asarray(1 + depth * wavy, np.float32)
+    gain = (1 + np.float32(depth) * wavy).astype(np.float32)
+    return np.asarray(cv2.resize(gain, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _add_details(
@@ -197,7 +203,7 @@ def _add_details(
 ) -> None:
     """Draw eyes, buttons, patches, seams: inner edges as strong as the outline."""
     x, y, r = head
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         gap, eye = r * rng.uniform(0.25, 0.45), r * rng.uniform(0.06, 0.16)
         for side in (-1, 1):
             centre = (x + side * gap, y - r * rng.uniform(-0.1, 0.2))

@@ -80,10 +80,27 @@ def vary(rng: np.random.Generator, colour: Colours, num: int, *, light: float = 
     return np.clip(colour * gain + rng.normal(0.0, hue, (num, 3)), 2, 253).astype(np.float32)
 
 
+def enlarge(field: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Enlarge a coarse field smoothly; cubic only as far as the eye can tell, since that is slow."""
+    low = max(size // 4, field.shape[0])
+    middle = cv2.resize(field, (low, low), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(middle, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def grain(rng: np.random.Generator, size: int, sigma: float = 0.0) -> NDArray[np.float32]:
+    """Fine noise of standard deviation 1, (size, size), repeated from a smaller tile, blurred by `sigma` pixels."""
+    side = min(size, 160)
+    tile = rng.standard_normal((side, side), dtype=np.float32)
+    if sigma > 0:
+        tile = np.asarray(cv2.GaussianBlur(tile, (0, 0), sigma), np.float32)
+        tile *= np.float32(1 / max(float(tile.std()), 1e-6))
+    repeats = -(-size // side)
+    return np.ascontiguousarray(np.tile(tile, (repeats, repeats))[:size, :size])
+
+
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> NDArray[np.float32]:
     """A smooth random field, (size, size), standard deviation about 1, with `cells` bumps per side."""
-    coarse = rng.standard_normal((cells + 1, cells + 1), dtype=np.float32)
-    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+    return enlarge(rng.standard_normal((cells + 1, cells + 1), dtype=np.float32), size)
 
 
 def fractal_noise(rng: np.random.Generator, size: int, octaves: int, cells: int = 2) -> NDArray[np.float32]:
@@ -107,8 +124,7 @@ def light_field(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     axis = np.linspace(-1, 1, 9, dtype=np.float32)
     gain = 1 + strength * (np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None])
     gain = gain + rng.normal(0.0, rng.uniform(0.02, 0.14), (9, 9))
-    coarse = np.clip(gain, 0.35, 1.45).astype(np.float32)
-    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.float32)
+    return enlarge(np.clip(gain, 0.35, 1.45).astype(np.float32), size)
 
 
 def shade(colour: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -176,6 +192,13 @@ class StrandLayers:
         lines = fixed_point(points, self.scale)
         cv2.polylines(layer, list(lines), False, value, thickness, cv2.LINE_AA, FRACTION_BITS)
 
+    def stamp(self, colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+        """Put a solid body over what is drawn so far: (size, size, 3) colours, (size, size) alpha."""
+        wide = (self.solid.shape[1], self.solid.shape[0])
+        inside = cv2.threshold(cv2.resize(alpha, wide, interpolation=cv2.INTER_LINEAR), 127, 255, cv2.THRESH_BINARY)[1]
+        pixels = cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA)  # alpha becomes 255
+        cv2.copyTo(cv2.resize(pixels, wide, interpolation=cv2.INTER_LINEAR), inside, self.solid)
+
     def fill(self, points: Points, colour: Colours) -> None:
         """Fill one closed polygon, (N, 2), solidly."""
         value = (float(colour[0]), float(colour[1]), float(colour[2]), 255.0)
@@ -191,13 +214,14 @@ class StrandLayers:
         """Average both layers down to the cut-out's size and put the faint one over the solid one."""
         size = self._base.shape[0]
         solid = np.asarray(cv2.resize(self.solid, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-        colour, alpha = np.ascontiguousarray(solid[..., :3]), np.ascontiguousarray(solid[..., 3])
+        colour = np.asarray(cv2.cvtColor(solid, cv2.COLOR_RGBA2RGB), np.uint8)
+        alpha = np.asarray(cv2.extractChannel(solid, 3), np.uint8)
         if self.faint is None:
             return Cutout(colour, alpha)
         faint = np.asarray(cv2.resize(self.faint, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-        over = np.ascontiguousarray(faint[..., 3])
-        union = cv2.subtract(cv2.add(alpha, over, dtype=cv2.CV_16U), cv2.multiply(alpha, over, scale=1 / 255, dtype=cv2.CV_16U))
-        union = np.asarray(union).astype(np.uint8)
-        weight = np.asarray(over, np.float32) / np.maximum(union, 1).astype(np.float32)
-        mixed = cv2.blendLinear(colour, np.ascontiguousarray(faint[..., :3]), 1 - weight, weight)
+        over = np.asarray(cv2.extractChannel(faint, 3), np.uint8)
+        left = cv2.multiply(cv2.bitwise_not(alpha), cv2.bitwise_not(over), scale=1 / 255)
+        union = np.asarray(cv2.bitwise_not(left), np.uint8)
+        weight = np.asarray(cv2.divide(over, cv2.max(union, 1), dtype=cv2.CV_32F), np.float32)
+        mixed = cv2.blendLinear(colour, cv2.cvtColor(faint, cv2.COLOR_RGBA2RGB), 1 - weight, weight)
         return Cutout(np.asarray(mixed, np.uint8), union)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.synthetic.bodies import blob, capsule
-from mask2alpha.data.synthetic.canvas import fill_polygon, fractal_noise, smooth_noise
+from mask2alpha.data.synthetic.canvas import fill_polygon, fractal_noise, grain, smooth_noise
 
 Alpha = NDArray[np.uint8]
 
@@ -66,11 +66,9 @@ def fuzzy(rng: np.random.Generator, alpha: Alpha) -> Alpha:
     """Fray the edge by a few pixels, like felt, terry cloth or short plush."""
     size = alpha.shape[0]
     reach = size / 384 * rng.uniform(1.5, 7.0)
-    grain = rng.standard_normal((size, size), dtype=np.float32)
-    fine = np.asarray(cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.3)), np.float32)
-    fine *= np.float32(1.0) / (fine.std() + np.float32(1e-6))
+    fine = grain(rng, size, rng.uniform(0.5, 1.3))
     soft = np.asarray(cv2.GaussianBlur(alpha, (0, 0), reach), np.float32) / 255
-    ragged = soft + fine * rng.uniform(0.10, 0.28) * 4 * soft * (1 - soft)
+    ragged = soft + fine * np.float32(4 * rng.uniform(0.10, 0.28)) * soft * (1 - soft)
     edge, slope = rng.uniform(0.3, 0.5), rng.uniform(1.5, 4.0)
     return (np.clip((ragged - edge) * slope + 0.5, 0, 1) * 255).astype(np.uint8)
 

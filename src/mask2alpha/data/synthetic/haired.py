@@ -10,6 +10,7 @@ from mask2alpha.data.synthetic.canvas import (
     Colours,
     Points,
     StrandLayers,
+    grain,
     light_field,
     pick_hair_colour,
     sample,
@@ -55,51 +56,70 @@ def _palette(rng: np.random.Generator, colour: Colours, photo: NDArray[np.uint8]
     return colours
 
 
+NEUTRAL = 150.0  # grey of a coat before it takes its colours from the surface below
+
+
 def furry(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
     """A plush animal: strands all over, combed along a smooth field, over the edge as on the inside."""
-    body = make_body(rng, size, textures, "figure" if rng.random() < 0.6 else "thing")
-    depth, out_x, out_y = _outward(body.alpha)
+    body = make_body(rng, size, textures, "figure" if rng.random() < 0.55 else "thing")
     pelt = pick_hair_colour(rng)
-    base = body.colour if rng.random() < 0.4 else tint(body.colour, pelt * np.float32(0.75), rng.uniform(0.3, 1.0))
-    layers = StrandLayers(extend_colour(base, body.alpha), sharp(rng, body.alpha))
-    length = size / 384 * np.exp(rng.uniform(np.log(5), np.log(34)))
-    num = int(np.clip(1.3 * np.count_nonzero(body.alpha) / length / 1.6, 500, 2600))
+    unit = size / 384
+    length = unit * np.exp(rng.uniform(np.log(5), np.log(32)))
+    surface = body.colour if rng.random() < 0.3 else tint(body.colour, pelt, rng.uniform(0.3, 1.0))
+    is_coat = rng.random() < 0.7  # strands take the colours of what they stand on
+    surface = extend_colour(surface, body.alpha)
+    base = np.full_like(surface, round(NEUTRAL * 0.85)) if is_coat else surface
+    rough = 1 + np.float32(rng.uniform(0.05, 0.25)) * grain(rng, size, rng.uniform(0.5, 1.2))
+    edge = fuzzy(rng, body.alpha) if rng.random() < 0.4 else sharp(rng, body.alpha)
+    layers = StrandLayers(shade(base, rough.astype(np.float32)), edge)
+    num = int(np.clip(2.2 * np.count_nonzero(body.alpha) / length, 800, 3600))
     roots = _roots(rng, body.alpha, num)
     if len(roots) == 0:
         return layers.merge()
+    points = _grow_pelt(rng, body, roots, length)
+    grey = np.full(3, NEUTRAL, np.float32)
+    palette = vary(rng, grey, 20, light=rng.uniform(0.06, 0.3), hue=3.0) if is_coat else _palette(rng, pelt, body.colour)
+    draw_strands(
+        layers,
+        rng,
+        points,
+        palette,
+        tip_gain=rng.uniform(1.0, 1.3),
+        root_gain=rng.uniform(0.6, 1.0),
+        width=unit * rng.uniform(0.6, 1.1) if rng.random() < 0.8 else rng.uniform(1.2, 1.9),
+        tip_opacity=rng.uniform(0.4, 0.9),
+        num_batches=36,
+    )
+    flat = _finish(rng, layers)
+    if not is_coat:
+        return flat
+    coat = cv2.GaussianBlur(surface, (0, 0), max(0.5, length / 6))
+    return Cutout(np.asarray(cv2.multiply(flat.colour, coat, scale=1 / NEUTRAL), np.uint8), flat.alpha)
+
+
+def _grow_pelt(rng: np.random.Generator, body: Body, roots: Points, length: float) -> Points:
+    """Grow fur outwards and along one combing direction; strands that lie below others come first."""
+    size, num = body.alpha.shape[0], len(roots)
+    depth, out_x, out_y = _outward(body.alpha)
     x, y = sample(out_x, roots), sample(out_y, roots)
     norm = np.maximum(np.hypot(x, y), 1e-4)
     comb, side = rng.uniform(0, 1.2), rng.uniform(0, 2 * np.pi)
-    swirl = smooth_noise(rng, size, int(rng.integers(2, 7)))
-    steer = sample(swirl, roots) * rng.uniform(0.2, 0.9)
+    steer = sample(smooth_noise(rng, size, int(rng.integers(2, 7))), roots) * rng.uniform(0.2, 0.9)
     angles = np.arctan2(y / norm + comb * np.sin(side), x / norm + comb * np.cos(side)) + steer
     angles = angles + rng.normal(0, rng.uniform(0.1, 0.5), num)
-    bald = smooth_noise(rng, size, 3)
-    lengths = length * rng.uniform(0.5, 1.2, num) * np.clip(1 + 0.5 * sample(bald, roots), 0.25, 1.8)
+    lengths = length * rng.uniform(0.5, 1.2, num) * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
     downstream = roots[:, 0] * np.cos(side) + roots[:, 1] * np.sin(side)
-    order = np.argsort(sample(depth, roots) - comb * downstream / size * 0.7 + rng.normal(0, 0.05, num))
+    order = np.argsort(sample(depth, roots) - comb * downstream / size * 0.7 + rng.normal(0, 0.08, num))
     growth = Growth(
         num_points=5,
         bend=rng.uniform(0.1, 0.8),
         wobble=rng.uniform(0.02, 0.3),
         curl=rng.uniform(0.5, 2.0) if rng.random() < 0.2 else 0.0,
         gravity=rng.uniform(0, 0.4),
-        clump=rng.uniform(0.0, 0.8),
-        num_clumps=min(60, num // 8),
+        clump=rng.uniform(0.0, 0.7),
+        num_clumps=min(num // 8, 150),
     )
-    points = grow(rng, roots[order], angles[order].astype(np.float32), lengths[order].astype(np.float32), growth)
-    draw_strands(
-        layers,
-        rng,
-        points,
-        _palette(rng, pelt, body.colour),
-        tip_gain=rng.uniform(1.0, 1.35),
-        root_gain=rng.uniform(0.55, 1.0),
-        width=size / 384 * rng.uniform(0.6, 1.1) if rng.random() < 0.75 else rng.uniform(1.2, 1.9),
-        tip_opacity=rng.uniform(0.4, 0.9),
-        num_batches=36,
-    )
-    return _finish(rng, layers)
+    return grow(rng, roots[order], angles[order], lengths[order], growth)
 
 
 def _finish(rng: np.random.Generator, layers: StrandLayers) -> Cutout:
@@ -149,7 +169,7 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
         light = {"tip_gain": rng.uniform(0.9, 1.3), "root_gain": rng.uniform(0.5, 1.0)}
         draw_strands(layers, rng, points, palette * np.float32(tone), width=rng.uniform(0.7, 1.2), tip_opacity=0.6, num_batches=30, **light)
         if index == 0:
-            _stamp(layers, body)
+            layers.stamp(body.colour, body.alpha)
     _fly_away(layers, rng, body, palette, r * reach)
     return _finish(rng, layers)
 
@@ -164,11 +184,11 @@ def _hair_base(rng: np.random.Generator, body: Body, colour: Colours) -> NDArray
 def _hair_roots(rng: np.random.Generator, body: Body, upward: float, fringe: float) -> tuple[Points, Points]:
     """Roots behind the head and on its upper part, each (N, 2), the outer ones first."""
     x, y, r = body.head
-    num = int(rng.integers(220, 420))
+    num = int(rng.integers(350, 700))
     turn = rng.uniform(-np.pi * 1.05, np.pi * 0.05, num)
     away = r * np.sqrt(rng.uniform(0.2, 0.9, num))
     behind = np.stack([x + away * np.cos(turn), y + 1.05 * away * np.sin(turn)], 1)
-    num = int(rng.integers(250, 480))
+    num = int(rng.integers(400, 800))
     turn = rng.uniform(-np.pi * 0.95, -np.pi * 0.05, num)
     away = r * np.sqrt(rng.uniform(1 - fringe, 1.0, num)) * rng.uniform(0.9, 1.0)
     before = np.stack([x + away * np.cos(turn), y + 1.1 * away * np.sin(turn)], 1)
@@ -185,16 +205,6 @@ def _draw_mass(layers: StrandLayers, rng: np.random.Generator, points: Points, p
         half = max(2, stop // 2 + 1)
         layers.draw(points[batch, :stop], colour, max(2, int(r * 0.06)))
         layers.draw(points[batch, :half], colour, max(3, int(r * 0.16)))
-
-
-def _stamp(layers: StrandLayers, body: Body) -> None:
-    """Put the body over what is drawn so far."""
-    wide = layers.solid.shape[0]
-    mask = np.asarray(cv2.resize(body.alpha, (wide, wide), interpolation=cv2.INTER_LINEAR), np.uint8)
-    pixels = cv2.resize(cv2.merge([body.colour, np.full_like(body.alpha, 255)]), (wide, wide), interpolation=cv2.INTER_LINEAR)
-    weight = mask.astype(np.float32) * np.float32(1 / 255)
-    mixed = cv2.blendLinear(layers.solid, pixels, 1 - weight, weight)
-    np.copyto(layers.solid, np.asarray(mixed, np.uint8))
 
 
 def _fly_away(layers: StrandLayers, rng: np.random.Generator, body: Body, palette: Colours, length: float) -> None:

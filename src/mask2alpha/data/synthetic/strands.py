@@ -72,8 +72,8 @@ def grow(
 def _gather(rng: np.random.Generator, points: Points, growth: Growth) -> Points:
     """Pull the strands' outer parts to the guide whose root is nearest."""
     guides = points[rng.choice(len(points), growth.num_clumps, replace=False)]  # (G, P, 2)
-    gap = points[:, None, 0] - guides[None, :, 0]
-    nearest = np.argmin(np.einsum("ngc,ngc->ng", gap, gap), axis=1)
+    roots, centres = points[:, 0], guides[:, 0]
+    nearest = np.argmin((centres**2).sum(1)[None] - 2 * (roots @ centres.T), axis=1)
     pull = growth.clump * np.linspace(0, 1, points.shape[1], dtype=np.float32) ** 0.8
     pull = pull[None, :, None] * rng.uniform(0.6, 1.0, (len(points), 1, 1)).astype(np.float32)
     return np.asarray(points + (guides[nearest] - points) * pull, np.float32)
