@@ -20,6 +20,7 @@ DEV := $(VENV)/.installed-dev
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
+START := $(shell date +%s)
 TORCH ?=
 
 .PHONY: help setup demo test test-all check format bench clean
@@ -31,7 +32,8 @@ help:
 setup: $(DEV)
 
 demo: $(RUNTIME)
-	$(RUN) examples/demo.py --output demo_output
+	$(RUN) examples/demo.py
+	@echo "make demo took $$(( $$(date +%s) - $(START) )) s in all"
 
 test: $(DEV)
 	$(PYTEST) -m "not slow and not gpu and not network" $(PYTEST_ARGS)
