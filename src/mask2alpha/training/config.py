@@ -87,10 +87,16 @@ class Recipe:
     """Share of pictures whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)
     """Each step draws tau of the detail stage between these, log-uniformly."""
+    detail_window: int = 128
+    """Side of the window of each crop on which the detail stage is trained, in pixels; a multiple of 4."""
     uses_bfloat16: bool = True
     """Autocast to bfloat16."""
     seed: int = 0
     """Of initial weights, samples and states."""
+
+    def __post_init__(self) -> None:
+        if self.detail_window < 4 or self.detail_window % 4:
+            raise InputError(f"detail_window must be a positive multiple of 4; got {self.detail_window}")
 
 
 Config = TypeVar("Config")

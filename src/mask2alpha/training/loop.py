@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mask2alpha.checkpoints import save_model
-from mask2alpha.data.loading import TrainingBatch, make_loader
+from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import TrainingError
 from mask2alpha.model.mask2alpha import Mask2Alpha
@@ -72,7 +72,15 @@ def train(
         progress = load_state(state_path, model, average, optimizer)
 
     # 2. Samples depend on the seed and their index alone, so a resumed run sees what an unbroken one would.
-    batches = iter(make_loader(sources, recipe.data, seed=recipe.seed, start_index=progress.step))
+    stream = SampleStream(
+        sources,
+        size=recipe.data.size,
+        batch_size=recipe.data.batch_size,
+        masks_per_image=recipe.data.masks_per_image,
+        seed=recipe.seed,
+        start_index=progress.step * recipe.data.batch_size,
+    )
+    batches = iter(make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4))
 
     # 3. The steps.
     started = time.monotonic() - progress.seconds
@@ -108,10 +116,10 @@ def train_step(
 ) -> dict[str, float]:
     """One batch: losses, gradient, step, average. Returns the loss terms and their weighted `total`."""
     recipe = objective.recipe
-    batch = next(batches)
+    batch = next(batches).to(device)
     generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + progress.step)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.uses_bfloat16):
-        terms = objective(batch.image.to(device), batch.mask.to(device), batch.true_alpha.to(device), generator)
+        terms = objective(batch.image, batch.mask, batch.true_alpha, generator)
     total = weighted_sum(terms, asdict(recipe.loss))
     if not torch.isfinite(total):
         values = {name: term.item() for name, term in terms.items()}

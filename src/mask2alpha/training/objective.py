@@ -1,10 +1,11 @@
 """From a batch of samples to named losses: Algorithm 1 of the paper, then the detail stage."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mask2alpha.model.mask2alpha import Mask2Alpha
@@ -61,9 +62,58 @@ class MattingObjective(nn.Module):
         coarse = decoder(decoder.prepare(features), features, state)
         low, high = (math.log(threshold) for threshold in self.recipe.error_thresholds)
         tau = math.exp(low + (high - low) * torch.rand((), generator=generator, device=image.device).item())
+        window = draw_windows(coarse.predicted_error, size=self.recipe.detail_window, generator=generator)
         options = RunOptions(error_threshold=tau, is_sparse=False)
-        output = self.model.recover(pixels[pictures], masks, coarse, options)
-        return {**coarse_losses(coarse, truth_os4), **detail_losses(output, truth)}
+        output = self.model.recover(
+            window.cut(pixels[pictures], stride=1),
+            window.cut(masks, stride=1),
+            CoarseMatte(
+                alpha_logits=window.cut(coarse.alpha_logits, stride=4),
+                predicted_error=window.cut(coarse.predicted_error, stride=4),
+                features=window.cut(coarse.features, stride=4),
+            ),
+            options,
+        )
+        return {**coarse_losses(coarse, truth_os4), **detail_losses(output, window.cut(truth, stride=1))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """One square per sample, on which the detail stage is trained."""
+
+    top_left: tuple[tuple[int, int], ...]
+    """(row, column) in full-resolution pixels, multiples of 4."""
+    size: int
+    """Side in full-resolution pixels, a multiple of 4."""
+
+    def cut(self, maps: Tensor, *, stride: int) -> Tensor:
+        """The windows of (B, C, h, w) maps at `stride`, as (B, C, size / stride, size / stride)."""
+        side = self.size // stride
+        corners = [(row // stride, column // stride) for row, column in self.top_left]
+        cut = [
+            one[:, row : row + side, column : column + side] for one, (row, column) in zip(maps, corners, strict=True)
+        ]
+        return torch.stack(cut).contiguous(memory_format=torch.channels_last)
+
+
+def draw_windows(predicted_error: Float[Tensor, "batch 1 h w"], *, size: int, generator: torch.Generator) -> Windows:
+    """Windows centred on pixels drawn in proportion to the predicted error, moved inside the picture.
+
+    The detail stage works where the decoder is unsure, so that is where its training pays; the whole crop would cost
+    several times what stages 1 and 2 cost together.
+
+    Args:
+        predicted_error: At stride 4.
+        size: Side in full-resolution pixels; larger than the picture means the whole picture (which must be square).
+        generator: For the draw.
+    """
+    height, width = predicted_error.shape[2:]
+    side = min(size // 4, height, width)
+    chosen = torch.multinomial(predicted_error.detach().float().flatten(1) + 1e-4, 1, generator=generator).flatten()
+    rows = (chosen // width - side // 2).clamp(0, height - side)
+    columns = (chosen % width - side // 2).clamp(0, width - side)
+    corners = tuple((4 * row, 4 * column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True))
+    return Windows(top_left=corners, size=4 * side)
 
 
 def coarse_losses(coarse: CoarseMatte, truth_os4: Tensor) -> dict[str, Tensor]:

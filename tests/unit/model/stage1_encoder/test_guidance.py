@@ -14,7 +14,7 @@ from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, MaskGuidance, Re
 def scores_by_the_paper(
     attention: Attention, x: torch.Tensor, region_relevance: torch.Tensor, gain: float, bias: float
 ) -> torch.Tensor:
-    """softmax((S + Q K^T) / sqrt(C)) V with S = (beta R + r) * (Q K^T), R weighing the key; extra token 0 left alone."""
+    """softmax((S + Q K^T) / sqrt(C)) V with S = (beta R + r) * (Q K^T), R per key; extra token 0 left alone."""
     batch, tokens, dim = x.shape
     heads = attention.num_heads
     size = dim // heads

@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mask2alpha.errors import InputError
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.outputs import RunOptions
+from mask2alpha.model.stage2_decoding.decoder import StepDecoder
+from mask2alpha.model.stage2_decoding.refine import draw_training_state, mix, refine, start_coarse
+from mask2alpha.model.stage2_decoding.states import num_fine
+
+CONFIG = PRESETS["tiny"].decoder
+
+
+@pytest.fixture
+def decoder() -> StepDecoder:
+    torch.manual_seed(0)
+    return StepDecoder(CONFIG).eval()
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(2, CONFIG.fused_channels, 16, 24, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def mask() -> torch.Tensor:
+    return (torch.rand(2, 1, 16, 24, generator=torch.Generator().manual_seed(2)) > 0.5).float()
+
+
+def test_trace_grows_by_the_schedule_and_ends_all_fine(
+    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
+) -> None:
+    coarse = refine(decoder, features, mask, CONFIG, RunOptions(num_steps=5, has_trace=True))
+    assert len(coarse.trace) == 5
+    previous = torch.zeros_like(mask, dtype=torch.bool)
+    for step, state in enumerate(coarse.trace, start=1):
+        assert (state.is_fine | ~previous).all()
+        assert state.is_fine[0].sum().item() == num_fine(step, 5, 16 * 24)
+        torch.testing.assert_close(state.mixed_matte[~state.is_fine], mask[~state.is_fine])
+        previous = state.is_fine
+    assert previous.all()
+
+
+def test_formula_returns_the_last_prediction(decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor) -> None:
+    coarse = refine(decoder, features, mask, CONFIG, RunOptions(num_steps=3, has_trace=True))
+    torch.testing.assert_close(coarse.trace[-1].mixed_matte, coarse.alpha)
+    repeated = decoder(decoder.prepare(features), features, coarse.trace[-2])
+    torch.testing.assert_close(coarse.alpha_logits, repeated.alpha_logits)
+
+
+def test_sticky_pixels_keep_the_value_they_turned_fine_with(
+    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
+) -> None:
+    options = RunOptions(num_steps=4, has_trace=True)
+    coarse = refine(decoder, features, mask, replace(CONFIG, update="sticky"), options)
+    for before, after in zip(coarse.trace, coarse.trace[1:], strict=False):
+        torch.testing.assert_close(after.mixed_matte[before.is_fine], before.mixed_matte[before.is_fine])
+    torch.testing.assert_close(coarse.alpha, coarse.trace[-1].mixed_matte)
+
+
+def test_decoding_that_is_not_iterative_is_one_pass_from_the_mask(
+    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
+) -> None:
+    single = refine(decoder, features, mask, replace(CONFIG, is_iterative=False), RunOptions(num_steps=7))
+    expected = decoder(decoder.prepare(features), features, start_coarse(mask))
+    torch.testing.assert_close(single.alpha_logits, expected.alpha_logits)
+
+
+def test_trace_is_empty_unless_asked_for(decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor) -> None:
+    assert refine(decoder, features, mask, CONFIG, RunOptions()).trace == ()
+
+
+def test_bernoulli_repeats_with_the_same_generator_seed(
+    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
+) -> None:
+    runs = [
+        refine(
+            decoder,
+            features,
+            mask,
+            CONFIG,
+            RunOptions(sampler="bernoulli", generator=torch.Generator().manual_seed(seed), num_steps=4),
+        ).alpha_logits
+        for seed in (3, 3, 4)
+    ]
+    torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=0)
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_fewer_than_one_step_is_refused() -> None:
+    with pytest.raises(InputError, match="num_steps"):
+        RunOptions(num_steps=0)
+
+
+def test_mix_takes_alpha_where_fine_and_the_mask_elsewhere() -> None:
+    alpha, mask = torch.full((1, 1, 1, 2), 0.25), torch.ones(1, 1, 1, 2)
+    state = mix(alpha, mask, torch.tensor([[[[True, False]]]]))
+    assert state.mixed_matte.flatten().tolist() == [0.25, 1.0]
+
+
+def test_training_states_mix_the_truth_or_the_own_prediction(
+    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
+) -> None:
+    truth = torch.full_like(mask, 0.3)
+    from_truth = draw_training_state(
+        decoder, features, mask, truth, own_share=0.0, generator=torch.Generator().manual_seed(5)
+    )
+    torch.testing.assert_close(from_truth.mixed_matte, torch.where(from_truth.is_fine, truth, mask))
+    own = draw_training_state(decoder, features, mask, truth, own_share=1.0, generator=torch.Generator().manual_seed(5))
+    guess = decoder(decoder.prepare(features), features, start_coarse(mask))
+    torch.testing.assert_close(own.mixed_matte, torch.where(own.is_fine, guess.alpha.detach(), mask))
+    for picture in range(2):  # chosen by the own predicted error: no coarse pixel is surer than a fine one
+        is_fine, error = own.is_fine[picture], guess.predicted_error[picture]
+        if is_fine.any() and not is_fine.all():
+            assert error[is_fine].max() <= error[~is_fine].min()
