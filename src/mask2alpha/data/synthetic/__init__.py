@@ -8,7 +8,7 @@ import numpy as np
 
 from mask2alpha.data.cutout import Cutout, TextureSource
 from mask2alpha.data.synthetic.bodies import make_body
-from mask2alpha.data.synthetic.edges import EDGES, extend_colour
+from mask2alpha.data.synthetic.edges import EDGES, extend_colour, photograph
 from mask2alpha.data.synthetic.haired import feathered, furry, haired
 from mask2alpha.data.synthetic.structures import (
     Maker,
@@ -75,6 +75,6 @@ def make_cutout(rng: np.random.Generator, size: int, textures: TextureSource, ki
     shares = np.array([share for _, share in KINDS.values()])
     while True:
         name = kind if kind is not None else names[int(rng.choice(len(names), p=shares / shares.sum()))]
-        cutout = KINDS[name][0](rng, size, textures)
+        cutout = photograph(rng, KINDS[name][0](rng, size, textures))
         if np.count_nonzero(cutout.alpha > 127) > size * size // 200:  # some fall out of the picture
             return cutout

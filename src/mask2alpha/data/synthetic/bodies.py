@@ -12,6 +12,7 @@ from mask2alpha.data.synthetic.canvas import (
     FRACTION_BITS,
     NATURAL_COLOURS,
     PLANT_COLOURS,
+    SKIN_COLOURS,
     TOY_COLOURS,
     Colours,
     Points,
@@ -59,9 +60,7 @@ def capsule(start: tuple[float, float], end: tuple[float, float], start_radius: 
     angle = np.arctan2(end[1] - start[1], end[0] - start[0])
     half = np.linspace(-np.pi / 2, np.pi / 2, 24)
     far = np.stack([end[0] + end_radius * np.cos(angle + half), end[1] + end_radius * np.sin(angle + half)], 1)
-    near = np.stack(
-        [start[0] - start_radius * np.cos(angle + half), start[1] - start_radius * np.sin(angle + half)], 1
-    )
+    near = np.stack([start[0] - start_radius * np.cos(angle + half), start[1] - start_radius * np.sin(angle + half)], 1)
     return np.concatenate([far, near]).astype(np.float32)
 
 
@@ -94,7 +93,7 @@ def _figure(rng: np.random.Generator, size: int) -> tuple[list[Points], tuple[fl
 def _bust(rng: np.random.Generator, size: int) -> tuple[list[Points], tuple[float, float, float]]:
     """A head on a neck and shoulders that leave the picture."""
     x, y = size * rng.uniform(0.35, 0.65), size * rng.uniform(0.35, 0.5)
-    r = size * rng.uniform(0.17, 0.26)
+    r = size * rng.uniform(0.17, 0.33)
     low = size * 1.1
     neck = capsule((x, y), (x + r * rng.normal(0, 0.2), y + r * 1.8), r * 0.5, r * 0.5)
     width = r * rng.uniform(1.5, 2.6)
@@ -143,6 +142,8 @@ def make_body(rng: np.random.Generator, size: int, textures: TextureSource, shap
     photo = textures(rng, size)
     main = pick_colour(rng, ALL_COLOURS)
     surface = _paint(rng, photo, main)
+    if shape == "bust" and rng.random() < 0.6:
+        surface = tint(photo, pick_colour(rng, SKIN_COLOURS), rng.uniform(0.03, 0.2))
     colour = surface.copy()
     alpha = np.zeros((size, size), np.uint8)
     creases = np.zeros((size, size), np.uint8)
@@ -150,7 +151,7 @@ def make_body(rng: np.random.Generator, size: int, textures: TextureSource, shap
         mask = np.zeros((size, size), np.uint8)
         fill_polygon(mask, part, 255)
         area = cv2.dilate(mask, np.ones((5, 5), np.uint8))
-        if rng.random() < 0.4:
+        if rng.random() < (0.4 if shape != "bust" else 0.7 if len(parts) and part is parts[0] else 0.1):
             other = pick_colour(rng, ALL_COLOURS) if rng.random() < 0.6 else main * np.float32(rng.uniform(0.5, 1.4))
             turned = np.ascontiguousarray(photo[::-1] if rng.random() < 0.5 else photo[:, ::-1])
             cv2.copyTo(_paint(rng, turned, other), area, colour)

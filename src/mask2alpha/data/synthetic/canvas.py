@@ -37,6 +37,14 @@ TOY_COLOURS = (
     (250, 210, 60),
     (40, 170, 170),
 )
+SKIN_COLOURS = (
+    (236, 196, 168),
+    (214, 160, 124),
+    (190, 130, 90),
+    (150, 98, 66),
+    (104, 66, 46),
+    (226, 170, 110),
+)
 PLANT_COLOURS = (
     (70, 120, 40),
     (110, 150, 60),
@@ -178,7 +186,9 @@ class StrandLayers:
         self.faint: NDArray[np.uint8] | None = None
         self._base = base
 
-    def draw(self, points: Points, colour: Colours, thickness: int = 1, opacity: float = 1.0) -> None:
+    def draw(
+        self, points: Points, colour: Colours, thickness: int = 1, opacity: float = 1.0, *, is_inner: bool = False
+    ) -> None:
         """Draw polylines of one colour.
 
         Args:
@@ -186,11 +196,13 @@ class StrandLayers:
             colour: (3,) RGB.
             thickness: 1 makes about 0.75 of the cut-out's pixels; each further step half of a pixel.
             opacity: (0, 1]; below 1 for strands thinner than that.
+            is_inner: The lines end on what is solid already or get covered, so that a rough edge will do; faster.
         """
         layer = self.solid if opacity >= 1 else self._faint_layer()
         value = (float(colour[0]), float(colour[1]), float(colour[2]), 255.0 * min(opacity, 1.0))
         lines = fixed_point(points, self.scale)
-        cv2.polylines(layer, list(lines), False, value, thickness, cv2.LINE_AA, FRACTION_BITS)
+        line_type = cv2.LINE_8 if is_inner else cv2.LINE_AA
+        cv2.polylines(layer, list(lines), False, value, thickness, line_type, FRACTION_BITS)
 
     def stamp(self, colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
         """Put a solid body over what is drawn so far: (size, size, 3) colours, (size, size) alpha."""

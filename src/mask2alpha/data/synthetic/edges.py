@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.synthetic.bodies import blob, capsule
 from mask2alpha.data.synthetic.canvas import fill_polygon, fractal_noise, grain, smooth_noise
 
@@ -53,9 +54,7 @@ def moving(rng: np.random.Generator, alpha: Alpha) -> Alpha:
     reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
     fill_polygon(
         kernel,
-        capsule(
-            (length - reach[0], length - reach[1]), (length + reach[0], length + reach[1]), 0.5, 0.5
-        ),
+        capsule((length - reach[0], length - reach[1]), (length + reach[0], length + reach[1]), 0.5, 0.5),
         255,
     )
     weights = kernel.astype(np.float32)
@@ -104,11 +103,28 @@ def glassy(rng: np.random.Generator, alpha: Alpha) -> Alpha:
     glint = np.zeros_like(alpha)
     for _ in range(int(rng.integers(0, 5))):
         centre = (size * rng.uniform(0.25, 0.75), size * rng.uniform(0.25, 0.85))
-        fill_polygon(glint, blob(rng, centre, (size * rng.uniform(0.005, 0.04), size * rng.uniform(0.01, 0.1)), 0.1), 255)
+        fill_polygon(
+            glint, blob(rng, centre, (size * rng.uniform(0.005, 0.04), size * rng.uniform(0.01, 0.1)), 0.1), 255
+        )
     glint = np.asarray(cv2.GaussianBlur(glint, (0, 0), size * 0.006), np.uint8)
     density = np.clip(density, 0.05, 1.0)
     density = np.maximum(density, glint.astype(np.float32) / 255)
     return np.asarray(sharp(rng, alpha) * density, np.uint8)
+
+
+def photograph(rng: np.random.Generator, cutout: Cutout) -> Cutout:
+    """Blur colours and alpha as a lens and a sensor would: mostly a little, now and then out of focus in places."""
+    size, choice = cutout.alpha.shape[0], rng.random()
+    if choice < 0.35:
+        return cutout
+    sigma = rng.uniform(0.35, 0.8) if choice < 0.75 else size / 384 * np.exp(rng.uniform(np.log(0.8), np.log(3.0)))
+    pixels = cv2.merge([cutout.colour, cutout.alpha])
+    soft = cv2.GaussianBlur(pixels, (0, 0), sigma)
+    if choice > 0.85:
+        weight = np.clip(0.5 + 0.8 * smooth_noise(rng, size, int(rng.integers(1, 4))), 0, 1).astype(np.float32)
+        soft = cv2.blendLinear(pixels, soft, 1 - weight, weight)
+    colour = np.asarray(cv2.cvtColor(soft, cv2.COLOR_RGBA2RGB), np.uint8)
+    return Cutout(colour, np.asarray(cv2.extractChannel(soft, 3), np.uint8))
 
 
 EDGES: dict[str, tuple[Callable[[np.random.Generator, Alpha], Alpha], float]] = {

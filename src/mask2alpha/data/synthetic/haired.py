@@ -72,13 +72,15 @@ def furry(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
     rough = 1 + np.float32(rng.uniform(0.05, 0.25)) * grain(rng, size, rng.uniform(0.5, 1.2))
     edge = fuzzy(rng, body.alpha) if rng.random() < 0.4 else sharp(rng, body.alpha)
     layers = StrandLayers(shade(base, rough.astype(np.float32)), edge)
-    num = int(np.clip(2.2 * np.count_nonzero(body.alpha) / length, 800, 3600))
+    num = int(np.clip(1.8 * np.count_nonzero(body.alpha) / length, 800, 3000))
     roots = _roots(rng, body.alpha, num)
     if len(roots) == 0:
         return layers.merge()
     points = _grow_pelt(rng, body, roots, length)
     grey = np.full(3, NEUTRAL, np.float32)
-    palette = vary(rng, grey, 20, light=rng.uniform(0.06, 0.3), hue=3.0) if is_coat else _palette(rng, pelt, body.colour)
+    palette = (
+        vary(rng, grey, 20, light=rng.uniform(0.06, 0.3), hue=3.0) if is_coat else _palette(rng, pelt, body.colour)
+    )
     draw_strands(
         layers,
         rng,
@@ -107,7 +109,9 @@ def _grow_pelt(rng: np.random.Generator, body: Body, roots: Points, length: floa
     steer = sample(smooth_noise(rng, size, int(rng.integers(2, 7))), roots) * rng.uniform(0.2, 0.9)
     angles = np.arctan2(y / norm + comb * np.sin(side), x / norm + comb * np.cos(side)) + steer
     angles = angles + rng.normal(0, rng.uniform(0.1, 0.5), num)
-    lengths = length * rng.uniform(0.5, 1.2, num) * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
+    lengths = (
+        length * rng.uniform(0.5, 1.2, num) * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
+    )
     downstream = roots[:, 0] * np.cos(side) + roots[:, 1] * np.sin(side)
     order = np.argsort(sample(depth, roots) - comb * downstream / size * 0.7 + rng.normal(0, 0.08, num))
     growth = Growth(
@@ -132,7 +136,11 @@ def _hair_style(rng: np.random.Generator, style: str) -> tuple[Growth, float, fl
     """How hair of a named style grows, how long it is in radii of the head, and how far it stands up."""
     clump = rng.uniform(0.2, 0.9)
     if style == "long":
-        return Growth(num_points=9, bend=0.3, wobble=0.06, gravity=rng.uniform(0.5, 0.95), clump=clump), rng.uniform(1.2, 3.2), 0.1
+        return (
+            Growth(num_points=9, bend=0.3, wobble=0.06, gravity=rng.uniform(0.5, 0.95), clump=clump),
+            rng.uniform(1.2, 3.6),
+            rng.uniform(-0.9, 0.1),
+        )
     if style == "curly":
         growth = Growth(
             num_points=14, bend=0.5, wobble=0.15, curl=rng.uniform(0.8, 2.2), curl_turns=rng.uniform(1.5, 4.0),
@@ -157,7 +165,7 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
     behind, before = _hair_roots(rng, body, upward, rng.uniform(0.1, 0.9))
     layers = StrandLayers(_hair_base(rng, body, colour))
     sets = [(behind, 0.8), (before, 1.0)]
-    lean = rng.normal(0, 0.35)
+    lean, width = rng.normal(0, 0.35), rng.uniform(0.45, 1.2)
     for index, (roots, tone) in enumerate(sets):
         away = np.arctan2(roots[:, 1] - y, roots[:, 0] - x)
         up = -np.pi / 2 + lean
@@ -167,7 +175,16 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
         points = grow(rng, roots, angles.astype(np.float32), lengths.astype(np.float32), growth)
         _draw_mass(layers, rng, points[:: max(1, len(points) // 90)], palette * np.float32(0.6 * tone), r)
         light = {"tip_gain": rng.uniform(0.9, 1.3), "root_gain": rng.uniform(0.5, 1.0)}
-        draw_strands(layers, rng, points, palette * np.float32(tone), width=rng.uniform(0.7, 1.2), tip_opacity=0.6, num_batches=30, **light)
+        draw_strands(
+            layers,
+            rng,
+            points,
+            palette * np.float32(tone),
+            width=width,
+            tip_opacity=rng.uniform(0.4, 0.8),
+            num_batches=30,
+            **light,
+        )
         if index == 0:
             layers.stamp(body.colour, body.alpha)
     _fly_away(layers, rng, body, palette, r * reach)
@@ -204,7 +221,7 @@ def _draw_mass(layers: StrandLayers, rng: np.random.Generator, points: Points, p
         colour = np.clip(palette[int(rng.integers(len(palette)))], 0, 255)
         half = max(2, stop // 2 + 1)
         layers.draw(points[batch, :stop], colour, max(2, int(r * 0.06)))
-        layers.draw(points[batch, :half], colour, max(3, int(r * 0.16)))
+        layers.draw(points[batch, :half], colour, max(3, int(r * 0.16)), is_inner=True)
 
 
 def _fly_away(layers: StrandLayers, rng: np.random.Generator, body: Body, palette: Colours, length: float) -> None:
@@ -226,7 +243,9 @@ def feathered(rng: np.random.Generator, size: int, textures: TextureSource) -> C
     is_alone = rng.random() < 0.35
     depth, out_x, out_y = _outward(body.alpha)
     colour = pick_hair_colour(rng)
-    layers = StrandLayers(extend_colour(body.colour, body.alpha), np.zeros_like(body.alpha) if is_alone else fuzzy(rng, body.alpha))
+    layers = StrandLayers(
+        extend_colour(body.colour, body.alpha), np.zeros_like(body.alpha) if is_alone else fuzzy(rng, body.alpha)
+    )
     num = int(rng.integers(2, 7)) if is_alone else int(rng.integers(12, 40))
     roots = _roots(rng, body.alpha, num)
     if len(roots) == 0:
@@ -236,14 +255,18 @@ def feathered(rng: np.random.Generator, size: int, textures: TextureSource) -> C
     roots = roots[np.argsort(sample(depth, roots))]
     angles = np.arctan2(sample(out_y, roots), sample(out_x, roots)) + rng.normal(0, 0.4, num)
     lengths = size * rng.uniform(0.12, 0.3, num) * (2.0 if is_alone else 1.0)
-    shafts = grow(rng, roots, angles.astype(np.float32), lengths.astype(np.float32), Growth(num_points=24, bend=0.6, wobble=0.03))
+    shafts = grow(
+        rng, roots, angles.astype(np.float32), lengths.astype(np.float32), Growth(num_points=24, bend=0.6, wobble=0.03)
+    )
     palette = _palette(rng, colour, body.colour)
     for shaft, length in zip(shafts, lengths, strict=True):
         _draw_feather(layers, rng, shaft, float(length), palette)
     return _finish(rng, layers)
 
 
-def _draw_feather(layers: StrandLayers, rng: np.random.Generator, shaft: Points, length: float, palette: Colours) -> None:
+def _draw_feather(
+    layers: StrandLayers, rng: np.random.Generator, shaft: Points, length: float, palette: Colours
+) -> None:
     """Draw one feather along `shaft`, (P, 2)."""
     per_step = max(2, int(length / 24 / 1.1))
     place = np.sort(rng.uniform(0.12, 1.0, per_step * 24)) * (len(shaft) - 1)
@@ -260,6 +283,8 @@ def _draw_feather(layers: StrandLayers, rng: np.random.Generator, shaft: Points,
     growth = Growth(num_points=4, bend=0.25, wobble=0.05)
     for side in (-1, 1):
         angles = heading + side * (opening + rng.normal(0, rng.uniform(0.03, 0.25), len(place)))
-        barbs = grow(rng, roots.astype(np.float32), angles.astype(np.float32), (width * ragged).astype(np.float32), growth)
-        draw_strands(layers, rng, barbs, tones, width=rng.uniform(0.7, 1.2), tip_opacity=0.7, num_batches=8)
+        barbs = grow(
+            rng, roots.astype(np.float32), angles.astype(np.float32), (width * ragged).astype(np.float32), growth
+        )
+        draw_strands(layers, rng, barbs, tones, width=rng.uniform(0.7, 1.2), tip_opacity=0.7, num_batches=3)
     layers.draw(shaft[None], np.clip(colour * rng.uniform(0.5, 1.5), 0, 255), 2)

@@ -108,7 +108,11 @@ def draw_strands(
     if num == 0:
         return
     middle = max(1, corners // 3)
-    cuts = [(0, middle, root_gain), (middle, corners - 1 - middle // 2, 1.0), (corners - 1 - middle // 2, corners - 1, tip_gain)]
+    cuts = [
+        (0, middle, root_gain),
+        (middle, corners - 1 - middle // 2, 1.0),
+        (corners - 1 - middle // 2, corners - 1, tip_gain),
+    ]
     faintness = min(1.0, width / 0.75)
     bundles = _bundle(points, width)
     for batch in np.array_split(np.arange(num), min(num_batches, num)):
@@ -127,7 +131,7 @@ def draw_strands(
 
 def _bundle(points: Points, width: float) -> list[tuple[Points, float]]:
     """Parallel lines that together are as wide as the strand, with the brightness of a round one."""
-    num_lines = max(1, round(width / 0.6))
+    num_lines = max(1, round(width / 0.7))
     if num_lines == 1:
         return [(points, 1.0)]
     along = np.gradient(points, axis=1)

@@ -42,11 +42,12 @@ def _lit(rng: np.random.Generator, layers: StrandLayers) -> Cutout:
 
 def _draw_tube(layers: StrandLayers, rng: np.random.Generator, path: Points, colour: Colours, width: float) -> None:
     """Draw a round thing along `path`, (P, 2): a dark rim, the middle, a highlight."""
-    steps = ((1.0, 0.5), (0.75, 0.85), (0.45, 1.05), (0.18, 1.3)) if width > 2.5 else ((1.0, 0.8), (0.4, 1.1))
+    steps = ((1.0, 0.5), (0.75, 0.85), (0.45, 1.05), (0.18, 1.3)) if width > 3 else ((1.0, 0.8), (0.4, 1.1))
     lean = rng.uniform(-0.12, 0.12, 2).astype(np.float32) * np.float32(width)
     for share, gain in steps:
+        line = path[None] + lean * np.float32(1 - share)
         thickness = max(1, round(2 * width * share))
-        layers.draw(path[None] + lean * np.float32(1 - share), np.clip(colour * gain, 0, 255), thickness)
+        layers.draw(line, np.clip(colour * gain, 0, 255), thickness, is_inner=share < 1 and thickness > 1)
 
 
 def _ribbon(path: Points, width: float, fullness: float) -> Points:
@@ -70,7 +71,10 @@ def _draw_leaf(layers: StrandLayers, rng: np.random.Generator, path: Points, wid
         if rng.random() < 0.6:
             shares = rng.uniform(-0.8, 0.8, int(rng.integers(1, 6)))
             side = (outline[: len(path)] - path)[None]
-            layers.draw(path[None] + side * shares[:, None, None].astype(np.float32), np.clip(tone * rng.uniform(0.7, 1.4), 0, 255))
+            layers.draw(
+                path[None] + side * shares[:, None, None].astype(np.float32),
+                np.clip(tone * rng.uniform(0.7, 1.4), 0, 255),
+            )
         layers.draw(path[None], np.clip(tone * rng.uniform(0.6, 1.5), 0, 255))
 
 
@@ -88,7 +92,16 @@ def grass(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
     growth = Growth(num_points=8, bend=rng.uniform(0.2, 1.0), wobble=0.06, gravity=rng.uniform(0, 0.5))
     blades = grow(rng, roots, angles, lengths, growth)
     wide = rng.uniform(0.6, 3.0)
-    draw_strands(layers, rng, blades, vary(rng, colour, 20, light=0.25), width=wide, tip_gain=rng.uniform(0.9, 1.4), root_gain=0.7, num_batches=40)
+    draw_strands(
+        layers,
+        rng,
+        blades,
+        vary(rng, colour, 20, light=0.25),
+        width=wide,
+        tip_gain=rng.uniform(0.9, 1.4),
+        root_gain=0.7,
+        num_batches=40,
+    )
     return _lit(rng, layers)
 
 
@@ -102,7 +115,9 @@ def plant(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
     roots = np.stack([x + rng.normal(0, size * 0.03, num), y + rng.normal(0, size * 0.02, num)], 1).astype(np.float32)
     angles = (-np.pi / 2 + rng.normal(0, rng.uniform(0.5, 1.1), num)).astype(np.float32)
     lengths = (size * rng.uniform(0.4, 0.9) * rng.uniform(0.5, 1.1, num)).astype(np.float32)
-    paths = grow(rng, roots, angles, lengths, Growth(num_points=14, bend=0.5, wobble=0.05, gravity=rng.uniform(0.2, 0.75)))
+    paths = grow(
+        rng, roots, angles, lengths, Growth(num_points=14, bend=0.5, wobble=0.05, gravity=rng.uniform(0.2, 0.75))
+    )
     width = size * np.exp(rng.uniform(np.log(0.008), np.log(0.08)))
     is_fern = rng.random() < 0.35
     for path in paths:
@@ -133,7 +148,13 @@ def _draw_fern(layers: StrandLayers, rng: np.random.Generator, path: Points, col
     heading = np.arctan2(step[:, 1], step[:, 0])
     reach = length * rng.uniform(0.12, 0.25) * (1.05 - place / len(path))
     for side in (-1, 1):
-        leaflets = grow(rng, roots.astype(np.float32), (heading + side * 1.0).astype(np.float32), reach.astype(np.float32), Growth(num_points=5))
+        leaflets = grow(
+            rng,
+            roots.astype(np.float32),
+            (heading + side * 1.0).astype(np.float32),
+            reach.astype(np.float32),
+            Growth(num_points=5),
+        )
         for leaflet, span in zip(leaflets, reach, strict=True):
             layers.fill(_ribbon(leaflet, max(1.0, span * 0.22), 0.8), np.clip(colour * rng.uniform(0.75, 1.25), 0, 255))
     layers.draw(path[None], np.clip(colour * 0.7, 0, 255), 2)
@@ -146,7 +167,13 @@ def flower(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
         colour = pick_colour(rng, FLOWER_COLOURS)
         x, y = size * rng.uniform(0.25, 0.75, 2)
         radius = size * rng.uniform(0.18, 0.45)
-        stem = grow(rng, np.array([[x, y]], np.float32), np.array([np.pi / 2], np.float32), np.array([size], np.float32), Growth(num_points=8))
+        stem = grow(
+            rng,
+            np.array([[x, y]], np.float32),
+            np.array([np.pi / 2], np.float32),
+            np.array([size], np.float32),
+            Growth(num_points=8),
+        )
         _draw_tube(layers, rng, stem[0], pick_colour(rng, PLANT_COLOURS), size * rng.uniform(0.006, 0.02))
         num, wide = int(rng.integers(10, 26)), rng.uniform(0.12, 0.35)
         for ring in range(int(rng.integers(1, 4))):
@@ -162,14 +189,24 @@ def flower(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
     return _lit(rng, layers)
 
 
-def _draw_tuft(layers: StrandLayers, rng: np.random.Generator, centre: tuple[float, float], reach: float, colour: Colours, num: int) -> None:
+def _draw_tuft(
+    layers: StrandLayers, rng: np.random.Generator, centre: tuple[float, float], reach: float, colour: Colours, num: int
+) -> None:
     """Draw short strands that stand out of one place to all sides."""
     turn = rng.uniform(0, 2 * np.pi, num)
     away = reach * 0.6 * np.sqrt(rng.uniform(0, 1, num))
     roots = np.stack([centre[0] + away * np.cos(turn), centre[1] + away * np.sin(turn)], 1).astype(np.float32)
     lengths = (reach * rng.uniform(0.2, 0.6, num)).astype(np.float32)
     points = grow(rng, roots, turn.astype(np.float32), lengths, Growth(num_points=4, bend=0.6))
-    draw_strands(layers, rng, points[np.argsort(-away)], vary(rng, colour, 12, light=0.3), width=rng.uniform(0.6, 1.6), root_gain=0.7, num_batches=14)
+    draw_strands(
+        layers,
+        rng,
+        points[np.argsort(-away)],
+        vary(rng, colour, 12, light=0.3),
+        width=rng.uniform(0.6, 1.6),
+        root_gain=0.7,
+        num_batches=14,
+    )
 
 
 def twigs(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
@@ -180,7 +217,13 @@ def twigs(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
     angles, lengths = np.array([-np.pi / 2 + rng.normal(0, 0.3)]), np.array([size * rng.uniform(0.25, 0.5)])
     width, spread, tips = size * rng.uniform(0.008, 0.03), rng.uniform(0.3, 0.8), []
     for level in range(int(rng.integers(4, 6))):
-        paths = grow(rng, start, angles.astype(np.float32), lengths.astype(np.float32), Growth(num_points=6, bend=0.3, wobble=0.15))
+        paths = grow(
+            rng,
+            start,
+            angles.astype(np.float32),
+            lengths.astype(np.float32),
+            Growth(num_points=6, bend=0.3, wobble=0.15),
+        )
         for batch in np.array_split(paths, min(len(paths), 6)):
             tone = vary(rng, bark, 1)[0]
             if width > 1.2:
@@ -230,8 +273,10 @@ def net(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
     angle, tilt = rng.uniform(0, np.pi), rng.uniform(0.9, 2.2)
     warp_x, warp_y = (smooth_noise(rng, size, 4) * np.float32(size * rng.uniform(0, 0.05)) for _ in range(2))
     reach = int(0.75 * size / pitch)
-    steps = np.linspace(-0.75, 0.75, 48) * size
-    knit = pitch * rng.uniform(0.2, 0.5) if rng.random() < 0.3 else 0.0
+    steps = np.linspace(-0.75, 0.75, 28) * size
+    knit = pitch * rng.uniform(0.2, 0.5) if rng.random() < 0.3 and pitch > 0.05 * size else 0.0
+    if knit:
+        steps = np.linspace(-0.75, 0.75, 90) * size
     for heading in (angle, angle + tilt):
         tones = vary(rng, colour, 8, light=0.15)
         for line in range(-reach, reach + 1):
@@ -247,7 +292,9 @@ def net(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
                 layers.draw(path[None], tone, 2 if width > 1 else 1)
     flat = _lit(rng, layers)
     if rng.random() < 0.6:  # the net ends within the picture
-        hem = np.asarray(cv2.max(sharp(rng, body.alpha), under) if under is not None else sharp(rng, body.alpha), np.uint8)
+        hem = np.asarray(
+            cv2.max(sharp(rng, body.alpha), under) if under is not None else sharp(rng, body.alpha), np.uint8
+        )
         return Cutout(flat.colour, np.asarray(cv2.multiply(flat.alpha, hem, scale=1 / 255), np.uint8))
     return flat
 
@@ -257,12 +304,14 @@ def wicker(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
     colour = pick_colour(rng, NATURAL_COLOURS if rng.random() < 0.7 else ALL_COLOURS)
     layers = StrandLayers(_plain(size, colour))
     centre, radius = size * rng.uniform(0.4, 0.6, 2), size * rng.uniform(0.25, 0.46)
-    width, turn = size * np.exp(rng.uniform(np.log(0.004), np.log(0.028))), np.linspace(0, 2 * np.pi, 60)
+    width, turn = size * np.exp(rng.uniform(np.log(0.004), np.log(0.028))), np.linspace(0, 2 * np.pi, 61)
     for _ in range(int(rng.integers(8, 26))):
         squash, tilt = rng.uniform(0.05, 1.0), rng.uniform(0, np.pi)
         reach = radius * (1 + 0.06 * rng.normal()) * (1 + 0.05 * np.sin(3 * turn + rng.uniform(0, 6)))
         x, y = reach * np.cos(turn), reach * squash * np.sin(turn)
-        ring = np.stack([centre[0] + x * np.cos(tilt) - y * np.sin(tilt), centre[1] + x * np.sin(tilt) + y * np.cos(tilt)], 1)
+        ring = np.stack(
+            [centre[0] + x * np.cos(tilt) - y * np.sin(tilt), centre[1] + x * np.sin(tilt) + y * np.cos(tilt)], 1
+        )
         first = int(rng.integers(0, 30))
         for arc in (ring[first : first + 31], np.concatenate([ring[first + 30 :], ring[: first + 1]])):
             _draw_tube(layers, rng, arc.astype(np.float32), vary(rng, colour, 1)[0], width * rng.uniform(0.7, 1.2))
@@ -297,7 +346,9 @@ def _draw_wheel(layers: StrandLayers, rng: np.random.Generator, size: int) -> No
     circle = np.stack([np.cos(turn), squash * np.sin(turn)], 1)
     num, metal = int(rng.integers(8, 37)), pick_colour(rng, NATURAL_COLOURS)
     spokes = np.arange(num) / num * 2 * np.pi
-    inner = np.stack([np.cos(spokes + 1.2 * (-1) ** np.arange(num)), squash * np.sin(spokes + 1.2 * (-1) ** np.arange(num))], 1)
+    inner = np.stack(
+        [np.cos(spokes + 1.2 * (-1) ** np.arange(num)), squash * np.sin(spokes + 1.2 * (-1) ** np.arange(num))], 1
+    )
     outer = np.stack([np.cos(spokes), squash * np.sin(spokes)], 1)
     lines = np.stack([centre + inner * radius * 0.1, centre + outer * radius], 1).astype(np.float32)
     layers.draw(lines, metal, int(rng.integers(1, 3)))
@@ -320,12 +371,23 @@ def pompom(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
         roots = np.stack([x + away * np.cos(turn), y + away * np.sin(turn)], 1)
         order = np.argsort(-away)
         lengths = (radius * rng.uniform(0.6, 1.0, num)).astype(np.float32)
-        growth = Growth(num_points=6, bend=rng.uniform(0.05, 0.7), wobble=rng.uniform(0.01, 0.2), clump=rng.uniform(0, 0.6))
+        growth = Growth(
+            num_points=6, bend=rng.uniform(0.05, 0.7), wobble=rng.uniform(0.01, 0.2), clump=rng.uniform(0, 0.6)
+        )
         if opening < 1:
             end = np.array([[x, y], [x - size * np.cos(main), y - size * np.sin(main)]], np.float32)
             _draw_tube(layers, rng, end, pick_colour(rng, ALL_COLOURS), size * rng.uniform(0.01, 0.04))
         points = grow(rng, roots[order].astype(np.float32), turn[order].astype(np.float32), lengths, growth)
-        draw_strands(layers, rng, points, vary(rng, tone, 16, light=0.22), width=rng.uniform(0.4, 1.4), root_gain=rng.uniform(0.5, 1.0), tip_gain=rng.uniform(1, 1.4), num_batches=30)
+        draw_strands(
+            layers,
+            rng,
+            points,
+            vary(rng, tone, 16, light=0.22),
+            width=rng.uniform(0.4, 1.4),
+            root_gain=rng.uniform(0.5, 1.0),
+            tip_gain=rng.uniform(1, 1.4),
+            num_batches=30,
+        )
         if rng.random() < 0.3:  # seeds at the ends
             dots = np.stack([points[:, -1], points[:, -1] + 0.5], 1)
             layers.draw(dots.astype(np.float32), np.clip(tone * 1.2, 0, 255), 3)
