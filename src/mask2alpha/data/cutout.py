@@ -15,7 +15,7 @@ class Cutout:
     """
 
     colour: NDArray[np.uint8]
-    """(height, width, 3) straight RGB, not multiplied by alpha; defined everywhere, also where alpha is soft or zero."""
+    """(height, width, 3) straight RGB, not multiplied by alpha; defined also where alpha is soft or zero."""
     alpha: NDArray[np.uint8]
     """(height, width), 0 transparent to 255 opaque."""
 

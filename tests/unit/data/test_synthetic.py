@@ -45,11 +45,13 @@ def test_strands_cover_the_full_range_of_alpha(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", STRANDS)
-def test_colours_under_soft_alpha_are_not_darkened_towards_black(kind: str) -> None:
-    cutout = draw(5, kind)
-    soft = cutout.colour[(cutout.alpha > 8) & (cutout.alpha < 100)].mean()
-    firm = cutout.colour[cutout.alpha > 200].mean()
-    assert soft > 0.35 * firm
+def test_colours_under_soft_alpha_are_straight(kind: str) -> None:
+    soft, firm = [], []
+    for seed in range(5):
+        cutout = draw(seed, kind)
+        soft.append(cutout.colour[(cutout.alpha > 8) & (cutout.alpha < 64)])
+        firm.append(cutout.colour[cutout.alpha > 180])
+    assert np.concatenate(soft).mean() > 0.5 * np.concatenate(firm).mean()  # colours multiplied by alpha would be below a quarter
 
 
 def test_all_kinds_come_in_the_mixture() -> None:

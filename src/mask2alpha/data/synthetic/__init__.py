@@ -1,7 +1,7 @@
 """Synthetic foregrounds with exact alpha, drawn on the fly: bodies, fur, hair, feathers, plants, nets, smoke.
 
 Everything is drawn from a random generator and from photographs that serve as textures, so that a training run has as
-many cut-outs as it takes. A cut-out composes as `alpha * colour + (1 - alpha) * background`: that is what its alpha means.
+many cut-outs as it takes. A cut-out composes as `alpha * colour + (1 - alpha) * background`: so its alpha is exact.
 """
 
 import numpy as np

@@ -154,7 +154,7 @@ def fixed_point(points: Points, scale: int = 1) -> NDArray[np.int32]:
     # cv2 puts coordinate 0 in a pixel's centre, so enlarging moves the origin by half of a pixel
     # far outside of the picture drawing only costs time
     inside = np.clip(points * scale + (scale - 1) * 0.5, -4000, 8000)
-    return np.rint(inside * 2**FRACTION_BITS).astype(np.int32)
+    return np.asarray(np.rint(inside * 2**FRACTION_BITS), np.int32)
 
 
 def fill_polygon(layer: NDArray[np.uint8], points: Points, value: tuple[float, ...] | tuple[int, ...] | int) -> None:
@@ -234,6 +234,6 @@ class StrandLayers:
         over = np.asarray(cv2.extractChannel(faint, 3), np.uint8)
         left = cv2.multiply(cv2.bitwise_not(alpha), cv2.bitwise_not(over), scale=1 / 255)
         union = np.asarray(cv2.bitwise_not(left), np.uint8)
-        weight = np.asarray(cv2.divide(over, cv2.max(union, 1), dtype=cv2.CV_32F), np.float32)
+        weight = np.asarray(cv2.divide(over, np.maximum(union, 1), dtype=cv2.CV_32F), np.float32)
         mixed = cv2.blendLinear(colour, cv2.cvtColor(faint, cv2.COLOR_RGBA2RGB), 1 - weight, weight)
         return Cutout(np.asarray(mixed, np.uint8), union)

@@ -136,11 +136,12 @@ def _hair_style(rng: np.random.Generator, style: str) -> tuple[Growth, float, fl
     """How hair of a named style grows, how long it is in radii of the head, and how far it stands up."""
     clump = rng.uniform(0.2, 0.9)
     if style == "long":
-        return (
-            Growth(num_points=9, bend=0.3, wobble=0.06, gravity=rng.uniform(0.5, 0.95), clump=clump),
-            rng.uniform(1.2, 3.6),
-            rng.uniform(-0.9, 0.1),
-        )
+        onset = rng.uniform(0.15, 0.7)
+        growth = Growth(
+            num_points=10, bend=rng.uniform(0.1, 0.4), wobble=0.06, gravity=rng.uniform(0.6, 1.0), gravity_onset=onset,
+            clump=clump, curl=rng.uniform(0, 0.5), curl_turns=1.0,
+        )  # fmt: skip
+        return growth, rng.uniform(1.4, 4.0), rng.uniform(-1.0, 0.0)
     if style == "curly":
         growth = Growth(
             num_points=14, bend=0.5, wobble=0.15, curl=rng.uniform(0.8, 2.2), curl_turns=rng.uniform(1.5, 4.0),

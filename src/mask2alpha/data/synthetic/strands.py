@@ -23,6 +23,8 @@ class Growth:
     """Periods of that turn along a strand."""
     gravity: float = 0.0
     """How far directions turn downwards until the tip, 0 to 1."""
+    gravity_onset: float = 0.7
+    """Where that happens: below 1 near the root (hair that lies on a head), above 1 near the tip."""
     clump: float = 0.0
     """How far tips gather at those of a few guide strands, 0 to 1."""
     num_clumps: int = 40
@@ -59,7 +61,7 @@ def grow(
     heading = angles[:, None] + turn
     step = np.stack([np.cos(heading), np.sin(heading)], axis=-1)  # (N, steps, 2)
     if growth.gravity:
-        pull = (growth.gravity * along**0.7)[..., None]
+        pull = (growth.gravity * along**growth.gravity_onset)[..., None]
         step = step * (1 - pull) + np.array([0.0, 1.0]) * pull
         step = step / np.maximum(np.linalg.norm(step, axis=-1, keepdims=True), 0.2)
     step = step * (lengths[:, None, None] / steps)
