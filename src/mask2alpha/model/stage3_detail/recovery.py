@@ -153,7 +153,7 @@ def rim_weight_sparse(active_set: ActiveSet) -> Float[Tensor, " points"]:
     """`rim_weight` at the active pixels only."""
     height, width = active_set.size
     _, row, column = active_set.coordinates.unbind(1)
-    counted = (active_set.window(RIM_RADIUS) < len(active_set)).sum(dim=1)
+    counted = active_set.count_active(RIM_RADIUS)
     rows = (row + RIM_RADIUS).clamp(max=height - 1) - (row - RIM_RADIUS).clamp(min=0) + 1
     columns = (column + RIM_RADIUS).clamp(max=width - 1) - (column - RIM_RADIUS).clamp(min=0) + 1
     return smooth_step(counted / (rows * columns))

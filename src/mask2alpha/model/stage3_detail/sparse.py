@@ -83,14 +83,22 @@ class ActiveSet:
     @cached_property
     def neighbours(self) -> Int32[Tensor, "points 9"]:
         """Row numbers of the 3 x 3 window around each pixel, in raster order; P where a neighbour is not active."""
-        return self.window(1)
+        reach = torch.arange(-1, 2, device=self.coordinates.device, dtype=torch.int32)
+        return self._look_up((reach[:, None] * (self.size[1] + 2 * MARGIN) + reach).flatten())
 
-    def window(self, radius: int) -> Int32[Tensor, "points _window"]:
-        """Row numbers of the square window around each pixel, in raster order; P where there is no active pixel."""
-        reach = torch.arange(-radius, radius + 1, device=self.coordinates.device)
-        offsets = (reach[:, None] * (self.size[1] + 2 * MARGIN) + reach).flatten()
-        looked_up = self._padded_positions[:, None] + offsets
-        return self.index_map.view(-1).index_select(0, looked_up.view(-1)).view(looked_up.shape)
+    def count_active(self, radius: int) -> Int32[Tensor, " points"]:
+        """How many pixels are active in the square window around each active pixel; `radius` is at most `MARGIN`."""
+        reach = torch.arange(-radius, radius + 1, device=self.coordinates.device, dtype=torch.int32)
+        count = torch.zeros_like(self._padded_positions)
+        for row in range(-radius, radius + 1):  # row by row, to bound the memory
+            numbers = self._look_up(reach + row * (self.size[1] + 2 * MARGIN))
+            count += (numbers < len(self)).sum(dim=1, dtype=torch.int32)
+        return count
+
+    def _look_up(self, offsets: Tensor) -> Tensor:
+        """Row numbers (P, K) of the pixels at K `offsets` from each pixel in the flattened index map."""
+        positions = self._padded_positions[:, None] + offsets
+        return self.index_map.view(-1).index_select(0, positions.view(-1)).view(positions.shape)
 
     @cached_property
     def coarsening(self) -> "Coarsening":
@@ -109,11 +117,12 @@ class ActiveSet:
         children[slots] = numbers[: len(self)]
         return Coarsening(coarse=coarse, slots=slots, children=children.view(-1, 4))
 
-    @property
-    def _padded_positions(self) -> Tensor:
+    @cached_property
+    def _padded_positions(self) -> Int32[Tensor, " points"]:
+        """Where each pixel lies in the flattened index map."""
         batch, row, column = self.coordinates.unbind(1)
         rows, columns = self.size[0] + 2 * MARGIN, self.size[1] + 2 * MARGIN
-        return (batch * rows + row + MARGIN) * columns + column + MARGIN
+        return ((batch * rows + row + MARGIN) * columns + column + MARGIN).to(torch.int32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
