@@ -51,7 +51,9 @@ def test_colours_under_soft_alpha_are_straight(kind: str) -> None:
         cutout = draw(seed, kind)
         soft.append(cutout.colour[(cutout.alpha > 8) & (cutout.alpha < 64)])
         firm.append(cutout.colour[cutout.alpha > 180])
-    assert np.concatenate(soft).mean() > 0.5 * np.concatenate(firm).mean()  # colours multiplied by alpha would be below a quarter
+    assert (
+        np.concatenate(soft).mean() > 0.5 * np.concatenate(firm).mean()
+    )  # colours multiplied by alpha would be below a quarter
 
 
 def test_all_kinds_come_in_the_mixture() -> None:

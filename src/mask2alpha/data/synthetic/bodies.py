@@ -215,16 +215,16 @@ def _add_details(
     for _ in range(int(rng.integers(0, 7))):
         part = parts[int(rng.integers(len(parts)))]
         centre = part.mean(axis=0)
-        tone = tuple(float(v) for v in pick_colour(rng, ALL_COLOURS))
+        paint = tuple(float(v) for v in pick_colour(rng, ALL_COLOURS))
         reach = float(np.ptp(part[:, 0])) * rng.uniform(0.04, 0.25) + 1
         spot = centre + rng.normal(0, 0.25, 2) * np.ptp(part, axis=0)
         if rng.random() < 0.6:
             patch = blob(rng, (float(spot[0]), float(spot[1])), (reach, reach * rng.uniform(0.4, 1.4)), 0.12)
-            fill_polygon(colour, patch, tone)
+            fill_polygon(colour, patch, paint)
         else:
             seam = fixed_point((part - centre) * rng.uniform(0.3, 0.9) + spot)
             stop = int(rng.integers(10, len(seam) + 1)) if len(seam) > 10 else len(seam)
-            cv2.polylines(colour, [seam[:stop]], False, tone, int(rng.integers(1, 5)), cv2.LINE_AA, FRACTION_BITS)
+            cv2.polylines(colour, [seam[:stop]], False, paint, int(rng.integers(1, 5)), cv2.LINE_AA, FRACTION_BITS)
 
 
 def _light(

@@ -92,6 +92,12 @@ def furry(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
         tip_opacity=rng.uniform(0.4, 0.9),
         num_batches=36,
     )
+    if rng.random() < 0.6:  # a halo of thin hairs that stand out of the rest
+        band = cv2.subtract(body.alpha, cv2.erode(body.alpha, np.ones((3, 3), np.uint8), iterations=3))
+        roots = _roots(rng, np.asarray(band, np.uint8), int(rng.integers(100, 600)))
+        if len(roots):
+            points = _grow_pelt(rng, body, roots, length * rng.uniform(1.0, 2.0))
+            draw_strands(layers, rng, points, palette, width=rng.uniform(0.2, 0.6), tip_opacity=0.5, num_batches=12)
     flat = _finish(rng, layers)
     if not is_coat:
         return flat

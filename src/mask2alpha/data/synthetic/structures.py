@@ -247,7 +247,7 @@ def twigs(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 def _draw_foliage(layers: StrandLayers, rng: np.random.Generator, tips: Points, colour: Colours, size: int) -> None:
     """Draw small leaves at some of the points."""
-    num = int(min(len(tips), rng.integers(60, 260)))
+    num = min(len(tips), int(rng.integers(60, 260)))
     roots = tips[rng.choice(len(tips), num, replace=False)]
     reach = size * np.exp(rng.uniform(np.log(0.015), np.log(0.09)))
     angles = rng.uniform(0, 2 * np.pi, num).astype(np.float32)
