@@ -57,7 +57,7 @@ def command(
         torch.set_num_threads(threads)
     weights = train(
         chosen,
-        Sources.from_shared_layout(data_root),
+        Sources.from_shared_layout(data_root, num_procedural=0),
         run_folder,
         initial_weights=None if initial is None else load_model(initial),
         budget_minutes=budget_minutes,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
+from mask2alpha.data.synthetic import make_cutout
 from mask2alpha.errors import InputError
 
 UInt8Array = NDArray[np.uint8]
@@ -34,31 +35,42 @@ FOREGROUND_SHARES: Mapping[str, float] = {
 }
 """How often a set of foregrounds is drawn, as a whole, relative to the others; a set not named here has 1."""
 
-BACKGROUND_SHARES: Mapping[str, float] = {"wallpapers": 3.0, "stk_textures": 1.0, "0ad_terrain": 0.7}
+BACKGROUND_SHARES: Mapping[str, float] = {
+    "gcompris_photos": 4.0,
+    "wallpapers": 3.0,
+    "stk_textures": 1.0,
+    "0ad_terrain": 0.5,
+}
 """The same for backgrounds."""
 
 ATLAS_SETS = frozenset({"0ad_flora", "flightgear_trees", "stk_foliage"})
 """Sets whose files hold several objects, or opaque strips (of bark) beside the object."""
+
+EXACT_SETS = frozenset({"hair", "layerdiffuse", "fluent3d"})
+"""Sets whose colours are right under soft alpha too; other cut-outs may carry rims of their old background."""
 
 CUTOUT_SUFFIXES = frozenset({".webp", ".png"})
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _PACK_VERSION = 1
 
 
-def extend_colours(colour: UInt8Array, alpha: UInt8Array) -> UInt8Array:
+def extend_colours(colour: UInt8Array, alpha: UInt8Array, *, is_exact: bool = False) -> UInt8Array:
     """Replace the doubtful colours where alpha is soft or zero by those of the object's nearby solid parts.
 
-    A normalised convolution over an image pyramid: a pixel keeps its colour by its alpha squared, and takes the rest
-    from the next coarser level. Without it, rims of the old background would be learnt as part of every object.
+    A normalised convolution over an image pyramid: a pixel keeps its colour as far as its alpha is to be trusted, and
+    takes the rest from the next coarser level. Without it, rims of the old background would be learnt as part of every
+    object.
 
     Args:
         colour: (height, width, 3) colours, meaningless under zero alpha.
         alpha: (height, width).
+        is_exact: Colours are right under soft alpha, so only those under almost no alpha are replaced.
 
     Returns:
         Colours defined everywhere; unchanged where alpha is 255.
     """
-    weight = np.square(alpha.astype(np.float32) / 255.0)[..., None]
+    share = (alpha.astype(np.float32) / np.float32(255.0))[..., None]
+    weight = np.minimum(1.0, 8.0 * share) if is_exact else share**3
     levels = [(colour.astype(np.float32) * weight, weight)]
     while max(levels[-1][1].shape[:2]) > 2:
         height, width = levels[-1][1].shape[:2]
@@ -70,10 +82,10 @@ def extend_colours(colour: UInt8Array, alpha: UInt8Array) -> UInt8Array:
     for level, (weighted, weight) in reversed(list(enumerate(levels[:-1]))):
         height, width = weight.shape[:2]
         filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-        # Below the full resolution a tiny weight is evidence already: nothing nearer is known.
-        trust = weight if level == 0 else np.minimum(1.0, weight * 8.0)
+        # Below the full resolution a small weight is evidence already: nothing nearer is known.
+        trust = weight if level == 0 else np.minimum(1.0, weight * (8.0 if is_exact else 2.0))
         filled = weighted / np.maximum(weight, 1e-6) * trust + filled * (1.0 - trust)
-    return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(filled), 0, 255), np.uint8)
 
 
 def split_atlas(colour: UInt8Array, alpha: UInt8Array) -> list[tuple[UInt8Array, UInt8Array]]:
@@ -156,10 +168,10 @@ class CutoutFolder(_Pool[Cutout]):
         Raises:
             InputError: A folder is missing or empty, or a file is broken or has no alpha; names it.
         """
-        names = frozenset(atlas_sets)
+        atlases = frozenset(atlas_sets)
 
         def read(path: Path, root: Path) -> list[Cutout]:
-            return _read_cutouts(path, max_side, is_atlas=root.name in names)
+            return _read_cutouts(path, max_side, is_atlas=root.name in atlases, is_exact=root.name in EXACT_SETS)
 
         super().__init__(*_load_roots(roots, CUTOUT_SUFFIXES, read, "cut-outs"))
 
@@ -211,8 +223,29 @@ class PhotoFolder(_Pool[UInt8Array]):
         top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
         crop = photo[top : top + side, left : left + side]
         interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        crop = cv2.resize(crop, (size, size), interpolation=interpolation)
+        crop = np.asarray(cv2.resize(crop, (size, size), interpolation=interpolation), np.uint8)
         return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
+
+
+class ProceduralPool:
+    """Foregrounds made on the spot, a bounded number of them, each kept once made.
+
+    Cut-out number n depends on n, the size and the photographs alone, so what is kept in memory (about 0.6 MB each, in
+    each loader worker) changes the speed and never the samples.
+    """
+
+    def __init__(self, photos: PhotoFolder, count: int) -> None:
+        """Describe the pool; `count` is the number of different cut-outs."""
+        self._photos = photos
+        self._count = count
+        self._made: dict[tuple[int, int], Cutout] = {}
+
+    def draw(self, rng: np.random.Generator, size: int) -> Cutout:
+        """Draw one cut-out of (size, size)."""
+        number = int(rng.integers(self._count))
+        if (number, size) not in self._made:
+            self._made[number, size] = make_cutout(np.random.default_rng([number, size]), size, self._photos)
+        return self._made[number, size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,28 +258,51 @@ class Sources:
     """Backgrounds, and the textures of procedural foregrounds."""
     procedural_share: float = 0.5
     """Share of the foregrounds that are made on the spot, in [0, 1]; taken as 1 without cut-outs."""
+    procedural_pool: ProceduralPool | None = None
+    """Reuses procedural foregrounds, which is faster; None makes each of them anew."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.procedural_share <= 1.0:
             raise InputError(f"procedural_share is {self.procedural_share}; expected a number in [0, 1]")
 
+    def draw_procedural(self, rng: np.random.Generator, size: int) -> Cutout:
+        """Draw a procedural foreground of (size, size)."""
+        if self.procedural_pool is not None:
+            return self.procedural_pool.draw(rng, size)
+        return make_cutout(rng, size, self.photos)
+
     @classmethod
     def from_shared_layout(
-        cls, root: Path | str, *, cutout_side: int = 512, photo_side: int = 1024, procedural_share: float = 0.5
+        cls,
+        root: Path | str,
+        *,
+        cutout_side: int = 512,
+        photo_side: int = 1024,
+        procedural_share: float = 0.5,
+        num_procedural: int = 2000,
     ) -> "Sources":
         """Load `root/foregrounds/*` and `root/backgrounds/*`, weighted by `FOREGROUND_SHARES`, `BACKGROUND_SHARES`.
+
+        Args:
+            root: Folder of the two folders.
+            cutout_side: Larger cut-outs are shrunk to this longest side, in pixels.
+            photo_side: The same for photographs.
+            procedural_share: Share of the foregrounds that are procedural, in [0, 1].
+            num_procedural: Size of the pool of procedural foregrounds; 0 makes each anew.
 
         Raises:
             InputError: A folder is missing or a file is broken; names it.
         """
         foregrounds = _subfolders(Path(root) / "foregrounds")
         backgrounds = _subfolders(Path(root) / "backgrounds")
+        photos = PhotoFolder({folder: BACKGROUND_SHARES.get(folder.name, 1.0) for folder in backgrounds}, photo_side)
         return cls(
             cutouts=CutoutFolder(
                 {folder: FOREGROUND_SHARES.get(folder.name, 1.0) for folder in foregrounds}, cutout_side
             ),
-            photos=PhotoFolder({folder: BACKGROUND_SHARES.get(folder.name, 1.0) for folder in backgrounds}, photo_side),
+            photos=photos,
             procedural_share=procedural_share,
+            procedural_pool=ProceduralPool(photos, num_procedural) if num_procedural else None,
         )
 
 
@@ -269,8 +325,12 @@ def pack_sources(sources: Sources, path: Path | str) -> None:
         )
 
 
-def load_packed(path: Path | str) -> Sources:
+def load_packed(path: Path | str, *, num_procedural: int = 2000) -> Sources:
     """Read what `pack_sources` wrote.
+
+    Args:
+        path: The file.
+        num_procedural: Size of the pool of procedural foregrounds; 0 makes each anew.
 
     Raises:
         InputError: The file is missing, is something else, or is of another version; names it.
@@ -287,10 +347,12 @@ def load_packed(path: Path | str) -> Sources:
             raise
         raise InputError(f"{path}: not a file of packed sources: {error}") from error
     cutouts = [Cutout(np.ascontiguousarray(item[..., :3]), np.ascontiguousarray(item[..., 3])) for item in rgba]
+    photo_pool = PhotoFolder.from_arrays(photos, content["photo_weights"])
     return Sources(
         cutouts=CutoutFolder.from_arrays(cutouts, content["cutout_weights"]) if cutouts else None,
-        photos=PhotoFolder.from_arrays(photos, content["photo_weights"]),
+        photos=photo_pool,
         procedural_share=float(content["procedural_share"]),
+        procedural_pool=ProceduralPool(photo_pool, num_procedural) if num_procedural else None,
     )
 
 
@@ -335,38 +397,42 @@ def _load_roots(
     return items, np.array(weights)
 
 
-def _read_cutouts(path: Path, max_side: int, *, is_atlas: bool) -> list[Cutout]:
+def _read_cutouts(path: Path, max_side: int, *, is_atlas: bool, is_exact: bool) -> list[Cutout]:
     picture = _decode(path, cv2.IMREAD_UNCHANGED)
     if picture.ndim != 3 or picture.shape[2] != 4:
         raise InputError(f"{path}: a cut-out needs an alpha channel; the picture's shape is {picture.shape}")
-    rgba = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA)
-    colour, alpha = np.ascontiguousarray(rgba[..., :3]), rgba[..., 3]
+    colour, alpha = np.ascontiguousarray(picture[..., 2::-1]), picture[..., 3]
     alpha = np.where(alpha <= 3, 0, np.where(alpha >= 252, 255, alpha)).astype(np.uint8)
     if not alpha.any():
         raise InputError(f"{path}: the cut-out is empty, its alpha is zero everywhere")
     pieces = split_atlas(colour, alpha) if is_atlas else [(colour, alpha)]
-    return [_make_cutout(*piece, max_side) for piece in pieces]
+    return [_make_cutout(colour, alpha, max_side, is_exact) for colour, alpha in pieces]
 
 
-def _make_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int) -> Cutout:
+def _make_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int, is_exact: bool) -> Cutout:
     """Trim the empty margin, extend the colours, then shrink to the largest side wanted."""
     rows, columns = np.flatnonzero(alpha.max(axis=1)), np.flatnonzero(alpha.max(axis=0))
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    colour, alpha = extend_colours(colour[window], alpha[window]), np.ascontiguousarray(alpha[window])
+    colour = extend_colours(colour[window], alpha[window], is_exact=is_exact)
+    alpha = np.ascontiguousarray(alpha[window])
     if max(alpha.shape) > max_side:
         scale = max_side / max(alpha.shape)
         size_wh = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
-        colour, alpha = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) for part in (colour, alpha))
+        colour, alpha = (_shrink(part, size_wh) for part in (colour, alpha))
     return Cutout(colour, alpha)
 
 
 def _read_photo(path: Path, max_side: int) -> UInt8Array:
-    photo = cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    photo = np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR)[..., ::-1])
     scale = max_side / max(photo.shape[:2])
     if scale < 1.0:
         size_wh = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-        photo = cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA)
-    return np.asarray(photo, np.uint8)
+        photo = _shrink(photo, size_wh)
+    return photo
+
+
+def _shrink(image: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _decode(path: Path, flags: int) -> UInt8Array:
