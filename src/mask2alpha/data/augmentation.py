@@ -69,7 +69,7 @@ def add_noise(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
     is_grey = rng.random() < 0.4
     noise = rng.standard_normal((height, width, 1 if is_grey else 3), dtype=np.float32)
     spread = (read + shot * np.sqrt(_RAMP)).astype(np.float32)
-    return np.clip(image + noise * spread[image] + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image + noise * spread[image] + 0.5, 0, 255), np.uint8)
 
 
 def resample(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
@@ -94,4 +94,6 @@ def compress_jpeg(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
     quality = int(98 - 58 * rng.random() ** 1.7)
     is_written, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert is_written
-    return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.asarray(decoded[..., ::-1], np.uint8, order="C")

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.sources import PhotoFolder, Sources
-from mask2alpha.data.synthetic import make_cutout
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -119,7 +118,7 @@ def blend(background: UInt8Array, layers: Sequence[Layer], *, is_linear_light: b
         part += (foreground - part) * weight
     if is_linear_light:
         return np.asarray(_DISPLAY[np.clip(result * 65535.0 + 0.5, 0, 65535).astype(np.uint16)], np.uint8)
-    return np.clip(result + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(result + 0.5, 0, 255), np.uint8)
 
 
 def visible_alphas(layers: Sequence[Layer]) -> UInt8Array:
@@ -161,7 +160,7 @@ def draw_background(
         if rng.random() < 0.5:
             background = recolour(rng, background, strength=0.7)
         if kind < 0.22 and layers:
-            background = _match_colours(background, layers[-1], share=float(rng.uniform(0.6, 1.0)))
+            background = _match_colours(background, layers[-1], share=float(rng.uniform(0.4, 0.9)))
     if rng.random() < 0.30:
         sigma = size * float(rng.uniform(0.006, 0.05))
         background = _blur_strongly(background, sigma)
@@ -204,13 +203,12 @@ def place(rng: np.random.Generator, cutout: Cutout, size: int, scale: float, anc
     """
     colour, alpha = cutout.colour, cutout.alpha
     point = _draw_point(rng, alpha)
-    shrink = 1.0
-    if scale < 0.7:  # bilinear sampling alone would alias
-        shrink = scale
-        size_wh = (max(2, round(alpha.shape[1] * shrink)), max(2, round(alpha.shape[0] * shrink)))
-        colour, alpha = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) for part in (colour, alpha))
-        point, scale = point * shrink, 1.0
     cut_sides = _cut_sides(alpha)
+    scale = max(scale, min(1.5 * _MAX_ENLARGEMENT, _scale_of_cut(cut_sides, alpha.shape, size)))
+    if scale < 0.7:  # bilinear sampling alone would alias
+        size_wh = (max(2, round(alpha.shape[1] * scale)), max(2, round(alpha.shape[0] * scale)))
+        colour, alpha = (_resize(part, size_wh, cv2.INTER_AREA) for part in (colour, alpha))
+        point, scale = point * scale, 1.0
     spread = 0.07 if any(cut_sides) else 0.35
     angle = (
         float(rng.normal(0.0, spread)) if rng.random() < 0.85 else float(rng.uniform(-np.pi, np.pi)) * (spread / 0.35)
@@ -225,8 +223,8 @@ def place(rng: np.random.Generator, cutout: Cutout, size: int, scale: float, anc
     matrix = np.hstack([linear, offset[:, None]])
     canvas = (size, size)
     return Layer(
-        colour=cv2.warpAffine(colour, matrix, canvas, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-        alpha=cv2.warpAffine(alpha, matrix, canvas, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT),
+        colour=_warp(colour, matrix, canvas, cv2.BORDER_REPLICATE),
+        alpha=_warp(alpha, matrix, canvas, cv2.BORDER_CONSTANT),
         owner=0,
     )
 
@@ -241,8 +239,8 @@ def _draw_layers(rng: np.random.Generator, sources: Sources, size: int) -> list[
         colour = recolour(rng, twin.colour, strength=0.4) if rng.random() < 0.5 else twin.colour
         cutouts.append(Cutout(colour, twin.alpha))
     # Several objects: smaller ones, spread over the picture, so that each is seen.
-    largest = 2.0 if num_objects == 1 else 1.4
-    extents = np.exp(rng.uniform(np.log(0.45), np.log(largest), num_objects))
+    least, largest = (0.6, 2.1) if num_objects == 1 else (0.5, 1.5)
+    extents = np.exp(rng.uniform(np.log(least), np.log(largest), num_objects))
     if is_lookalike:
         extents[1] = extents[0] * rng.uniform(0.85, 1.15)
     phase = float(rng.uniform(0, 2 * np.pi))
@@ -257,7 +255,7 @@ def _draw_layers(rng: np.random.Generator, sources: Sources, size: int) -> list[
         if rng.random() < 0.12:
             layer = _defocus(rng, layer)
         layers.append(Layer(layer.colour, layer.alpha, owner))
-        if not is_lookalike and rng.random() < 0.12:
+        if not is_lookalike and rng.random() < 0.1:
             layers.append(_merge_partner(rng, sources, size, anchor, owner))
     return layers
 
@@ -268,7 +266,7 @@ def _merge_partner(
     """A second cut-out that overlaps the first and counts as part of the same object."""
     cutout = _draw_cutout(rng, sources, size)
     scale = min(_MAX_ENLARGEMENT, float(rng.uniform(0.4, 0.9)) * size / max(cutout.alpha.shape))
-    x, y = np.clip(np.array(anchor) + rng.normal(0.0, 0.12, 2), 0.1, 0.9)
+    x, y = np.clip(np.array(anchor) + rng.normal(0.0, 0.07, 2), 0.1, 0.9)
     layer = place(rng, cutout, size, scale, (float(x), float(y)))
     return Layer(layer.colour, layer.alpha, owner)
 
@@ -276,7 +274,7 @@ def _merge_partner(
 def _draw_cutout(rng: np.random.Generator, sources: Sources, size: int) -> Cutout:
     if sources.cutouts is not None and rng.random() >= sources.procedural_share:
         return sources.cutouts.draw(rng)
-    return make_cutout(rng, max(32, int(size * rng.uniform(0.8, 1.3))), sources.photos)
+    return sources.draw_procedural(rng, max(64, int(1.2 * size)))
 
 
 def _draw_point(rng: np.random.Generator, alpha: UInt8Array) -> NDArray[np.float64]:
@@ -298,8 +296,15 @@ def _draw_point(rng: np.random.Generator, alpha: UInt8Array) -> NDArray[np.float
 def _cut_sides(alpha: UInt8Array) -> tuple[bool, bool, bool, bool]:
     """Which borders (left, top, right, bottom) of the cut-out's own picture cut the object off."""
     edges = (alpha[:, 0], alpha[0], alpha[:, -1], alpha[-1])
-    left, top, right, bottom = (bool(np.mean(edge > 127) > 0.2) for edge in edges)
+    left, top, right, bottom = (bool(edge.mean() > 0.05 * 255) for edge in edges)
     return left, top, right, bottom
+
+
+def _scale_of_cut(cut_sides: tuple[bool, bool, bool, bool], shape: tuple[int, ...], size: int) -> float:
+    """The least scale at which a cut-out that two opposite borders cut off spans the canvas; 0 for others."""
+    left, top, right, bottom = cut_sides
+    height, width = shape
+    return max(1.1 * size / width if left and right else 0.0, 1.1 * size / height if top and bottom else 0.0)
 
 
 def _offset_of_cut(
@@ -309,30 +314,27 @@ def _offset_of_cut(
     offset: NDArray[np.float64],
     size: int,
 ) -> NDArray[np.float64]:
-    """How far to move a placed cut-out so that a border which cuts it off leaves the canvas; for one side only."""
+    """How far to move a placed cut-out so that the borders which cut it off leave the canvas."""
     height, width = shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64) @ linear.T + offset
-    # Side k runs from corner ends[k][0] to ends[k][1], in the order left, top, right, bottom.
-    ends = ((3, 0), (0, 1), (1, 2), (2, 3))
     centre = corners.mean(axis=0)
-    move = np.zeros(2)
-    for is_cut, (first, second) in zip(cut_sides, ends, strict=True):
-        if not is_cut or move.any():
-            continue
-        outward = (corners[first] + corners[second]) / 2 - centre
-        axis = int(np.argmax(np.abs(outward)))
-        places = corners[[first, second], axis]
-        move[axis] = max(0.0, size - places.min()) if outward[axis] > 0 else min(0.0, -places.max())
-    return move
+    # Side k runs from corner k - 1 to corner k, in the order left, top, right, bottom.
+    moves: tuple[list[float], list[float]] = ([], [])
+    for is_cut, ends in zip(cut_sides, ((3, 0), (0, 1), (1, 2), (2, 3)), strict=True):
+        if is_cut:
+            side = corners[list(ends)]
+            outward = side.mean(axis=0) - centre
+            axis = int(np.argmax(np.abs(outward)))
+            places = side[:, axis]
+            moves[axis].append(max(0.0, size - places.min()) if outward[axis] > 0 else min(0.0, -places.max()))
+    return np.array([sum(wanted) for wanted in moves], np.float64)
 
 
 def _defocus(rng: np.random.Generator, layer: Layer) -> Layer:
     """Soften a layer's outline: out of focus, or (one in three) blurred by motion."""
     if rng.random() < 0.67:
         sigma = float(rng.uniform(0.6, 2.5))
-        return Layer(
-            cv2.GaussianBlur(layer.colour, (0, 0), sigma), cv2.GaussianBlur(layer.alpha, (0, 0), sigma), layer.owner
-        )
+        return Layer(_blur(layer.colour, sigma), _blur(layer.alpha, sigma), layer.owner)
     length = int(rng.integers(3, 14))
     kernel = np.zeros((length, length), np.float32)
     angle = float(rng.uniform(0, np.pi))
@@ -341,7 +343,8 @@ def _defocus(rng: np.random.Generator, layer: Layer) -> Layer:
     start, end = (tuple(round(float(value)) for value in middle + sign * reach) for sign in (-1, 1))
     cv2.line(kernel, start, end, 1.0)
     kernel /= kernel.sum()
-    return Layer(cv2.filter2D(layer.colour, -1, kernel), cv2.filter2D(layer.alpha, -1, kernel), layer.owner)
+    colour, alpha = (np.asarray(cv2.filter2D(part, -1, kernel), np.uint8) for part in (layer.colour, layer.alpha))
+    return Layer(colour, alpha, layer.owner)
 
 
 def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background: UInt8Array) -> list[Layer]:
@@ -385,8 +388,8 @@ def _from_own_texture(rng: np.random.Generator, layer: Layer, size: int) -> UInt
     side = max(8, int(size * rng.uniform(0.3, 0.9)))
     top, left = (int(value) for value in rng.integers(0, size - side + 1, 2))
     patch = layer.colour[top : top + side, left : left + side][::-1, ::-1]
-    patch = cv2.resize(np.ascontiguousarray(patch), (size, size), interpolation=cv2.INTER_LINEAR)
-    patch = cv2.GaussianBlur(patch, (0, 0), float(rng.uniform(0.5, 4.0)))
+    patch = _resize(np.ascontiguousarray(patch), (size, size), cv2.INTER_LINEAR)
+    patch = _blur(patch, float(rng.uniform(0.5, 4.0)))
     return recolour(rng, patch, strength=0.2)
 
 
@@ -413,7 +416,7 @@ def _mix_two(rng: np.random.Generator, first: UInt8Array, second: UInt8Array) ->
     field = cv2.resize(rng.standard_normal((4, 4)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     slope = float(np.exp(rng.uniform(np.log(1.0), np.log(60.0))))
     weight = np.clip(field * slope + 0.5, 0.0, 1.0)[..., None]
-    return (second + (first.astype(np.float32) - second) * weight + 0.5).astype(np.uint8)
+    return np.asarray(second + (first.astype(np.float32) - second) * weight + 0.5, np.uint8)
 
 
 def _cast_shadow(rng: np.random.Generator, background: UInt8Array, layers: Sequence[Layer]) -> UInt8Array:
@@ -434,21 +437,32 @@ def _cast_shadow(rng: np.random.Generator, background: UInt8Array, layers: Seque
 def _blur_strongly(image: UInt8Array, sigma: float) -> UInt8Array:
     """A wide Gaussian, computed on a smaller picture where that loses nothing."""
     factor = int(np.clip(sigma / 2.0, 1, 8))
+    if factor == 1:
+        return _blur(image, sigma)
     size = image.shape[0]
-    if factor > 1:
-        small = max(8, size // factor)
-        reduced = cv2.GaussianBlur(
-            cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (0, 0), sigma * small / size
-        )
-        return np.asarray(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+    small = max(8, size // factor)
+    reduced = _blur(_resize(image, (small, small), cv2.INTER_AREA), sigma * small / size)
+    return _resize(reduced, (size, size), cv2.INTER_CUBIC)
+
+
+def _resize(image: UInt8Array, size_wh: tuple[int, int], interpolation: int) -> UInt8Array:
+    return np.asarray(cv2.resize(image, size_wh, interpolation=interpolation), np.uint8)
+
+
+def _blur(image: UInt8Array, sigma: float) -> UInt8Array:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+
+
+def _warp(image: UInt8Array, matrix: NDArray[np.float64], size_wh: tuple[int, int], border: int) -> UInt8Array:
+    return np.asarray(cv2.warpAffine(image, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
 
 
 def _hue_saturation_matrix(turn: float, saturation: float) -> NDArray[np.float64]:
     """RGB matrix that turns hues by an angle in radians about the grey axis and scales saturation."""
     grey = np.full((3, 3), 1 / 3)
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
-    return grey + saturation * (np.cos(turn) * (np.eye(3) - grey) + np.sin(turn) * cross)
+    matrix = grey + saturation * (np.cos(turn) * (np.eye(3) - grey) + np.sin(turn) * cross)
+    return np.asarray(matrix, np.float64)
 
 
 def _bounds(alpha: UInt8Array) -> tuple[slice, slice]:

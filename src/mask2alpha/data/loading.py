@@ -5,6 +5,7 @@ So a run gives the same batches with any number of workers, and may be resumed a
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,6 +32,10 @@ class TrainingBatch:
     """0 to 255."""
     mask: UInt8[Tensor, "batch masks size size"]
     """Guidance, 0 to 255, mostly 0 and 255."""
+
+    def pin_memory(self) -> "TrainingBatch":
+        """Copy the batch to page-locked memory; the loader calls this when asked to pin."""
+        return TrainingBatch(self.image.pin_memory(), self.true_alpha.pin_memory(), self.mask.pin_memory())
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "TrainingBatch":
         """Copy the batch to a device."""
@@ -166,7 +171,7 @@ def make_loader(
     )
 
 
-def _as_is(batch: TrainingBatch) -> TrainingBatch:
+def _as_is(batch: Any) -> Any:
     return batch
 
 

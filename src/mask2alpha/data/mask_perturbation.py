@@ -35,17 +35,20 @@ def perturb_mask(
         kind: One of `KIND_WEIGHTS`; drawn by weight by default.
 
     Returns:
-        (height, width) mask, 0 and 255 but for the kinds `soft` and `trimap`. Its overlap with the object is at least
-        `LEAST_OVERLAP`; when four ever weaker attempts miss that, the exact mask is returned (tiny objects are only
-        kept from becoming empty).
+        (height, width) mask, 0 and 255 but for the kinds `soft` and `trimap`. Its overlap with the object (alpha
+        above one half; above 0.12 for most sheer ones) is at least `LEAST_OVERLAP`; when four ever weaker attempts
+        miss that, the exact mask is returned (tiny objects are only kept from becoming empty).
     """
-    exact = binarise(alpha, 0.5)
-    if not exact.any():
+    if not alpha.any():
         return np.zeros_like(alpha)
+    # What is seen through (glass, smoke, a veil) is masked as a whole by people: mostly, not always.
+    is_sheer = np.count_nonzero(alpha > 127) < 0.4 * np.count_nonzero(alpha > 25)
+    middle = 0.12 if is_sheer and rng.random() < 0.8 else 0.5
+    exact = binarise(alpha, middle)
     extent = float(np.sqrt(np.count_nonzero(exact)))
     for attempt in range(4):
         name = kind if kind is not None else _draw_kind(rng)
-        mask = _apply(rng, name, alpha, neighbour, strength=0.6**attempt)
+        mask = _apply(rng, name, alpha, neighbour, middle, strength=0.6**attempt)
         overlap = _overlap(mask > 127, exact)
         if overlap >= LEAST_OVERLAP or (extent < _SMALLEST_EXTENT and overlap > 0.0):
             return mask
@@ -86,32 +89,32 @@ def _draw_kind(rng: np.random.Generator) -> str:
 
 
 def _apply(
-    rng: np.random.Generator, name: str, alpha: UInt8Array, neighbour: UInt8Array | None, strength: float
+    rng: np.random.Generator, name: str, alpha: UInt8Array, neighbour: UInt8Array | None, middle: float, strength: float
 ) -> UInt8Array:
-    threshold = 0.5 if rng.random() < 0.6 else float(rng.uniform(0.02, 0.98))
-    mask = binarise(alpha, threshold)
+    is_middle = name == "exact" or rng.random() < 0.6
+    mask = binarise(alpha, middle if is_middle else float(rng.uniform(0.02, min(0.98, 2 * middle))))
     if name == "chain":
         for step in rng.choice(len(_CHAINABLE), 2, replace=False):
-            changed = _KINDS[_CHAINABLE[int(step)]](rng, mask, alpha, strength)
+            changed = np.asarray(_KINDS[_CHAINABLE[int(step)]](rng, mask, alpha, strength), np.bool_)
             mask = changed if changed.any() else mask
     elif name == "bleed":
         mask = _bleed(rng, mask, neighbour, strength)
     else:
         result = _KINDS[name](rng, mask, alpha, strength)
         if result.dtype == np.uint8:
-            return result
-        mask = result
+            return np.asarray(result, np.uint8)
+        mask = np.asarray(result, np.bool_)
     return np.where(mask, 255, 0).astype(np.uint8)
 
 
 def _extent(mask: BoolArray) -> float:
-    return float(np.sqrt(max(1, np.count_nonzero(mask))))
+    return float(np.sqrt(max(1.0, float(np.count_nonzero(mask)))))
 
 
 def _draw_radius(rng: np.random.Generator, mask: BoolArray, strength: float) -> float:
     """1 px to `_LARGEST_RADIUS` of the extent, small radii somewhat more often."""
     largest = max(2.0, _LARGEST_RADIUS * _extent(mask) * strength)
-    return float(1.0 + (largest - 1.0) * rng.random() ** 1.3)
+    return float(1.0 + (largest - 1.0) * rng.random() ** 1.7)
 
 
 def _radius_field(rng: np.random.Generator, mask: BoolArray, strength: float) -> "float | FloatArray":
@@ -126,7 +129,7 @@ def _radius_field(rng: np.random.Generator, mask: BoolArray, strength: float) ->
 
 
 def _exact(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    return binarise(alpha, 0.5)
+    return mask
 
 
 def _threshold(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
@@ -387,9 +390,10 @@ KIND_WEIGHTS: Mapping[str, float] = {
 """How often each kind of perturbation is drawn; `chain` is two of the geometric kinds in a row."""
 
 _NAMES = tuple(KIND_WEIGHTS)
-_CUMULATIVE = np.cumsum(list(KIND_WEIGHTS.values())) / sum(KIND_WEIGHTS.values())
+_SHARES = np.array(list(KIND_WEIGHTS.values()))
+_CUMULATIVE = np.cumsum(_SHARES) / np.sum(_SHARES)
 _CUMULATIVE[-1] = 1.0
 
 
 def _overlap(first: BoolArray, second: BoolArray) -> float:
-    return float(np.count_nonzero(first & second)) / max(1, np.count_nonzero(first | second))
+    return float(np.count_nonzero(first & second)) / max(1.0, float(np.count_nonzero(first | second)))

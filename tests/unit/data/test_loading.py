@@ -1,0 +1,82 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mask2alpha.data.cutout import Cutout
+from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
+from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def sources() -> Sources:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:80, :80]
+    alpha = np.clip(255 * (30 - np.hypot(rows - 40, columns - 40)) / 5, 0, 255).astype(np.uint8)
+    cutout = Cutout(rng.integers(0, 255, (80, 80, 3)).astype(np.uint8), alpha)
+    photo = rng.integers(0, 255, (100, 100, 3)).astype(np.uint8)
+    return Sources(CutoutFolder.from_arrays([cutout]), PhotoFolder.from_arrays([photo]), procedural_share=0.1)
+
+
+def make_stream(
+    sources: Sources, *, batch_size: int = 2, start_index: int = 0, rank: int = 0, world_size: int = 1
+) -> SampleStream:
+    return SampleStream(
+        sources, size=64, batch_size=batch_size, masks_per_image=2, seed=7,
+        start_index=start_index, rank=rank, world_size=world_size,
+    )  # fmt: skip
+
+
+def take(sources: Sources, count: int, num_workers: int = 0, start_index: int = 0) -> list[TrainingBatch]:
+    return list(
+        itertools.islice(make_loader(make_stream(sources, start_index=start_index), num_workers=num_workers), count)
+    )
+
+
+def assert_equal(first: TrainingBatch, second: TrainingBatch) -> None:
+    assert torch.equal(first.image, second.image)
+    assert torch.equal(first.true_alpha, second.true_alpha)
+    assert torch.equal(first.mask, second.mask)
+
+
+def test_shapes_and_types(sources: Sources) -> None:
+    (batch,) = take(sources, 1)
+    assert batch.image.shape == (2, 3, 64, 64)
+    assert batch.true_alpha.shape == batch.mask.shape == (2, 2, 64, 64)
+    assert batch.image.dtype == batch.true_alpha.dtype == batch.mask.dtype == torch.uint8
+    assert_equal(batch.to("cpu"), batch)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_batches_do_not_depend_on_the_number_of_workers(sources: Sources, num_workers: int) -> None:
+    for first, second in zip(take(sources, 5), take(sources, 5, num_workers), strict=True):
+        assert_equal(first, second)
+
+
+def test_a_resumed_stream_goes_on_where_it_stopped(sources: Sources) -> None:
+    whole = take(sources, 5)
+    for first, second in zip(whole[3:], take(sources, 2, start_index=3 * 2), strict=True):
+        assert_equal(first, second)
+
+
+def test_two_processes_make_the_batch_of_one(sources: Sources) -> None:
+    whole = make_stream(sources, batch_size=4).make_batch(1)
+    halves = [make_stream(sources, batch_size=2, rank=rank, world_size=2).make_batch(1) for rank in range(2)]
+    assert torch.equal(torch.cat([half.image for half in halves]), whole.image)
+    assert torch.equal(torch.cat([half.mask for half in halves]), whole.mask)
+
+
+def test_seeds_differ(sources: Sources) -> None:
+    first = SampleStream(sources, size=64, batch_size=1, seed=0).make_batch(0)
+    second = SampleStream(sources, size=64, batch_size=1, seed=1).make_batch(0)
+    assert not torch.equal(first.image, second.image)
+
+
+def test_wrong_numbers_are_named(sources: Sources) -> None:
+    with pytest.raises(InputError, match="batch_size"):
+        SampleStream(sources, size=64, batch_size=0)
+    with pytest.raises(InputError, match="rank"):
+        SampleStream(sources, size=64, batch_size=1, rank=2, world_size=2)

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mask2alpha.data.sources import (
+    CutoutFolder,
+    PhotoFolder,
+    Sources,
+    extend_colours,
+    load_packed,
+    pack_sources,
+    split_atlas,
+)
+from mask2alpha.errors import InputError
+
+
+def disc(height: int = 80, width: int = 100) -> np.ndarray:
+    """A soft green disc on nothing, RGBA."""
+    rows, columns = np.mgrid[:height, :width]
+    distance = np.hypot(rows - height / 2, columns - width / 2)
+    rgba = np.zeros((height, width, 4), np.uint8)
+    rgba[..., 1] = 200
+    rgba[..., 3] = np.clip(255 * (30 - distance) / 6, 0, 255)
+    return rgba
+
+
+def write_rgba(path: Path, rgba: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    write_rgba(tmp_path / "foregrounds" / "hair" / "deep" / "one.png", disc())
+    write_rgba(tmp_path / "foregrounds" / "others" / "two.png", disc(60, 60))
+    (tmp_path / "backgrounds" / "walls").mkdir(parents=True)
+    photo = np.random.default_rng(0).integers(0, 255, (90, 120, 3)).astype(np.uint8)
+    assert cv2.imwrite(str(tmp_path / "backgrounds" / "walls" / "a.jpg"), photo)
+    return tmp_path
+
+
+def test_layout_is_loaded_and_weighted_by_folder(layout: Path) -> None:
+    sources = Sources.from_shared_layout(layout)
+    assert sources.cutouts is not None
+    assert len(sources.cutouts) == 2
+    np.testing.assert_allclose(sources.cutouts.weights, [0.75, 0.25])  # hair has share 3, unknown folders 1
+    assert sources.photos(np.random.default_rng(0), 64).shape == (64, 64, 3)
+
+
+def test_cutouts_are_trimmed_and_shrunk(layout: Path) -> None:
+    folder = CutoutFolder([layout / "foregrounds" / "hair"], max_side=40)
+    cutout = folder.items[0]
+    assert max(cutout.alpha.shape) == 40
+    assert cutout.colour.shape == (*cutout.alpha.shape, 3)
+
+
+def test_colours_are_extended_under_zero_alpha_and_kept_where_opaque() -> None:
+    rgba = disc()
+    rgba[rgba[..., 3] < 128, :3] = 0  # the dark rim that must not survive
+    colour = extend_colours(rgba[..., :3], rgba[..., 3])
+    np.testing.assert_array_equal(colour[rgba[..., 3] == 255], rgba[rgba[..., 3] == 255, :3])
+    assert np.abs(colour.astype(int) - [0, 200, 0]).mean() < 5
+    assert np.abs(colour.astype(int) - [0, 200, 0]).max() < 80
+
+
+def test_exact_colours_under_soft_alpha_are_kept() -> None:
+    rgba = disc()
+    rgba[..., 0] = np.arange(100)
+    colour = extend_colours(rgba[..., :3], rgba[..., 3], is_exact=True)
+    np.testing.assert_array_equal(colour[rgba[..., 3] >= 32], rgba[rgba[..., 3] >= 32, :3])
+
+
+def test_atlas_loses_its_opaque_strip_and_is_split() -> None:
+    rgba = np.zeros((200, 260, 4), np.uint8)
+    rgba[:, :40, 3] = 255
+    for left in (60, 160):
+        rgba[60:140, left : left + 90] = disc(80, 90)
+    pieces = split_atlas(rgba[..., :3], rgba[..., 3])
+    assert len(pieces) == 2
+    assert all(60 <= alpha.shape[1] <= 80 for _, alpha in pieces)
+
+
+def test_packed_sources_are_the_same_sources(layout: Path, tmp_path: Path) -> None:
+    sources = Sources.from_shared_layout(layout, procedural_share=0.25)
+    pack_sources(sources, tmp_path / "packed.npz")
+    again = load_packed(tmp_path / "packed.npz")
+    assert sources.cutouts is not None
+    assert again.cutouts is not None
+    assert again.procedural_share == 0.25
+    np.testing.assert_allclose(again.cutouts.weights, sources.cutouts.weights)
+    for first, second in zip(sources.cutouts.items, again.cutouts.items, strict=True):
+        np.testing.assert_array_equal(first.colour, second.colour)
+        np.testing.assert_array_equal(first.alpha, second.alpha)
+    np.testing.assert_array_equal(sources.photos.items[0], again.photos.items[0])
+
+
+def test_a_pool_of_procedural_foregrounds_does_not_depend_on_what_was_drawn_before(layout: Path) -> None:
+    first, second = (Sources.from_shared_layout(layout, num_procedural=5) for _ in range(2))
+    for seed in range(4):
+        first.draw_procedural(np.random.default_rng(seed), 64)
+    drawn = [sources.draw_procedural(np.random.default_rng(9), 64) for sources in (first, second)]
+    np.testing.assert_array_equal(drawn[0].colour, drawn[1].colour)
+    np.testing.assert_array_equal(drawn[0].alpha, drawn[1].alpha)
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        CutoutFolder([tmp_path / "nowhere"])
+    (tmp_path / "void").mkdir()
+    with pytest.raises(InputError, match="void"):
+        PhotoFolder([tmp_path / "void"])
+    with pytest.raises(InputError, match="foregrounds"):
+        Sources.from_shared_layout(tmp_path)
+    with pytest.raises(InputError, match="no folders"):
+        PhotoFolder([])
+
+
+def test_broken_files_are_named(layout: Path) -> None:
+    broken = layout / "foregrounds" / "hair" / "broken.webp"
+    broken.write_bytes(b"RIFF but not really")
+    with pytest.raises(InputError, match=r"broken\.webp"):
+        Sources.from_shared_layout(layout)
+    broken.unlink()
+    (layout / "backgrounds" / "walls" / "empty.jpg").touch()
+    with pytest.raises(InputError, match=r"empty\.jpg"):
+        Sources.from_shared_layout(layout)
+
+
+def test_cutouts_without_alpha_or_with_an_empty_one_are_named(layout: Path) -> None:
+    assert cv2.imwrite(str(layout / "foregrounds" / "hair" / "flat.png"), np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(InputError, match=r"flat.png.*alpha"):
+        Sources.from_shared_layout(layout)
+    write_rgba(layout / "foregrounds" / "hair" / "flat.png", np.zeros((9, 9, 4), np.uint8))
+    with pytest.raises(InputError, match=r"flat.png.*empty"):
+        Sources.from_shared_layout(layout)
+
+
+def test_packed_file_errors_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.npz"):
+        load_packed(tmp_path / "absent.npz")
+    (tmp_path / "bad.npz").write_bytes(b"not a zip")
+    with pytest.raises(InputError, match=r"bad\.npz"):
+        load_packed(tmp_path / "bad.npz")
