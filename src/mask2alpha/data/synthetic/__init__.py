@@ -10,16 +10,13 @@ from mask2alpha.data.cutout import Cutout, TextureSource
 from mask2alpha.data.synthetic.bodies import make_body
 from mask2alpha.data.synthetic.edges import EDGES, extend_colour, photograph
 from mask2alpha.data.synthetic.haired import feathered, furry, haired
+from mask2alpha.data.synthetic.plants import flower, grass, plant, twigs
 from mask2alpha.data.synthetic.structures import (
     Maker,
     cables,
-    flower,
-    grass,
     net,
-    plant,
     pompom,
     smoke,
-    twigs,
     wicker,
 )
 

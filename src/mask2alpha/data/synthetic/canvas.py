@@ -162,6 +162,13 @@ def fill_polygon(layer: NDArray[np.uint8], points: Points, value: tuple[float, .
     cv2.fillPoly(layer, [fixed_point(points)], value, cv2.LINE_AA, FRACTION_BITS)
 
 
+def plain(size: int, colour: Colours) -> NDArray[np.uint8]:
+    """One colour everywhere, (size, size, 3)."""
+    base = np.empty((size, size, 3), np.uint8)
+    base[:] = np.clip(colour, 0, 255).astype(np.uint8)
+    return base
+
+
 class StrandLayers:
     """Two layers of twice the size that strands are drawn on: solid ones and, since cv2 has no opacity, faint ones.
 
@@ -237,3 +244,9 @@ class StrandLayers:
         weight = np.asarray(cv2.divide(over, np.maximum(union, 1), dtype=cv2.CV_32F), np.float32)
         mixed = cv2.blendLinear(colour, cv2.cvtColor(faint, cv2.COLOR_RGBA2RGB), 1 - weight, weight)
         return Cutout(np.asarray(mixed, np.uint8), union)
+
+
+def lit(rng: np.random.Generator, layers: StrandLayers) -> Cutout:
+    """Flatten the layers and light the whole unevenly."""
+    flat = layers.merge()
+    return Cutout(shade(flat.colour, light_field(rng, flat.alpha.shape[0])), flat.alpha)

@@ -11,7 +11,7 @@ from mask2alpha.data.synthetic.canvas import (
     Points,
     StrandLayers,
     grain,
-    light_field,
+    lit,
     pick_hair_colour,
     sample,
     shade,
@@ -98,7 +98,7 @@ def furry(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
         if len(roots):
             points = _grow_pelt(rng, body, roots, length * rng.uniform(1.0, 2.0))
             draw_strands(layers, rng, points, palette, width=rng.uniform(0.2, 0.6), tip_opacity=0.5, num_batches=12)
-    flat = _finish(rng, layers)
+    flat = lit(rng, layers)
     if not is_coat:
         return flat
     coat = cv2.GaussianBlur(surface, (0, 0), max(0.5, length / 6))
@@ -130,12 +130,6 @@ def _grow_pelt(rng: np.random.Generator, body: Body, roots: Points, length: floa
         num_clumps=min(num // 8, 150),
     )
     return grow(rng, roots[order], angles[order], lengths[order], growth)
-
-
-def _finish(rng: np.random.Generator, layers: StrandLayers) -> Cutout:
-    """Flatten the layers and light the whole."""
-    flat = layers.merge()
-    return Cutout(shade(flat.colour, light_field(rng, flat.alpha.shape[0])), flat.alpha)
 
 
 def _hair_style(rng: np.random.Generator, style: str) -> tuple[Growth, float, float]:
@@ -195,7 +189,7 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
         if index == 0:
             layers.stamp(body.colour, body.alpha)
     _fly_away(layers, rng, body, palette, r * reach)
-    return _finish(rng, layers)
+    return lit(rng, layers)
 
 
 def _hair_base(rng: np.random.Generator, body: Body, colour: Colours) -> NDArray[np.uint8]:
@@ -268,7 +262,7 @@ def feathered(rng: np.random.Generator, size: int, textures: TextureSource) -> C
     palette = _palette(rng, colour, body.colour)
     for shaft, length in zip(shafts, lengths, strict=True):
         _draw_feather(layers, rng, shaft, float(length), palette)
-    return _finish(rng, layers)
+    return lit(rng, layers)
 
 
 def _draw_feather(

@@ -147,3 +147,13 @@ def _bundle(points: Points, width: float) -> list[tuple[Points, float]]:
         (np.asarray(points + normal * taper * offset, np.float32), float(gain))
         for offset, gain in zip(offsets, gains, strict=True)
     ]
+
+
+def draw_tube(layers: StrandLayers, rng: np.random.Generator, path: Points, colour: Colours, width: float) -> None:
+    """Draw a round thing along `path`, (P, 2): a dark rim, the middle, a highlight."""
+    steps = ((1.0, 0.5), (0.75, 0.85), (0.45, 1.05), (0.18, 1.3)) if width > 3 else ((1.0, 0.8), (0.4, 1.1))
+    lean = rng.uniform(-0.12, 0.12, 2).astype(np.float32) * np.float32(width)
+    for share, gain in steps:
+        line = path[None] + lean * np.float32(1 - share)
+        thickness = max(1, round(2 * width * share))
+        layers.draw(line, np.clip(colour * gain, 0, 255), thickness, is_inner=share < 1 and thickness > 1)
