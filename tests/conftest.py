@@ -1,13 +1,11 @@
 """Shape and type checks on for the whole package, one thread, fixed seeds."""
 
-from jaxtyping import install_import_hook
-
-install_import_hook("mask2alpha", "beartype.beartype")
-
 import numpy as np
 import pytest
 import torch
+from jaxtyping import install_import_hook
 
+install_import_hook("mask2alpha", "beartype.beartype")  # before any test imports the package
 torch.set_num_threads(1)
 
 

@@ -13,11 +13,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import (  # the plugins register their formats when they are imported
+    BmpImagePlugin,  # noqa: F401
+    Image,
+    ImageCms,
+    ImageFile,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
 
 from mask2alpha.errors import ImageFileError
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MAX_BYTES = 512 * 2**20
 MAX_PIXELS = 150_000_000
@@ -178,7 +188,7 @@ def _decode_16_bit(picture: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint
     again = Image.open(io.BytesIO(data), formats=FORMATS)
     high = np.asarray(picture).astype(np.uint16)
     low = np.asarray(_with_raw_mode(again, raw_mode[:-1] + other)).astype(np.uint16)
-    return high << 8 | low
+    return np.asarray(high << 8 | low, dtype=np.uint16)
 
 
 def _with_raw_mode(picture: ImageFile.ImageFile, raw_mode: str) -> ImageFile.ImageFile:

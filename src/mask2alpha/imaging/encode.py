@@ -97,7 +97,7 @@ def _encode_png_16_bit(array: NDArray[np.uint16], icc_profile: bytes | None) -> 
     height, width = array.shape[:2]
     channels = array.shape[2] if array.ndim == 3 else 1
     colour_type = {1: 0, 3: 2, 4: 6}[channels]
-    rows = array.astype(">u2").view(np.uint8).reshape(height, -1)
+    rows = np.ascontiguousarray(array, dtype=">u2").view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), dtype=np.uint8)
     filtered[:, 0] = 2  # "Up"
     filtered[0, 1:] = rows[0]

@@ -1,7 +1,7 @@
 """What the predictor hands out: an encoded image, to be reused for many masks, and a matte."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from mask2alpha.ops.resize import resize
 from mask2alpha.pipeline.foreground import estimate_foreground
 from mask2alpha.pipeline.preprocess import image_to_tensor
 from mask2alpha.shapes import Size
+
+Colour: TypeAlias = tuple[float | int, float | int, float | int]
+"""Red, green, blue, each in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +60,7 @@ class Matte:
         """`foreground()` with alpha as the fourth channel, not premultiplied: (H, W, 4), the image's dtype."""
         return self._as_image(torch.cat([self._foreground(), self._alpha()]))
 
-    def composite(self, background: NDArray[Any] | tuple[float, float, float]) -> NDArray[Any]:
+    def composite(self, background: NDArray[Any] | Colour) -> NDArray[Any]:
         """The target over another background: (H, W, 3), the image's dtype.
 
         Args:
@@ -70,7 +73,7 @@ class Matte:
         alpha = self._alpha()
         return self._as_image(composite(self._foreground(), self._background(background), alpha))
 
-    def _background(self, background: NDArray[Any] | tuple[float, float, float]) -> Float[Tensor, "3 height width"]:
+    def _background(self, background: NDArray[Any] | Colour) -> Float[Tensor, "3 height width"]:
         height, width = self.alpha.shape
         if isinstance(background, tuple):
             if len(background) != 3 or not all(0 <= channel <= 1 for channel in background):
@@ -88,8 +91,7 @@ class Matte:
         array = picture.permute(1, 2, 0).numpy()
         if np.issubdtype(self.image.dtype, np.floating):
             return np.ascontiguousarray(array, dtype=self.image.dtype)
-        scaled: NDArray[Any] = np.rint(array * np.iinfo(self.image.dtype).max).astype(self.image.dtype)
-        return scaled
+        return np.ascontiguousarray(np.rint(array * np.iinfo(self.image.dtype).max), dtype=self.image.dtype)
 
 
 def cover(picture: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:

@@ -1,0 +1,72 @@
+"""Fakes at the lowest interfaces: a network and a predictor whose answers are known."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.pipeline.matte import EncodedImage, Matte
+from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
+
+
+class EchoNetwork(Mask2Alpha):
+    """A network whose alpha is the mask and whose predicted error is the image's red; it remembers the sizes it saw."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.config = PRESETS["tiny"]
+        self.encoded_sizes: list[tuple[int, int]] = []
+        self.decoded_shapes: list[tuple[int, ...]] = []
+        self.options: RunOptions | None = None
+
+    def encode(self, image: Tensor) -> ImageEncoding:
+        size = (image.shape[2], image.shape[3])
+        self.encoded_sizes.append(size)
+        return ImageEncoding(tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), size=size)
+
+    def decode(
+        self, image: Tensor, encoding: ImageEncoding, mask: Tensor, options: RunOptions | None = None
+    ) -> MattingOutput:
+        assert image.shape[2:] == mask.shape[2:]
+        assert encoding.tokens.shape[0] == image.shape[0] == mask.shape[0]
+        self.decoded_shapes.append(tuple(mask.shape))
+        self.options = options
+        small = torch.zeros(mask.shape[0], 1, 1, 1)
+        return MattingOutput(
+            alpha=mask,
+            predicted_error=image[:, :1],
+            active=mask > 2,
+            coarse=CoarseMatte(alpha_logits=small, predicted_error=small, features=small),
+        )
+
+
+class FakePredictor(AbstractPredictor):
+    """A predictor whose alpha is the mask, with no network behind it; it counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.num_encoded = 0
+        self.num_predicted = 0
+
+    def encode(self, image: NDArray[Any]) -> EncodedImage:
+        self.num_encoded += 1
+        padded = image_to_tensor(image)
+        size = (padded.shape[2], padded.shape[3])
+        encoding = ImageEncoding(tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), size=size)
+        return EncodedImage(image=image, padded=padded, encoding=encoding)
+
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
+        self.num_predicted += 1
+        alpha = mask_to_tensor(mask, encoded.size)[0, 0].numpy()
+        return Matte(alpha=alpha, predicted_error=0 * alpha, image=encoded.image)
+
+    def predict_instances(
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+    ) -> tuple[Matte, ...]:
+        return tuple(self.predict(image, mask) for mask in masks)

@@ -1,0 +1,224 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image, ImageCms
+
+from fakes import FakePredictor
+from mask2alpha.checkpoints import save_model
+from mask2alpha.cli import matte as matte_module
+from mask2alpha.cli.main import main
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.encode import write_image
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.mask2alpha import Mask2Alpha
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakePredictor:
+    predictor = FakePredictor()
+    monkeypatch.setattr(matte_module, "build_predictor", lambda source, **settings: predictor)
+    return predictor
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """photos/{a,b,c}, masks/{a,b__1,b__2,c}: left halves."""
+    for name in "abc":
+        image = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        write_image(tmp_path / "photos" / f"{name}.png", image, icc_profile=PROFILE)
+    for name in ("a", "b__1", "b__2", "c"):
+        write_image(tmp_path / "masks" / f"{name}.png", left_half())
+    return tmp_path
+
+
+def left_half() -> np.ndarray:
+    mask = np.zeros((20, 30), dtype=np.uint8)
+    mask[:, :15] = 255
+    return mask
+
+
+def run(folder: Path, *arguments: str, photos: str = "photos", masks: str = "masks", out: str = "out") -> Result:
+    result = CliRunner().invoke(
+        main, ["matte", str(folder / photos), str(folder / masks), "-o", str(folder / out), *arguments]
+    )
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_a_folder_is_matted(folder: Path, fake: FakePredictor) -> None:
+    result = run(folder)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (folder / "out" / "alpha").iterdir()) == [
+        "a.png", "b__1.png", "b__2.png", "c.png",
+    ]  # fmt: skip
+    assert np.array_equal(np.asarray(Image.open(folder / "out" / "alpha" / "b__2.png")), left_half())
+    assert (fake.num_encoded, fake.num_predicted) == (3, 4)
+    assert "4 matted, 0 skipped" in result.stderr
+
+
+def test_all_outputs_of_one_photo(folder: Path, fake: FakePredictor) -> None:
+    kinds = "alpha,cutout,foreground,composite,comparison"
+    result = run(folder, "--output", kinds, "--background", "#00ff00", photos="photos/a.png", masks="masks/c.png")
+    assert result.exit_code == 0, result.output
+    read = {kind: read_image(folder / "out" / kind / "a.png") for kind in kinds.split(",")}
+    image = read_image(folder / "photos" / "a.png").pixels
+    assert read["cutout"].alpha is not None
+    assert np.array_equal(read["cutout"].alpha, left_half())
+    assert np.array_equal(read["foreground"].pixels[:, :15], image[:, :15])
+    assert np.array_equal(read["composite"].pixels[:, 15:], np.full((20, 15, 3), (0, 255, 0)))
+    assert read["comparison"].pixels.shape == (20, 120, 3)
+    assert np.array_equal(read["comparison"].pixels[:, :30], image)
+    assert all(read[kind].icc_profile == PROFILE for kind in ("cutout", "foreground", "composite", "comparison"))
+    assert read["alpha"].icc_profile is None
+
+
+def test_one_file_is_written_under_its_own_name(folder: Path, fake: FakePredictor) -> None:
+    result = run(folder, "--output", "cutout", photos="photos/a.png", masks="masks/a.png", out="sub/cut.webp")
+    assert result.exit_code == 0, result.output
+    assert read_image(folder / "sub" / "cut.webp").alpha is not None
+
+
+def test_what_exists_is_skipped_and_what_is_missing_is_made(folder: Path, fake: FakePredictor) -> None:
+    run(folder)
+    before = (folder / "out" / "alpha" / "a.png").stat().st_mtime_ns
+    (folder / "out" / "alpha" / "c.png").unlink()
+    result = run(folder)
+    assert "1 matted, 3 skipped" in result.stderr
+    assert (folder / "out" / "alpha" / "a.png").stat().st_mtime_ns == before
+    assert "4 matted, 0 skipped" in run(folder, "--overwrite").stderr
+
+
+def test_nothing_to_do_loads_no_model(folder: Path, fake: FakePredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(folder)
+    monkeypatch.setattr(matte_module, "build_predictor", pytest.fail)
+    assert run(folder).exit_code == 0
+
+
+def test_after_a_failure_the_others_are_done_and_the_reason_is_told(folder: Path, fake: FakePredictor) -> None:
+    (folder / "photos" / "a.png").write_bytes(b"no picture")
+    (folder / "masks" / "b__1.png").write_bytes((folder / "masks" / "b__2.png").read_bytes()[:60])
+    result = run(folder)
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (folder / "out" / "alpha").iterdir()) == ["b__2.png", "c.png"]
+    assert "2 matted, 0 skipped because they exist, 2 failed" in result.stderr
+    assert "not a picture" in result.stderr
+    assert "b__1.png: damaged or truncated" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_running_out_of_memory_fails_one_photo_only(
+    folder: Path, fake: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = fake.encode
+
+    def fail_once(image: np.ndarray) -> object:
+        if fake.num_encoded == 0:
+            fake.num_encoded = 1
+            raise RuntimeError("CUDA out of memory")
+        return encode(image)
+
+    monkeypatch.setattr(fake, "encode", fail_once)
+    result = run(folder)
+    assert result.exit_code == 1
+    assert "3 matted, 0 skipped because they exist, 1 failed" in result.stderr
+    assert "CUDA out of memory" in result.stderr
+
+
+def test_unmatched_files_are_named(folder: Path, fake: FakePredictor) -> None:
+    (folder / "masks" / "c.png").rename(folder / "masks" / "z.png")
+    result = run(folder)
+    assert "photo without a mask: " in result.stderr
+    assert "mask without a photo: " in result.stderr
+    assert "3 matted" in result.stderr
+
+
+def test_a_mask_of_another_size_is_told(folder: Path, fake: FakePredictor) -> None:
+    write_image(folder / "masks" / "a.png", left_half()[::2, ::2])
+    result = run(folder, photos="photos/a.png", masks="masks/a.png")
+    assert result.exit_code == 0
+    assert "resized" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--output", "alpha,shadow"], "shadow"),
+        (["--background", "nocolour"], "neither a file nor a colour"),
+        (["--steps", "0"], "--steps"),
+        (["--error-threshold", "2"], "--error-threshold"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(
+    folder: Path, fake: FakePredictor, arguments: list[str], reason: str
+) -> None:
+    result = run(folder, *arguments)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "arguments", "reason"),
+    [
+        ("out.png", [], "give a folder"),
+        ("out.jpg", ["--output", "cutout"], "JPEG holds no alpha"),
+        ("photos/a.png", ["--output", "cutout"], "is an input"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused(
+    folder: Path, fake: FakePredictor, out: str, arguments: list[str], reason: str
+) -> None:
+    single = {"photos": "photos/a.png", "masks": "masks/a.png"} if arguments else {}
+    result = run(folder, *arguments, out=out, **single)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+
+
+def test_sixteen_bit_photos_give_sixteen_bit_pictures(folder: Path, fake: FakePredictor) -> None:
+    image = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    write_image(folder / "photos" / "a.png", image)
+    result = run(folder, "--output", "alpha,foreground,comparison", photos="photos/a.png", masks="masks/a.png")
+    assert result.exit_code == 0, result.output
+    foreground = read_image(folder / "out" / "foreground" / "a.png").pixels
+    assert np.array_equal(foreground[:, :15], image[:, :15])
+    assert read_image(folder / "out" / "alpha" / "a.png").pixels.dtype == np.uint16
+
+
+def test_the_real_network_is_reached(folder: Path) -> None:
+    weights = save_model(Mask2Alpha(PRESETS["tiny"]), folder / "tiny.safetensors")
+    result = run(
+        folder,
+        "--model",
+        str(weights),
+        "--steps",
+        "2",
+        "--dtype",
+        "float32",
+        "--device",
+        "cpu",
+        "--active-budget",
+        "50",
+    )
+    assert result.exit_code == 0, result.output
+    assert len(list((folder / "out" / "alpha").iterdir())) == 4
+
+
+def test_a_missing_model_is_told_in_one_line(folder: Path) -> None:
+    result = run(folder, "--model", "no-such-model")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: no-such-model: neither")
+
+
+def test_info_tells_versions_and_provenance(folder: Path) -> None:
+    weights = save_model(Mask2Alpha(PRESETS["tiny"]), folder / "tiny.safetensors", {"recipe": "debug"})
+    result = CliRunner().invoke(main, ["info"])
+    assert result.exit_code == 0
+    assert "mask2alpha" in result.output
+    assert "torch" in result.output
+    result = CliRunner().invoke(main, ["info", "--model", str(weights)])
+    assert "recipe: debug" in result.output
+    assert "preset: tiny" in result.output

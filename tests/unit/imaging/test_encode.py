@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from mask2alpha.errors import ImageFileError
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.encode import check_format, write_image
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_is_written_is_read_back(tmp_path: Path, rng: np.random.Generator, suffix: str, channels: int) -> None:
+    array = rng.integers(0, 256, (5, 6, channels), dtype=np.uint8)
+    if channels == 4:
+        array[..., 3] |= 1  # colours under alpha 0 need not survive
+    write_image(tmp_path / f"a{suffix}", array if channels > 1 else array[..., 0], icc_profile=PROFILE)
+    photo = read_image(tmp_path / f"a{suffix}")
+    assert np.array_equal(photo.pixels, array[..., :3] if channels > 1 else np.repeat(array, 3, axis=2))
+    assert channels < 4 or np.array_equal(photo.alpha, array[..., 3])
+    assert photo.icc_profile == (PROFILE if channels > 1 else None)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bit_png_is_read_back(tmp_path: Path, rng: np.random.Generator, channels: int) -> None:
+    array = rng.integers(0, 65536, (5, 6, channels), dtype=np.uint16)
+    write_image(tmp_path / "a.png", array if channels > 1 else array[..., 0], icc_profile=PROFILE)
+    photo = read_image(tmp_path / "a.png")
+    assert np.array_equal(photo.pixels, array[..., :3] if channels > 1 else np.repeat(array, 3, axis=2))
+    assert channels < 4 or np.array_equal(photo.alpha, array[..., 3])
+    assert photo.icc_profile == (PROFILE if channels > 1 else None)
+
+
+def test_jpeg_is_close(tmp_path: Path) -> None:
+    array = np.full((16, 16, 3), (200, 30, 90), dtype=np.uint8)
+    write_image(tmp_path / "sub" / "a.jpg", array)
+    assert np.abs(read_image(tmp_path / "sub" / "a.jpg").pixels.astype(int) - array).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "has_alpha", "is_16_bit", "reason"),
+    [
+        ("a.jpg", True, False, "alpha"),
+        ("a.webp", False, True, "16-bit"),
+        ("a.gif", False, False, "accepted"),
+        ("a", False, False, "without suffix"),
+    ],
+)
+def test_formats_that_cannot_hold_it_are_refused(name: str, has_alpha: bool, is_16_bit: bool, reason: str) -> None:
+    with pytest.raises(ImageFileError, match=reason):
+        check_format(name, has_alpha=has_alpha, is_16_bit=is_16_bit)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, np.zeros((2, 2), dtype=np.uint8))
+    before = path.read_bytes()
+
+    def fail(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:10])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(ImageFileError, match="no space left"):
+        write_image(path, np.ones((2, 2), dtype=np.uint8))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pillow_reads_our_sixteen_bit_files(tmp_path: Path, rng: np.random.Generator) -> None:
+    array = rng.integers(0, 65536, (5, 6), dtype=np.uint16)
+    write_image(tmp_path / "a.png", array)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert np.array_equal(np.asarray(picture), array)

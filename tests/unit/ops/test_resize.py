@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from mask2alpha.ops.resize import resize, shrink_to_side
+
+
+def test_resize_to_the_same_size_is_the_identity() -> None:
+    picture = torch.rand(1, 3, 5, 7)
+    assert resize(picture, (5, 7)) is picture
+
+
+def test_shrinking_averages_rather_than_skips() -> None:
+    stripes = torch.tensor([0.0, 1.0]).repeat(32).expand(1, 1, 64, 64).contiguous()
+    assert (resize(stripes, (8, 8)) - 0.5).abs().max() < 0.1
+
+
+def test_resize_keeps_a_constant_and_the_range() -> None:
+    assert torch.allclose(resize(torch.full((1, 1, 9, 4), 0.3), (20, 3)), torch.tensor(0.3))
+    resized = resize((torch.rand(1, 1, 16, 16) > 0.5).float(), (40, 5))
+    assert resized.min() >= 0
+    assert resized.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("size", "max_side", "expected"),
+    [
+        ((1024, 1024), 2688, (1024, 1024)),
+        ((2688, 640), 2688, (2688, 640)),
+        ((4096, 4096), 2688, (2688, 2688)),
+        ((4096, 64), 2688, (2688, 64)),
+        ((3072, 6144), 2700, (1344, 2688)),
+        ((128, 256), 64, (64, 64)),
+    ],
+)
+def test_shrink_to_side(size: tuple[int, int], max_side: int, expected: tuple[int, int]) -> None:
+    assert shrink_to_side(size, max_side=max_side, multiple=64) == expected

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+
+from mask2alpha.errors import InputError
+from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor, split_masks
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1), (np.float16, 1)]
+)
+def test_every_kind_of_image_is_scaled_to_one(dtype: type, top: int) -> None:
+    image = np.zeros((2, 3, 3), dtype=dtype)
+    image[1, 2] = (top, 0, top)
+    tensor = image_to_tensor(image)
+    assert tensor.dtype == torch.float32
+    assert tensor.shape == (1, 3, 2, 3)
+    assert tensor[0, :, 1, 2].tolist() == [1, 0, 1]
+
+
+def test_grey_is_repeated() -> None:
+    grey = np.array([[0, 255]], dtype=np.uint8)
+    assert torch.equal(image_to_tensor(grey), image_to_tensor(np.repeat(grey[..., None], 3, axis=2)))
+    assert torch.equal(image_to_tensor(grey[..., None]), image_to_tensor(grey))
+
+
+def test_a_view_and_a_read_only_image_are_accepted() -> None:
+    image = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    flipped = image[::-1, ::-1]
+    flipped.flags.writeable = False
+    assert torch.equal(image_to_tensor(flipped), image_to_tensor(flipped.copy()))
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        ([[1, 2]], "not a NumPy array"),
+        (np.zeros((4, 4, 4), np.uint8), "composite it over a background"),
+        (np.zeros((3, 8, 8), np.uint8), "channel-first"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "shape"),
+        (np.zeros((0, 8, 3), np.uint8), "0 x 8"),
+        (np.zeros((1, 65_501), np.uint8), "65501"),
+        (np.zeros((8, 8, 3), np.int64), "int64"),
+        (np.zeros((8, 8, 3), bool), "bool"),
+        (np.full((8, 8, 3), 255.0), "divide it by 255"),
+        (np.full((8, 8, 3), -0.1), "from -0.1"),
+        (np.full((8, 8, 3), np.nan), "not finite"),
+        (np.full((8, 8, 3), np.inf), "not finite"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_the_reason(image: object, reason: str) -> None:
+    with pytest.raises(InputError, match=r"^image .*" + reason):
+        image_to_tensor(image)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.array([[False, True]]),
+        np.array([[0, 1]], dtype=np.uint8),
+        np.array([[0, 255]], dtype=np.uint8),
+        np.array([[0, 1]]),
+        np.array([[0, 255]]),
+        np.array([[0, 65535]], dtype=np.uint16),
+        np.array([[0.0, 1.0]]),
+    ],
+)
+def test_every_kind_of_mask_means_the_same(mask: np.ndarray) -> None:
+    assert mask_to_tensor(mask, (1, 2)).tolist() == [[[[0, 1]]]]
+
+
+def test_soft_masks_and_trimaps_stay_soft() -> None:
+    assert mask_to_tensor(np.array([[0.25, 0.5]]), (1, 2)).flatten().tolist() == [0.25, 0.5]
+    trimap = mask_to_tensor(np.array([[0, 128, 255]], dtype=np.uint8), (1, 3)).flatten()
+    assert trimap.tolist() == pytest.approx([0, 128 / 255, 1])
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        ("mask.png", "not a NumPy array"),
+        (np.zeros((8, 8, 3), bool), "colour picture"),
+        (np.zeros((2, 8, 8), bool), "predict_instances"),
+        (np.zeros((8,), bool), "shape"),
+        (np.zeros((8, 0), bool), "8 x 0"),
+        (np.full((8, 8), 7, np.uint8), "map of labels"),
+        (np.full((8, 8), -1), "from -1"),
+        (np.full((8, 8), 300), "to 300"),
+        (np.full((8, 8), 255.0), "divide it by 255"),
+        (np.full((8, 8), np.nan), "not finite"),
+        (np.full((8, 8), "x"), "type"),
+    ],
+)
+def test_what_is_no_mask_is_refused_with_the_reason(mask: object, reason: str) -> None:
+    with pytest.raises(InputError, match=r"^mask .*" + reason):
+        mask_to_tensor(mask, (8, 8))
+
+
+def test_a_mask_of_another_size_is_resized_with_a_warning_and_stays_binary() -> None:
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[2:6, 2:6] = True
+    with pytest.warns(UserWarning, match="8 x 8 was resized to the image's 32 x 16"):
+        resized = mask_to_tensor(mask, (32, 16))
+    assert resized.shape == (1, 1, 32, 16)
+    assert resized.unique().tolist() == [0, 1]
+    assert resized.mean().item() == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_soft_mask_of_another_size_stays_soft() -> None:
+    with pytest.warns(UserWarning, match="resized"):
+        resized = mask_to_tensor(np.array([[0.2, 0.6]]), (1, 8))
+    assert resized.unique().numel() > 2
+
+
+def test_masks_are_split() -> None:
+    assert len(split_masks(np.zeros((3, 4, 5), bool))) == 3
+    assert len(split_masks([np.zeros((4, 5), bool)])) == 1
+    with pytest.raises(InputError, match=r"^masks of shape"):
+        split_masks(np.zeros((4, 5), bool))
+    with pytest.raises(InputError, match=r"^masks is a str"):
+        split_masks("masks")
