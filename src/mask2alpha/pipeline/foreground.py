@@ -10,11 +10,9 @@ solved at once, then those of the other, so that each half sees the other's newe
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from mask2alpha.ops.resize import resize
 from mask2alpha.shapes import Size
 
 _REGULARIZATION = 1e-5
@@ -40,26 +38,27 @@ def estimate_foreground(
     Returns:
         Where alpha is 1, the image itself; where it is 0, colours that continue those nearby.
     """
-    size = (image.shape[1], image.shape[2])
-    colours = torch.cat([_mean_colour(image, alpha), _mean_colour(image, 1 - alpha)])[None]  # (1, 6, 1, 1)
-    for level_size in _level_sizes(size):
-        level_image = F.interpolate(image[None], level_size, mode="nearest-exact")
-        level_alpha = F.interpolate(alpha[None], level_size, mode="nearest-exact")
-        colours = resize(colours, level_size)
-        colours = torch.where(_certain(level_alpha), level_image.repeat(1, 2, 1, 1), colours)
-        is_small = max(level_size) <= _SMALL_SIDE
-        solved = torch.ones_like(level_alpha, dtype=torch.bool) if is_small else _has_unsure_neighbour(level_alpha)
-        colours = _solve(colours, level_image, level_alpha, solved, sweeps=_SMALL_SWEEPS if is_small else _LARGE_SWEEPS)
-    foreground = torch.where(alpha == 1, image, colours[0, :3])
-    return foreground.clamp(0, 1)
+    pixels = image.permute(1, 2, 0).contiguous()  # (H, W, 3): a pixel's channels are gathered together
+    matte = alpha[0, :, :, None]  # (H, W, 1)
+    colours = torch.cat([_mean_colour(pixels, matte), _mean_colour(pixels, 1 - matte)])[None, None]
+    for size in _level_sizes((image.shape[1], image.shape[2])):
+        level_pixels, level_matte = _sample(pixels, size), _sample(matte, size)
+        colours = _sample(colours, size)
+        colours[..., :3] = torch.where(level_matte == 1, level_pixels, colours[..., :3])
+        colours[..., 3:] = torch.where(level_matte == 0, level_pixels, colours[..., 3:])
+        is_small = max(size) <= _SMALL_SIDE
+        solved = torch.ones(size, dtype=torch.bool) if is_small else _is_uncertain(level_matte[..., 0])
+        sweeps = _SMALL_SWEEPS if is_small else _LARGE_SWEEPS
+        _solve(colours, level_pixels, level_matte, solved, sweeps=sweeps)
+    return torch.where(matte == 1, pixels, colours[..., :3]).permute(2, 0, 1).contiguous()
 
 
 def _mean_colour(
-    image: Float[Tensor, "3 height width"], weight: Float[Tensor, "1 height width"]
-) -> Float[Tensor, "3 1 1"]:
+    pixels: Float[Tensor, "height width 3"], weight: Float[Tensor, "height width 1"]
+) -> Float[Tensor, "3"]:
     total = weight.sum()
-    weighted = (image * weight).sum((1, 2), keepdim=True) / total.clamp(min=1e-6)
-    return weighted if total > 0 else image.mean((1, 2), keepdim=True)
+    weighted: Tensor = (pixels * weight).sum((0, 1)) / total.clamp(min=1e-6)
+    return weighted if total > 0 else pixels.mean((0, 1))
 
 
 def _level_sizes(size: Size) -> list[Size]:
@@ -68,42 +67,48 @@ def _level_sizes(size: Size) -> list[Size]:
     return [(round(size[0] ** (level / count)), round(size[1] ** (level / count))) for level in range(count)] + [size]
 
 
-def _certain(alpha: Float[Tensor, "1 1 h w"]) -> Bool[Tensor, "1 6 h w"]:
-    """Where the image is the foreground's (first three channels) or the background's colour (last three)."""
-    return torch.cat([alpha == 1, alpha == 0], dim=1).repeat_interleave(3, dim=1)
+def _sample(picture: Float[Tensor, "_h _w channels"], size: Size) -> Float[Tensor, "h w channels"]:
+    """Nearest-neighbour resampling; always a copy."""
+    row, column = (
+        ((torch.arange(new) + 0.5) * (old / new)).long().clamp(max=old - 1)
+        for new, old in zip(size, picture.shape[:2], strict=True)
+    )
+    return picture[row[:, None], column]
 
 
-def _has_unsure_neighbour(alpha: Float[Tensor, "1 1 h w"]) -> Bool[Tensor, "1 1 h w"]:
-    """Pixels whose 3 x 3 surrounding is neither all 0 nor all 1."""
-    largest = F.max_pool2d(alpha, 3, stride=1, padding=1)
-    smallest = -F.max_pool2d(-alpha, 3, stride=1, padding=1)
-    return (largest > 0) & (smallest < 1)
+def _is_uncertain(matte: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    """Pixels that are neither 0 nor 1, or differ from the one above, below, to the left or to the right."""
+    uncertain = (matte > 0) & (matte < 1)
+    differs = matte[1:] != matte[:-1]
+    uncertain[1:] |= differs
+    uncertain[:-1] |= differs
+    differs = matte[:, 1:] != matte[:, :-1]
+    uncertain[:, 1:] |= differs
+    uncertain[:, :-1] |= differs
+    return uncertain
 
 
 def _solve(
-    colours: Float[Tensor, "1 6 h w"],
-    image: Float[Tensor, "1 3 h w"],
-    alpha: Float[Tensor, "1 1 h w"],
-    solved: Bool[Tensor, "1 1 h w"],
+    colours: Float[Tensor, "h w 6"],
+    pixels: Float[Tensor, "h w 3"],
+    matte: Float[Tensor, "h w 1"],
+    solved: Bool[Tensor, "h w"],
     *,
     sweeps: int,
-) -> Float[Tensor, "1 6 h w"]:
-    """Improve the colours at the `solved` pixels by some sweeps over the chessboard."""
-    height, width = alpha.shape[2:]
-    colour_rows = colours[0].flatten(1).t().contiguous()  # (h * w, 6), changed below
-    image_rows = image[0].flatten(1).t().contiguous()
-    alpha_rows = alpha.flatten()
-    coordinates = solved[0, 0].nonzero()
+) -> None:
+    """Improve the colours, in place, at the `solved` pixels by some sweeps over the chessboard."""
+    size = (matte.shape[0], matte.shape[1])
+    colour_rows, image_rows, alpha_rows = colours.view(-1, 6), pixels.view(-1, 3), matte.flatten()
+    coordinates = solved.nonzero()
     parity = coordinates.sum(1) % 2
     chunks = [
-        _equations(part[:, 0], part[:, 1], image_rows, alpha_rows, (height, width))
+        _equations(part[:, 0], part[:, 1], image_rows, alpha_rows, size)
         for half in (coordinates[parity == 0], coordinates[parity == 1])
         for part in torch.split(half, _ROWS_AT_ONCE)
     ]
     for _ in range(sweeps):
         for equations in chunks:
             equations.solve_into(colour_rows)
-    return colour_rows.t().reshape(1, 6, height, width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
