@@ -11,8 +11,9 @@ import click
     "--data",
     "data_root",
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with foregrounds/ and backgrounds/, each holding any number of folders of pictures.",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder with foregrounds/ and backgrounds/, each holding any number of folders of pictures; "
+    "or the file that pack_sources made of one.",
 )
 @click.option(
     "--run",
@@ -38,11 +39,16 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Train RECIPE (`small`, `debug`); averaged weights are left in the run folder as model.safetensors."""
+    """Train RECIPE (`small`, `debug`); averaged weights are left in the run folder as model.safetensors.
+
+    Ctrl-C or a termination signal ends the run after the step at hand, with a checkpoint; the same command goes on.
+    """
+    import signal
+
     import torch
 
     from mask2alpha.checkpoints import load_model
-    from mask2alpha.data.sources import Sources
+    from mask2alpha.data.sources import Sources, load_packed
     from mask2alpha.errors import InputError
     from mask2alpha.training.config import override
     from mask2alpha.training.loop import train
@@ -55,13 +61,21 @@ def command(
         chosen = override(chosen, assignment)
     if threads is not None:
         torch.set_num_threads(threads)
+    if data_root.is_file():
+        sources = load_packed(data_root, num_procedural=0)
+    else:
+        sources = Sources.from_shared_layout(data_root, num_procedural=0)
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: received.append(number))
     weights = train(
         chosen,
-        Sources.from_shared_layout(data_root, num_procedural=0),
+        sources,
         run_folder,
         initial_weights=None if initial is None else load_model(initial),
         budget_minutes=budget_minutes,
         checkpoint_minutes=checkpoint_minutes,
         device=device,
+        should_stop=lambda: bool(received),
     )
     click.echo(f"Averaged weights: {weights}")

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def train(
     checkpoint_minutes: float = 5.0,
     log_every: int = 50,
     device: str = "cpu",
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train, or go on with a stopped run in the same folder.
 
@@ -48,6 +49,7 @@ def train(
         checkpoint_minutes: Time between checkpoints.
         log_every: Steps between log lines.
         device: Where the network runs.
+        should_stop: Asked after each step; True ends the run early with a checkpoint, to be resumed.
 
     Returns:
         The file with the averaged weights.
@@ -95,6 +97,8 @@ def train(
         if len(window) == log_every:
             write_log(run_folder / LOG_FILE, window, progress, recipe.data.batch_size, optimizer)
             window.clear()
+        if should_stop():
+            break
         if progress.seconds - last_checkpoint > 60 * checkpoint_minutes:
             save_state(state_path, model, average, optimizer, progress)
             save_average(run_folder / WEIGHTS_FILE, average, recipe, progress)
