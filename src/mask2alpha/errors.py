@@ -1,10 +1,10 @@
 """The exceptions that mask2alpha raises on purpose.
 
-    Mask2AlphaError
-    ├── InputError (also ValueError)      what the caller gave cannot be used
-    ├── ImageFileError                    a picture cannot be read or written
-    ├── CheckpointError                   weights cannot be read, found or do not fit
-    └── TrainingError                     training had to stop (a loss that is not finite, say)
+Mask2AlphaError
+├── InputError (also ValueError)      what the caller gave cannot be used
+├── ImageFileError                    a picture cannot be read or written
+├── CheckpointError                   weights cannot be read, found or do not fit
+└── TrainingError                     training had to stop (a loss that is not finite, say)
 """
 
 

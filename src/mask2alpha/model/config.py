@@ -1,6 +1,6 @@
 """What a model is made of: frozen configurations of the three stages, and the named presets."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mask2alpha.errors import InputError
@@ -138,15 +138,17 @@ class ModelConfig:
         return cls(**built)
 
 
-_DINOV2 = {
-    "kind": "vit_adapter",
-    "stem_channels": (64,),
-    "patch_size": 14,
-    "depth": 12,
-    "positions": "absolute",
-    "position_grid": 37,
-    "has_class_token": True,
-}
+_DINOV2_SMALL = EncoderConfig(
+    kind="vit_adapter",
+    stem_channels=(64,),
+    patch_size=14,
+    embed_dim=384,
+    depth=12,
+    num_heads=6,
+    positions="absolute",
+    position_grid=37,
+    has_class_token=True,
+)
 _WIDE = DecoderConfig(fused_channels=64, pyramid_channels=192, step_channels=48, step_channels_os8=96, num_steps=10)
 
 PRESETS: dict[str, ModelConfig] = {
@@ -159,12 +161,12 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     "small": ModelConfig(),
     "dinov2_small": ModelConfig(
-        encoder=EncoderConfig(**_DINOV2, embed_dim=384, num_heads=6),
-        decoder=_WIDE,
+        encoder=_DINOV2_SMALL,
+        decoder=DecoderConfig(fused_channels=48, pyramid_channels=128),
         detail=DetailConfig(channels=(32, 64), feature_channels=16),
     ),
     "dinov2_base": ModelConfig(
-        encoder=EncoderConfig(**_DINOV2, embed_dim=768, num_heads=12, adapter_heads=12),
+        encoder=replace(_DINOV2_SMALL, embed_dim=768, num_heads=12, adapter_heads=12),
         decoder=_WIDE,
         detail=DetailConfig(channels=(32, 64, 128), feature_channels=16),
     ),

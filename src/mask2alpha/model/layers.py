@@ -93,7 +93,8 @@ class Attention(nn.Module):
         values = self.value(x).view(shape).transpose(1, 2)
         bias = None if position_bias is None else position_bias.to(queries.dtype)
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-        return self.projection(attended.transpose(1, 2).reshape(batch, tokens, dim))
+        projected: Tensor = self.projection(attended.transpose(1, 2).reshape(batch, tokens, dim))
+        return projected
 
 
 class Mlp(nn.Module):
@@ -106,7 +107,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
         """Expand, activate, contract."""
-        return self.contract(F.gelu(self.expand(x)))
+        contracted: Tensor = self.contract(F.gelu(self.expand(x)))
+        return contracted
 
 
 class Block(nn.Module):
@@ -139,7 +141,8 @@ class Block(nn.Module):
     ) -> Float[Tensor, "batch tokens dim"]:
         """Attention, then the MLP, each added to its input; arguments as in `Attention.forward`."""
         x = x + self.scale1(self.attention(self.norm1(x), position_bias=position_bias, key_scale=key_scale))
-        return x + self.scale2(self.mlp(self.norm2(x)))
+        x = x + self.scale2(self.mlp(self.norm2(x)))
+        return x
 
 
 def to_tokens(feature_map: Float[Tensor, "batch dim h w"]) -> Float[Tensor, "batch tokens dim"]:
@@ -149,4 +152,4 @@ def to_tokens(feature_map: Float[Tensor, "batch dim h w"]) -> Float[Tensor, "bat
 
 def to_map(tokens: Float[Tensor, "batch tokens dim"], grid: tuple[int, int]) -> Float[Tensor, "batch dim h w"]:
     """Tokens in raster order as a feature map of `grid` = (rows, columns)."""
-    return tokens.transpose(1, 2).unflatten(2, grid)
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)

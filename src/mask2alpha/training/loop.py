@@ -129,7 +129,7 @@ def train_step(
         values = {name: term.item() for name, term in terms.items()}
         raise TrainingError(f"the loss of batch {progress.step} (seed {recipe.seed}) is not finite: {values}")
     optimizer.zero_grad(set_to_none=True)
-    total.backward()
+    total.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(objective.parameters(), recipe.optim.clip_norm)
     optimizer.step()
     average.update(objective.model, progress.step + 1)

@@ -23,9 +23,7 @@ class FeatureFusion(nn.Module):
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths, strict=True)
         )
-        self.reductions = nn.ModuleList(
-            nn.Conv2d(coarser, width, 1) for width, coarser in pairwise(widths)
-        )
+        self.reductions = nn.ModuleList(nn.Conv2d(coarser, width, 1) for width, coarser in pairwise(widths))
         self.mixers = nn.ModuleList(
             nn.Sequential(ConvBlock(width + 1, width), ResidualBlock(width)) for width in widths
         )

@@ -44,7 +44,7 @@ def refine(
     trace: list[DecodingState] = []
     sticky_logits = torch.zeros_like(mask_os4, dtype=torch.float32)
     for step in range(1, num_steps + 1):
-        coarse = decoder(prepared, features, state)
+        coarse: CoarseMatte = decoder(prepared, features, state)
         is_fine = advance(
             state.is_fine,
             coarse.predicted_error,
