@@ -19,7 +19,7 @@ LEAST_OVERLAP = 0.35
 """Least intersection over union of a perturbed mask with the true object (alpha above one half)."""
 _SMALLEST_EXTENT = 12.0
 """Objects below this square root of area are too small to promise an overlap."""
-_LARGEST_RADIUS = 0.11
+_LARGEST_RADIUS = 0.14
 """Largest erosion or dilation, as a share of the extent."""
 
 
@@ -114,7 +114,7 @@ def _extent(mask: BoolArray) -> float:
 def _draw_radius(rng: np.random.Generator, mask: BoolArray, strength: float) -> float:
     """1 px to `_LARGEST_RADIUS` of the extent, small radii somewhat more often."""
     largest = max(2.0, _LARGEST_RADIUS * _extent(mask) * strength)
-    return float(1.0 + (largest - 1.0) * rng.random() ** 1.7)
+    return float(1.0 + (largest - 1.0) * rng.random() ** 1.2)
 
 
 def _radius_field(rng: np.random.Generator, mask: BoolArray, strength: float) -> "float | FloatArray":
