@@ -109,7 +109,8 @@ def draw_windows(predicted_error: Float[Tensor, "batch 1 h w"], *, size: int, ge
     """
     height, width = predicted_error.shape[2:]
     side = min(size // 4, height, width)
-    chosen = torch.multinomial(predicted_error.detach().float().flatten(1) + 1e-4, 1, generator=generator).flatten()
+    chances = predicted_error.detach().float().flatten(1).nan_to_num(0.0) + 1e-4  # the loss will report a NaN
+    chosen = torch.multinomial(chances, 1, generator=generator).flatten()
     rows = (chosen // width - side // 2).clamp(0, height - side)
     columns = (chosen % width - side // 2).clamp(0, width - side)
     corners = tuple((4 * row, 4 * column) for row, column in zip(rows.tolist(), columns.tolist(), strict=True))
