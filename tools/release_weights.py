@@ -1,0 +1,51 @@
+"""Put the averaged weights of a finished run into the package, with what they are and how good they are.
+
+    python tools/release_weights.py RUN/model.safetensors EVALUATION.json --hardware "..."
+
+EVALUATION.json is what `mask2alpha eval ROOT --model RUN/model.safetensors --format json` printed.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from mask2alpha.checkpoints import load_model, read_metadata, save_model
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "src/mask2alpha/weights/small.safetensors"
+KEPT = ("recipe", "step", "samples", "training_seconds")
+
+
+def summarise(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The protocol and the mean scores, overall and per kind of mask."""
+    kinds = {kind: scores["scores"] for kind, scores in evaluation["kinds"].items()}
+    return {"protocol": evaluation["protocol"], "mean": evaluation["mean"]["scores"], "kinds": kinds}
+
+
+def main() -> None:
+    """Read the arguments and write the shipped file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("evaluation", type=Path)
+    parser.add_argument("--hardware", required=True, help="What the run was trained on.")
+    arguments = parser.parse_args()
+    trained = read_metadata(arguments.weights)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    metadata = {key: trained[key] for key in KEPT} | {
+        "recipe": json.loads(trained["recipe"]) if isinstance(trained["recipe"], str) else trained["recipe"],
+        "commit": commit.strip(),
+        "hardware": arguments.hardware,
+        "initial_weights": "random",
+        "licence": "Apache-2.0",
+        "training_data": json.loads((ROOT / "docs/training_data.json").read_text(encoding="utf-8")),
+        "metrics": summarise(json.loads(arguments.evaluation.read_text(encoding="utf-8"))),
+    }
+    SHIPPED.parent.mkdir(exist_ok=True)
+    save_model(load_model(arguments.weights), SHIPPED, metadata)
+    print(f"{SHIPPED.relative_to(ROOT)}: {SHIPPED.stat().st_size / 1e6:.1f} MB, step {metadata['step']}")
+
+
+if __name__ == "__main__":
+    main()
