@@ -369,8 +369,8 @@ _CHAINABLE = (
 KIND_WEIGHTS: Mapping[str, float] = {
     "exact": 1.0,
     "threshold": 0.8,
-    "erode": 2.2,
-    "dilate": 2.2,
+    "erode": 3.5,
+    "dilate": 4.0,
     "open": 0.8,
     "close": 0.8,
     "polygon": 1.0,
