@@ -5,6 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+QUERIES_AT_ONCE = 512
+"""Looking tokens whose attention weights are held in memory together, where weights are asked for."""
+
 
 class ConvBlock(nn.Module):
     """3x3 (or 1x1) convolution, batch norm, ReLU."""
@@ -84,17 +87,56 @@ class Attention(nn.Module):
             The attended and projected tokens.
         """
         batch, tokens, dim = x.shape
-        shape = (batch, tokens, self.num_heads, dim // self.num_heads)
-        key = self.key(x)
-        if key_scale is not None:
-            key = key * key_scale.unsqueeze(-1).to(key.dtype)
-        queries = self.query(x).view(shape).transpose(1, 2)  # (B, heads, N, D/heads)
-        keys = key.view(shape).transpose(1, 2)
-        values = self.value(x).view(shape).transpose(1, 2)
+        queries, keys = self._project(x, key_scale)
+        values = self.value(x).view(batch, tokens, self.num_heads, -1).transpose(1, 2)
         bias = None if position_bias is None else position_bias.to(queries.dtype)
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
         projected: Tensor = self.projection(attended.transpose(1, 2).reshape(batch, tokens, dim))
         return projected
+
+    @torch.no_grad()
+    def received(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        *,
+        position_bias: Float[Tensor, "#batch heads tokens tokens"] | None = None,
+        key_scale: Float[Tensor, "batch tokens"] | None = None,
+        num_extra_tokens: int = 0,
+    ) -> Float[Tensor, "batch tokens"]:
+        """How much attention each token receives: its weight, averaged over the heads and the patches that look.
+
+        The weights are made for `QUERIES_AT_ONCE` looking patches at a time, so no N x N map is kept.
+
+        Args:
+            x: As for `forward`.
+            position_bias: As for `forward`.
+            key_scale: As for `forward`.
+            num_extra_tokens: Tokens in front of the patches; they receive attention, but their own looks do not count.
+
+        Returns:
+            At least float32; sums to 1 over the tokens.
+        """
+        tokens = x.shape[1]
+        queries, keys = self._project(x, key_scale)
+        dtype = torch.promote_types(queries.dtype, torch.float32)
+        queries, keys = queries.to(dtype) / queries.shape[-1] ** 0.5, keys.to(dtype).transpose(2, 3)
+        received: Tensor = queries.new_zeros(x.shape[0], tokens)
+        for start in range(num_extra_tokens, tokens, QUERIES_AT_ONCE):
+            looking = slice(start, start + QUERIES_AT_ONCE)
+            scores = queries[:, :, looking] @ keys
+            if position_bias is not None:
+                scores = scores + position_bias[:, :, looking]
+            received += scores.softmax(dim=-1).sum(dim=(1, 2))
+        return received / (self.num_heads * (tokens - num_extra_tokens))
+
+    def _project(self, x: Tensor, key_scale: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Queries and scaled keys, (B, heads, N, D/heads)."""
+        batch, tokens, dim = x.shape
+        shape = (batch, tokens, self.num_heads, dim // self.num_heads)
+        key = self.key(x)
+        if key_scale is not None:
+            key = key * key_scale.unsqueeze(-1).to(key.dtype)
+        return self.query(x).view(shape).transpose(1, 2), key.view(shape).transpose(1, 2)
 
 
 class Mlp(nn.Module):
@@ -143,6 +185,19 @@ class Block(nn.Module):
         x = x + self.scale1(self.attention(self.norm1(x), position_bias=position_bias, key_scale=key_scale))
         x = x + self.scale2(self.mlp(self.norm2(x)))
         return x
+
+    def received_attention(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        *,
+        position_bias: Float[Tensor, "#batch heads tokens tokens"] | None = None,
+        key_scale: Float[Tensor, "batch tokens"] | None = None,
+        num_extra_tokens: int = 0,
+    ) -> Float[Tensor, "batch tokens"]:
+        """How much attention each token receives when `forward` runs on `x`; see `Attention.received`."""
+        return self.attention.received(
+            self.norm1(x), position_bias=position_bias, key_scale=key_scale, num_extra_tokens=num_extra_tokens
+        )
 
 
 def to_tokens(feature_map: Float[Tensor, "batch dim h w"]) -> Float[Tensor, "batch tokens dim"]:

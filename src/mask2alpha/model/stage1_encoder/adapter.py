@@ -241,10 +241,7 @@ class VitAdapterEncoder(nn.Module):
             Maps of `out_channels` channels at strides 4, 8, 16, 32, 64.
         """
         grid = encoding.token_grid
-        key_scale = (
-            None if self.guidance is None else self.guidance(mask, grid, num_extra_tokens=self.vit.num_extra_tokens)
-        )
-        tokens = self.vit.run_last_block(encoding.tokens, grid, key_scale)
+        tokens = self.vit.run_last_block(encoding.tokens, grid, self._scale_keys(encoding, mask))
         patches = self._split_tokens(tokens)[1]
         os4, os8, *levels = encoding.maps
         grids = _grids_of(levels)
@@ -255,6 +252,23 @@ class VitAdapterEncoder(nn.Module):
             spatial = extractor(spatial, grids[1:], patches, grid)
         levels = [os16, *_split_levels(spatial, grids[1:])]
         return (os4, *self.merge(os8, levels, self.vit.final_norm(patches)))
+
+    def received_attention(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
+    ) -> Float[Tensor, "batch rows columns"]:
+        """How much attention each patch receives in the guided block, as `ConvStemEncoder.received_attention`.
+
+        The attention that [CLS] and the registers receive is what the patches' sum is short of 1.
+        """
+        key_scale = self._scale_keys(encoding, mask) if has_guidance else None
+        received = self.vit.received_attention(encoding.tokens, encoding.token_grid, key_scale)
+        return received[:, self.vit.num_extra_tokens :].reshape(-1, *encoding.token_grid)
+
+    def _scale_keys(self, encoding: ImageEncoding, mask: Tensor) -> Tensor | None:
+        if self.guidance is None:
+            return None
+        key_scale: Tensor = self.guidance(mask, encoding.token_grid, num_extra_tokens=self.vit.num_extra_tokens)
+        return key_scale
 
     def _fit_patches(self, half_image: Tensor, grid: Size) -> Tensor:
         size = (grid[0] * self.vit.patch_size, grid[1] * self.vit.patch_size)

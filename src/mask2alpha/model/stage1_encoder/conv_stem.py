@@ -65,6 +65,26 @@ class ConvStemEncoder(nn.Module):
         tokens = self.blocks[-1](encoding.tokens, key_scale=key_scale)
         return (*encoding.maps, to_map(self.final_norm(tokens), encoding.token_grid))
 
+    def received_attention(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
+    ) -> Float[Tensor, "batch rows columns"]:
+        """How much attention each token receives in the guided block, averaged over heads and looking tokens.
+
+        Args:
+            encoding: From `encode`.
+            mask: In [0, 1], at the size of the encoded image.
+            has_guidance: False: as if the mask did not steer the block.
+
+        Returns:
+            At least 0; sums to 1 over the grid.
+        """
+        guidance = self.guidance if has_guidance else None
+        key_scale = None if guidance is None else guidance(mask, encoding.token_grid)
+        block = self.blocks[-1]
+        assert isinstance(block, Block)
+        received = block.received_attention(encoding.tokens, key_scale=key_scale)
+        return received.view(-1, *encoding.token_grid)
+
 
 def _size_of(image: Tensor) -> tuple[int, int]:
     return image.shape[2], image.shape[3]

@@ -170,6 +170,23 @@ class VisionTransformer(nn.Module):
         tokens = self.blocks[last](tokens, position_bias=self._position_bias(last, grid), key_scale=key_scale)
         return tokens
 
+    def received_attention(
+        self,
+        tokens: Float[Tensor, "batch tokens dim"],
+        grid: Size,
+        key_scale: Float[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens"]:
+        """How much attention each token receives in the last block; arguments as for `run_last_block`."""
+        last = len(self.blocks) - 1
+        block = self.blocks[last]
+        assert isinstance(block, Block)
+        return block.received_attention(
+            tokens,
+            position_bias=self._position_bias(last, grid),
+            key_scale=key_scale,
+            num_extra_tokens=self.num_extra_tokens,
+        )
+
     def _position_bias(self, index: int, grid: Size) -> Tensor | None:
         return None if self.position_biases is None else self.position_biases[index](grid)
 

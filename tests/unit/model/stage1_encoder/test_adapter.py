@@ -217,3 +217,16 @@ def test_guiding_costs_a_fraction_of_encoding() -> None:
     with FlopCounterMode(display=False) as guiding_flops:
         encoder.guide(encoding, torch.empty(1, 1, 1024, 1024, device="meta"))
     assert guiding_flops.get_total_flops() < 0.2 * encoding_flops.get_total_flops()
+
+
+@every_config
+def test_received_attention_leaves_the_extra_tokens_out(config: EncoderConfig) -> None:
+    encoder = make_encoder(config)
+    encoding, mask = encoder.encode(torch.rand(1, 3, 64, 128)), make_masks(1, 64, 128)
+    with_guidance = encoder.received_attention(encoding, mask)
+    assert with_guidance.shape == (1, 2, 4)
+    assert 0.3 < with_guidance.sum() < 1  # [CLS] and the registers receive the rest
+    plain = encoder.received_attention(encoding, mask, has_guidance=False)
+    assert not torch.allclose(with_guidance, plain, rtol=1e-4)
+    encoder.guidance = None
+    torch.testing.assert_close(encoder.received_attention(encoding, mask), plain)

@@ -92,3 +92,53 @@ def test_extra_tokens_keep_their_keys() -> None:
     torch.nn.init.constant_(guidance.relevance_gain, 0.5)
     key_scale = guidance(torch.ones(1, 1, 64, 64), (2, 2), num_extra_tokens=3)
     assert key_scale[0].tolist() == [1, 1, 1, 2, 2, 2, 2]
+
+
+def test_received_attention_equals_the_mean_of_the_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    attention = Attention(16, 2).double()
+    x = torch.randn(2, 1 + 12, 16, dtype=torch.float64)
+    key_scale, bias = 1 + torch.rand(2, 13, dtype=torch.float64), torch.randn(1, 2, 13, 13, dtype=torch.float64)
+    shape = (2, 13, 2, 8)
+    query = attention.query(x).view(shape).transpose(1, 2)
+    key = (attention.key(x) * key_scale[..., None]).view(shape).transpose(1, 2)
+    weights = (query @ key.transpose(2, 3) / math.sqrt(8) + bias).softmax(dim=-1)  # (B, heads, looking, received)
+    expected = weights[:, :, 1:].mean(dim=(1, 2))  # the extra token's own looks do not count
+    monkeypatch.setattr("mask2alpha.model.layers.QUERIES_AT_ONCE", 5)
+    received = attention.received(x, position_bias=bias, key_scale=key_scale, num_extra_tokens=1)
+    torch.testing.assert_close(received, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(received.sum(dim=1), torch.ones(2, dtype=torch.float64))
+
+
+def test_received_attention_is_what_moves_the_attended_values() -> None:
+    # With values that count one token, the mean of what is attended is the attention that the token receives.
+    torch.manual_seed(0)
+    attention = Attention(8, 1).double()
+    x = torch.randn(1, 6, 8, dtype=torch.float64)
+    x[..., 0] = torch.eye(6, dtype=torch.float64)[2]
+    first = torch.zeros(8, 8, dtype=torch.float64)
+    first[0, 0] = 1
+    with torch.no_grad():
+        for layer in (attention.value, attention.projection):
+            layer.weight.copy_(first)
+            layer.bias.zero_()
+    attended = attention(x)[0, :, 0].mean()
+    torch.testing.assert_close(attention.received(x)[0, 2], attended.detach())
+
+
+def test_guidance_turns_the_attention_of_the_small_encoder() -> None:
+    torch.manual_seed(0)
+    encoder = ConvStemEncoder(PRESETS["tiny"].encoder).eval()
+    assert encoder.guidance is not None
+    encoding = encoder.encode(torch.rand(1, 3, 192, 256))
+    mask = torch.zeros(1, 1, 192, 256)
+    mask[..., :128] = 1
+    plain = encoder.received_attention(encoding, mask, has_guidance=False)
+    assert plain.shape == (1, 6, 8)
+    assert plain.sum().item() == pytest.approx(1, rel=1e-5)
+    torch.testing.assert_close(encoder.received_attention(encoding, mask), plain)  # gain and bias are 0 at the start
+    torch.nn.init.constant_(encoder.guidance.relevance_gain, 1.0)
+    assert not torch.allclose(encoder.received_attention(encoding, mask), plain, rtol=1e-3)
+    torch.testing.assert_close(encoder.received_attention(encoding, mask, has_guidance=False), plain)
+    encoder.guidance = None
+    torch.testing.assert_close(encoder.received_attention(encoding, mask), plain)
