@@ -123,3 +123,75 @@ def largest_component(mask: NDArray[np.bool_], *, by_columns: bool) -> NDArray[n
     for pixel in best:
         result[pixel] = True
     return result
+
+
+def him2k(alpha: Array, true_alpha: Array) -> dict[str, float]:
+    """MAD, MSE, Grad and Conn over the union of both mattes, as IMQ takes them."""
+    union = np.array(
+        [[alpha[y, x] > 0 or true_alpha[y, x] > 0 for x in range(alpha.shape[1])] for y in range(alpha.shape[0])]
+    )
+    num_pixels = sum(1 for _ in np.argwhere(union))
+    conn = connectivity_error(alpha, true_alpha, union, by_columns=True, skips_empty_levels=False)
+    return {
+        "mad": 1000 * sad(alpha, true_alpha, union) / (num_pixels + 1),
+        "mse": mse(alpha, true_alpha, union) * num_pixels / (num_pixels + 1),
+        "grad": 1000 * gradient_error_adobe(alpha, true_alpha, union) / (num_pixels + 1),
+        "conn": 1000 * conn / (num_pixels + 1),
+    }
+
+
+def dtssd(alphas: Array, true_alphas: Array) -> float:
+    num_frames, height, width = alphas.shape
+    total = 0.0
+    for t in range(1, num_frames):
+        squares = 0.0
+        for y in range(height):
+            for x in range(width):
+                change = float(alphas[t, y, x]) - float(alphas[t - 1, y, x])
+                true_change = float(true_alphas[t, y, x]) - float(true_alphas[t - 1, y, x])
+                squares += (change - true_change) ** 2
+        total += 100 * math.sqrt(squares / (height * width))
+    return total / (num_frames - 1)
+
+
+def overlap(alpha: Array, true_alpha: Array) -> float:
+    both = either = 0
+    for value, true_value in zip(alpha.flat, true_alpha.flat, strict=True):
+        both += value > 0 and true_value > 0
+        either += value > 0 or true_value > 0
+    return both / either if either else 0.0
+
+
+def imq(photographs: list[tuple[Array, Array]], threshold: float) -> dict[str, float]:
+    """Instance matting quality over photographs (predictions (N, H, W), truths (M, H, W))."""
+    quality = dict.fromkeys(("mad", "mse", "grad", "conn"), 0.0)
+    hits = num_predicted = num_true = 0
+    for alphas, true_alphas in photographs:
+        num_predicted += len(alphas)
+        num_true += len(true_alphas)
+        for i, j in best_matching(alphas, true_alphas):
+            if overlap(alphas[i], true_alphas[j]) >= threshold:
+                hits += 1
+                for name, error in him2k(alphas[i], true_alphas[j]).items():
+                    quality[name] += 1 - min(10 * error, 1)
+    divisor = hits + 0.5 * (num_predicted - hits) + 0.5 * (num_true - hits)
+    return {name: total / divisor if divisor else 0.0 for name, total in quality.items()}
+
+
+def best_matching(alphas: Array, true_alphas: Array) -> list[tuple[int, int]]:
+    """The best of all one-to-one matchings, tried one after the other."""
+    return max(all_matchings(alphas, true_alphas), key=lambda found: found[0])[1]
+
+
+def all_matchings(alphas: Array, true_alphas: Array) -> list[tuple[float, list[tuple[int, int]]]]:
+    """Every one-to-one matching with its sum of overlaps."""
+    overlaps = {
+        (i, j): overlap(alpha, true_alpha) for i, alpha in enumerate(alphas) for j, true_alpha in enumerate(true_alphas)
+    }
+    few, many = sorted((len(alphas), len(true_alphas)))
+    is_swapped = len(alphas) > len(true_alphas)
+    found = []
+    for chosen in itertools.permutations(range(many), few):
+        pairs = [(j, i) if is_swapped else (i, j) for i, j in enumerate(chosen)]
+        found.append((sum(overlaps[pair] for pair in pairs), pairs))
+    return found

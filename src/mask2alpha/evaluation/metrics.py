@@ -1,8 +1,9 @@
-"""The four matting errors (paper 4.2) and the mean absolute difference, in float64 numpy.
+"""The four matting errors (paper 4.2), the mean absolute difference and dtSSD for sequences, in float64 numpy.
 
 The default protocol: the whole image, at its original resolution, in the convention of the Adobe/DIM MATLAB code.
 Published numbers differ in convention and region, so `gradient_error` and `connectivity_error` have a `convention`
-argument and all have a `region`. Alphas are never quantised here. Lower is better everywhere.
+argument, all have a `region`, and `evaluate_matte` has a `protocol`. Alphas are never quantised, stretched or clamped
+here. Lower is better everywhere.
 
 Legend: `alpha` is the prediction and `true_alpha` the truth, both (H, W) in [0, 1], floating or bool; `region` is
 (H, W) bool, True where the error counts (None: everywhere). Filters and components always see the whole image.
@@ -21,6 +22,13 @@ from mask2alpha.errors import InputError
 Convention: TypeAlias = Literal["adobe", "aim"]
 """`adobe`: the MATLAB code of Deep Image Matting (Xu et al. 2017); `aim`: the Python code of AIM, GFM and P3M."""
 
+Protocol: TypeAlias = Literal["whole", "trimap-unknown", "him2k"]
+"""What counts. `whole`: every pixel. `trimap-unknown`: the pixels that a given trimap leaves open. `him2k`: the pixels
+where either alpha is above zero, and every error but SAD is divided by their number plus one (InstMatt's IMQ code)."""
+
+PROTOCOLS: tuple[Protocol, ...] = ("whole", "trimap-unknown", "him2k")
+CONVENTIONS: tuple[Convention, ...] = ("adobe", "aim")
+
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
 _IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -29,6 +37,7 @@ GRADIENT_SIGMA = 1.4
 CONNECTIVITY_THETA = 0.15
 CONNECTIVITY_STEPS: _FloatArray = np.arange(11, dtype=np.float64) * 0.1
 """The levels of `connectivity_error`: multiples of the float 0.1, as in public code, so 153 / 255 misses the sixth."""
+_GRADIENT_UNIT: dict[Convention, int] = {"adobe": 1000, "aim": 10}
 _TILE_HEIGHT, _TILE_WIDTH = 32, 512  # a tile and its buffers stay in the cache
 
 
@@ -41,9 +50,9 @@ class MatteScores:
     mse: float
     """Mean squared difference."""
     grad: float
-    """Gradient error, in thousands (`adobe`)."""
+    """Gradient error, in thousands (`adobe`) or tens (`aim`); a mean under `him2k`."""
     conn: float
-    """Connectivity error, in thousands."""
+    """Connectivity error, in thousands; a mean under `him2k`."""
     mad: float
     """Mean absolute difference."""
 
@@ -65,19 +74,77 @@ class MatteScores:
 
 
 def evaluate_matte(
-    alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None
+    alpha: npt.NDArray[Any],
+    true_alpha: npt.NDArray[Any],
+    *,
+    region: npt.NDArray[Any] | None = None,
+    protocol: Protocol = "whole",
+    convention: Convention = "adobe",
+    trimap: npt.NDArray[Any] | None = None,
 ) -> MatteScores:
-    """All errors of one matte in the `adobe` convention.
+    """All errors of one matte.
+
+    Args:
+        alpha: The prediction.
+        true_alpha: The truth.
+        region: Where the error counts; with the protocol `whole` only, the others have their own.
+        protocol: What counts, see `Protocol`.
+        convention: Of Grad and Conn, see `Convention`.
+        trimap: (H, W) uint8, what is neither 0 nor 255 is unknown; the protocol `trimap-unknown` needs it, the others
+            do not look at it.
 
     Raises:
-        InputError: An array is not (H, W), the sizes differ, or values are not floating (or bool) and in [0, 1].
+        InputError: An array is not (H, W), the sizes differ, values are not floating (or bool) and in [0, 1], or
+            `region` or `trimap` does not go with the protocol.
     """
-    return MatteScores(
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    if protocol != "whole" and region is not None:
+        raise InputError(f"region: the protocol {protocol} has its own, expected None")
+    if protocol == "trimap-unknown":
+        if trimap is None:
+            raise InputError("trimap: got None, the protocol trimap-unknown needs one")
+        region = unknown_region(trimap)
+    elif protocol == "him2k":
+        predicted, true, _ = _check(alpha, true_alpha, None)
+        region = (predicted > 0) | (true > 0)
+    scores = MatteScores(
         sad=sad(alpha, true_alpha, region=region),
         mse=mse(alpha, true_alpha, region=region),
-        grad=gradient_error(alpha, true_alpha, region=region),
-        conn=connectivity_error(alpha, true_alpha, region=region),
+        grad=gradient_error(alpha, true_alpha, region=region, convention=convention),
+        conn=connectivity_error(alpha, true_alpha, region=region, convention=convention),
         mad=mad(alpha, true_alpha, region=region),
+    )
+    if protocol != "him2k":
+        return scores
+    assert region is not None
+    return _divide_by_union(scores, int(np.count_nonzero(region)), convention)
+
+
+def unknown_region(trimap: npt.NDArray[Any]) -> _BoolArray:
+    """Where a trimap is neither 0 nor 255: some public trimaps write 127 for unknown, others 128.
+
+    Raises:
+        InputError: `trimap` is not (H, W) uint8, or its values are 0 and 1.
+    """
+    array = np.asarray(trimap)
+    if array.ndim != 2 or array.dtype != np.uint8:
+        raise InputError(f"trimap: got {array.dtype} of shape {array.shape}, expected (height, width) uint8")
+    unknown: _BoolArray = (array > 0) & (array < 255)
+    if array.size and array.max() == 1:
+        raise InputError("trimap: got values 0 and 1, expected 0, 255 and something between for unknown")
+    return unknown
+
+
+def _divide_by_union(scores: MatteScores, num_pixels: int, convention: Convention) -> MatteScores:
+    """Sums and means over the union of both mattes, as IMQ's code takes them: sums over the number of pixels + 1."""
+    divisor = num_pixels + 1
+    return MatteScores(
+        sad=scores.sad,
+        mse=scores.mse * num_pixels / divisor,
+        grad=scores.grad * _GRADIENT_UNIT[convention] / divisor,
+        conn=scores.conn * 1000 / divisor,
+        mad=scores.mad * num_pixels / divisor,
     )
 
 
@@ -130,7 +197,7 @@ def gradient_error(
         difference -= _gradient_magnitude(true_tile, smoothing, derivative)
         np.square(difference, out=difference)
         total += float(_select(difference, None if counted is None else counted[rows, columns]).sum())
-    return total / (1000 if convention == "adobe" else 10)
+    return total / _GRADIENT_UNIT[convention]
 
 
 def connectivity_error(
@@ -158,6 +225,38 @@ def connectivity_error(
     difference -= _connectedness(true, connected)
     np.abs(difference, out=difference)
     return float(_select(difference, counted).sum()) / 1000
+
+
+def dtssd(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None) -> float:
+    """How differently two sequences (T, H, W) of mattes change, times 100: their flicker, whatever their still errors.
+
+    The mean over the T - 1 steps in time of the root of the mean squared difference between the changes, as in the
+    code of Robust Video Matting. `SequenceAccumulator` computes the same from one frame at a time.
+
+    Source: Erofeev et al., BMVC 2015.
+
+    Raises:
+        InputError: There are fewer than two frames, or the arrays are unusable as those of `sad` are.
+    """
+    if np.ndim(alphas) != 3 or np.shape(alphas) != np.shape(true_alphas) or len(alphas) < 2:
+        raise InputError(
+            f"alphas: got shapes {np.shape(alphas)} and {np.shape(true_alphas)}, expected (frames, height, width) "
+            "twice with two frames or more"
+        )
+    steps = [
+        change_error(alphas[step - 1 : step + 1], true_alphas[step - 1 : step + 1], region=region)
+        for step in range(1, len(alphas))
+    ]
+    return math.fsum(steps) / len(steps)
+
+
+def change_error(
+    alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None
+) -> float:
+    """One step of `dtssd`, times 100: of two predictions (2, H, W), earlier and later, and their truths."""
+    before, true_before, counted = _check(alphas[0], true_alphas[0], region)
+    after, true_after, _ = _check(alphas[1], true_alphas[1], region)
+    return 100 * math.sqrt(_mean(_select(np.square((after - before) - (true_after - true_before)), counted)))
 
 
 def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _BoolArray:

@@ -189,3 +189,116 @@ def test_a_photograph_is_scored_quickly() -> None:
     start = time.process_time()
     evaluate_matte(alpha, true_alpha)
     assert time.process_time() - start < 1  # about 0.06 s on one core
+
+
+@pytest.mark.slow
+def test_a_4k_pair_takes_at_most_five_seconds() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:2160, :3840]
+    true_alpha = np.clip(0.5 + (800 - np.hypot(y - 1080, x - 1920)) / 60, 0, 1)
+    true_alpha = np.clip(true_alpha + 0.3 * np.sin(x / 7) * (np.abs(true_alpha - 0.5) < 0.5), 0, 1)
+    alpha = np.clip(true_alpha + rng.normal(0, 0.1, true_alpha.shape) * (rng.random(true_alpha.shape) < 0.1), 0, 1)
+    start = time.process_time()
+    evaluate_matte(alpha, true_alpha)
+    assert time.process_time() - start < 5
+
+
+def test_unknown_is_whatever_a_trimap_leaves_open() -> None:
+    # a known bug: sets that write 127 scored by code that looks for 128, so that no pixel counts
+    true_alpha, alpha = np.zeros((1, 4)), np.array([[0.5, 0.5, 0.5, 0.5]])
+    for unknown in (127, 128, 100):
+        trimap = np.array([[0, unknown, unknown, 255]], dtype=np.uint8)
+        scores = evaluate_matte(alpha, true_alpha, protocol="trimap-unknown", trimap=trimap)
+        assert (scores.sad, scores.mse) == (0.001, 0.25)
+
+
+def test_the_error_outside_the_unknown_region_does_not_count() -> None:
+    # a known bug: known pixels neither clamped to the trimap nor left out of the sum
+    alpha, true_alpha, trimap = np.ones((6, 6)), np.zeros((6, 6)), np.zeros((6, 6), np.uint8)
+    trimap[2, 2] = 128
+    scores = evaluate_matte(alpha, true_alpha, protocol="trimap-unknown", trimap=trimap)
+    assert (scores.sad, scores.mse, scores.mad) == (0.001, 1, 1)
+
+
+def test_every_error_is_reported_under_its_own_name() -> None:
+    # a known bug: an evaluator that returns the gradient error under the name of the connectivity error
+    rng = np.random.default_rng(3)
+    alpha, true_alpha = rng.random((2, 20, 20))
+    for convention in ("adobe", "aim"):
+        scores = evaluate_matte(alpha, true_alpha, convention=convention)  # type: ignore[arg-type]
+        assert scores.sad == sad(alpha, true_alpha)
+        assert scores.mse == mse(alpha, true_alpha)
+        assert scores.mad == mad(alpha, true_alpha)
+        assert scores.grad == gradient_error(alpha, true_alpha, convention=convention)  # type: ignore[arg-type]
+        assert scores.conn == connectivity_error(alpha, true_alpha, convention=convention)  # type: ignore[arg-type]
+        assert len({scores.sad, scores.mse, scores.mad, scores.grad, scores.conn}) == 5
+
+
+def test_contrast_is_an_error() -> None:
+    # known bugs: predictions, or the mattes in Grad, stretched to the full range before they are compared
+    ramp = np.tile(np.linspace(0, 1, 40), (40, 1))
+    assert gradient_error(0.5 * ramp, ramp) > 0
+    assert sad(0.5 * ramp, ramp) == pytest.approx(0.5 * ramp.sum() / 1000)
+
+
+def test_a_wrong_but_flat_matte_has_no_gradient_error_at_the_borders() -> None:
+    # a known bug: zeros around the picture make an edge there
+    for convention in ("adobe", "aim"):
+        error = gradient_error(np.full((20, 20), 0.3), np.ones((20, 20)), convention=convention)  # type: ignore[arg-type]
+        assert error == pytest.approx(0, abs=1e-20)
+
+
+def test_means_do_not_depend_on_the_size() -> None:
+    # a known bug: MSE and MAD divided by the number of pixels twice
+    rng = np.random.default_rng(0)
+    alpha, true_alpha = rng.random((2, 10, 10))
+    large, true_large = (np.tile(array, (3, 4)) for array in (alpha, true_alpha))
+    assert mse(large, true_large) == pytest.approx(mse(alpha, true_alpha))
+    assert mad(large, true_large) == pytest.approx(mad(alpha, true_alpha))
+    assert sad(large, true_large) == pytest.approx(12 * sad(alpha, true_alpha))
+
+
+def test_errors_over_the_union_by_hand() -> None:
+    alpha, true_alpha = np.array([[0.0, 0.0, 0.5, 1.0]]), np.array([[0.0, 0.2, 0.5, 1.0]])
+    scores = evaluate_matte(alpha, true_alpha, protocol="him2k")
+    assert scores.sad == pytest.approx(0.0002)
+    assert scores.mad == pytest.approx(0.2 / 4)  # three pixels and one
+    assert scores.mse == pytest.approx(0.04 / 4)
+    assert scores.conn == pytest.approx(0.2 / 4)
+    empty = evaluate_matte(np.zeros((3, 3)), np.zeros((3, 3)), protocol="him2k")
+    assert empty == MatteScores(sad=0.0, mse=0.0, grad=0.0, conn=0.0, mad=0.0)
+
+
+def test_gradient_errors_over_the_union_are_alike_in_both_conventions() -> None:
+    rng = np.random.default_rng(0)
+    alpha, true_alpha = rng.random((128, 128)), np.full((128, 128), 0.5)
+    adobe = evaluate_matte(alpha, true_alpha, protocol="him2k").grad
+    aim = evaluate_matte(alpha, true_alpha, protocol="him2k", convention="aim").grad
+    assert adobe / aim == pytest.approx(8 * math.pi * 1.4**4, rel=0.05)
+
+
+def test_what_does_not_go_with_a_protocol_is_refused() -> None:
+    trimap = np.zeros((2, 3), np.uint8)
+    with pytest.raises(InputError, match="trimap: got None"):
+        evaluate_matte(GOOD, GOOD, protocol="trimap-unknown")
+    with pytest.raises(InputError, match="region: the protocol him2k has its own"):
+        evaluate_matte(GOOD, GOOD, protocol="him2k", region=np.ones((2, 3), bool))
+    with pytest.raises(InputError, match="trimap: got float64"):
+        evaluate_matte(GOOD, GOOD, protocol="trimap-unknown", trimap=GOOD)
+    with pytest.raises(InputError, match="trimap: got values 0 and 1"):
+        evaluate_matte(GOOD, GOOD, protocol="trimap-unknown", trimap=trimap + np.uint8(1))
+
+
+def test_dtssd_by_hand() -> None:
+    alphas = np.array([[[0.0, 0.0]], [[0.5, 0.0]], [[0.5, 1.0]]])
+    true_alphas = np.array([[[0.0, 0.0]], [[0.5, 0.0]], [[0.5, 0.2]]])
+    assert metrics.dtssd(alphas, true_alphas) == pytest.approx(100 * (0 + math.sqrt(0.64 / 2)) / 2)
+    right = np.array([[False, True]])
+    assert metrics.dtssd(alphas, true_alphas, region=right) == pytest.approx(100 * 0.8 / 2)
+    assert metrics.dtssd(alphas, true_alphas, region=~right) == 0
+
+
+@pytest.mark.parametrize("shapes", [((1, 2, 3), (1, 2, 3)), ((2, 3), (2, 3)), ((2, 2, 3), (3, 2, 3))])
+def test_dtssd_needs_two_sequences_of_frames(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    with pytest.raises(InputError, match=r"alphas: got shapes .* two frames or more"):
+        metrics.dtssd(np.zeros(shapes[0]), np.zeros(shapes[1]))
