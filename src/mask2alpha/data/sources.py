@@ -4,13 +4,15 @@
       foregrounds/<set>/**/*.webp|png    RGBA cut-outs, in any layout below the set's folder
       backgrounds/<set>/**/*.jpg|...     photographs and textures
 
-Everything is decoded once into memory as uint8; a broken file stops the run before training starts.
+Everything is decoded once into memory as uint8; a broken file stops the run before training starts. `datasets` opens
+sets that are too large for that: its pools have the same interface, but their items are decoded when they are drawn.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -51,7 +53,7 @@ EXACT_SETS = frozenset({"hair", "layerdiffuse", "fluent3d"})
 
 CUTOUT_SUFFIXES = frozenset({".webp", ".png"})
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-_PACK_VERSION = 1
+_RAW_PACK, _COMPRESSED_PACK = 1, 2
 
 
 def extend_colours(colour: UInt8Array, alpha: UInt8Array, *, is_exact: bool = False) -> UInt8Array:
@@ -131,12 +133,36 @@ def _without_opaque_rectangles(alpha: UInt8Array) -> UInt8Array:
     return cleared
 
 
-class _Pool(Generic[Item]):
-    """Items in memory, drawn by the share of their set."""
+class LazyItems(Sequence[Item]):
+    """Items that are made each time they are asked for, by calling a function."""
 
-    def __init__(self, items: Sequence[Item], weights: NDArray[np.float64]) -> None:
+    def __init__(self, makers: Sequence[Callable[[], Item]]) -> None:
+        self._makers = makers
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "LazyItems[Item]": ...
+
+    def __getitem__(self, index: int | slice) -> "Item | LazyItems[Item]":
+        """Make one item, or narrow the sequence."""
+        return LazyItems(self._makers[index]) if isinstance(index, slice) else self._makers[index]()
+
+
+class _Pool(Generic[Item]):
+    """Items in memory or made when asked for, drawn by the share of their set."""
+
+    def __init__(
+        self, items: Sequence[Item], weights: NDArray[np.float64], set_sizes: Mapping[str, int] | None = None
+    ) -> None:
         self.items = items
         self.weights = weights / weights.sum()
+        self.set_sizes = dict(set_sizes or {})
+        """Number of items of each set, by its name; empty where that is not known."""
         self._cumulative = np.cumsum(self.weights)
 
     def __len__(self) -> int:
@@ -176,9 +202,14 @@ class CutoutFolder(_Pool[Cutout]):
         super().__init__(*_load_roots(roots, CUTOUT_SUFFIXES, read, "cut-outs"))
 
     @classmethod
-    def from_arrays(cls, cutouts: Sequence[Cutout], weights: NDArray[np.float64] | None = None) -> "CutoutFolder":
-        """Make a pool of cut-outs that are in memory already; `weights` per cut-out, default equal."""
-        return _pool_from_arrays(cls, cutouts, weights, "cutouts")
+    def from_arrays(
+        cls,
+        cutouts: Sequence[Cutout],
+        weights: NDArray[np.float64] | None = None,
+        set_sizes: Mapping[str, int] | None = None,
+    ) -> "CutoutFolder":
+        """Make a pool of cut-outs that are at hand already; `weights` per cut-out, default equal."""
+        return _pool_from_arrays(cls, cutouts, weights, set_sizes, "cutouts")
 
 
 class PhotoFolder(_Pool[UInt8Array]):
@@ -196,14 +227,19 @@ class PhotoFolder(_Pool[UInt8Array]):
         """
 
         def read(path: Path, root: Path) -> list[UInt8Array]:
-            return [_read_photo(path, max_side)]
+            return [read_photo(path, max_side)]
 
         super().__init__(*_load_roots(roots, PHOTO_SUFFIXES, read, "photographs"))
 
     @classmethod
-    def from_arrays(cls, photos: Sequence[UInt8Array], weights: NDArray[np.float64] | None = None) -> "PhotoFolder":
-        """Make a pool of photographs that are in memory already; `weights` per photograph, default equal."""
-        return _pool_from_arrays(cls, photos, weights, "photos")
+    def from_arrays(
+        cls,
+        photos: Sequence[UInt8Array],
+        weights: NDArray[np.float64] | None = None,
+        set_sizes: Mapping[str, int] | None = None,
+    ) -> "PhotoFolder":
+        """Make a pool of photographs that are at hand already; `weights` per photograph, default equal."""
+        return _pool_from_arrays(cls, photos, weights, set_sizes, "photos")
 
     def __call__(self, rng: np.random.Generator, size: int) -> UInt8Array:
         """Cut a random, perhaps mirrored square out of a random photograph.
@@ -265,6 +301,16 @@ class Sources:
         if not 0.0 <= self.procedural_share <= 1.0:
             raise InputError(f"procedural_share is {self.procedural_share}; expected a number in [0, 1]")
 
+    def describe(self) -> list[dict[str, Any]]:
+        """The sets by role, name and number of items, as a checkpoint's metadata lists them."""
+        pools = (("foreground", self.cutouts), ("background", self.photos))
+        return [
+            {"role": role, "name": name, "items": count}
+            for role, pool in pools
+            if pool is not None
+            for name, count in pool.set_sizes.items()
+        ]
+
     def draw_procedural(self, rng: np.random.Generator, size: int) -> Cutout:
         """Draw a procedural foreground of (size, size)."""
         if self.procedural_pool is not None:
@@ -306,23 +352,113 @@ class Sources:
         )
 
 
-def pack_sources(sources: Sources, path: Path | str) -> None:
-    """Write decoded sources to one uncompressed .npz file, which `load_packed` reads much faster than the folders."""
+def pack_sources(sources: Sources, path: Path | str, *, max_bytes: int | None = None, data_card: Any = None) -> None:
+    """Write decoded sources to one .npz file, which `load_packed` reads faster than the folders.
+
+    Args:
+        sources: What to pack.
+        path: The file.
+        max_bytes: None: everything as it is, uncompressed. Else the file is at most so large: pictures are compressed
+            (WebP; colours lossy, alphas lossless as long as that fits) by the first of `PACK_LEVELS` that is small
+            enough. A lossy alpha is no wrong label: composites are made from the packed alpha itself.
+        data_card: Where the pictures come from and under which licences, any JSON; `load_data_card` gives it back.
+
+    Raises:
+        InputError: Not even the last of `PACK_LEVELS` fits `max_bytes`.
+    """
     cutouts: Sequence[Cutout] = sources.cutouts.items if sources.cutouts is not None else ()
-    weights = sources.cutouts.weights if sources.cutouts is not None else np.zeros(0)
-    rgba = [np.dstack([cutout.colour, cutout.alpha]) for cutout in cutouts]
+    about = {
+        "foregrounds": {} if sources.cutouts is None else sources.cutouts.set_sizes,
+        "backgrounds": sources.photos.set_sizes,
+        "data_card": data_card,
+    }
+    content: dict[str, Any] = {
+        "procedural_share": np.float64(sources.procedural_share),
+        "cutout_weights": sources.cutouts.weights if sources.cutouts is not None else np.zeros(0),
+        "photo_weights": sources.photos.weights,
+        "about": np.array(json.dumps(about)),
+    }
+    if max_bytes is None:
+        rgba = [np.dstack([cutout.colour, cutout.alpha]) for cutout in cutouts]
+        content |= {
+            "version": np.int64(_RAW_PACK),
+            "cutout_sizes": np.array([item.shape[:2] for item in rgba], np.int64).reshape(-1, 2),
+            "cutout_values": _flatten(rgba),
+            "photo_sizes": np.array([photo.shape[:2] for photo in sources.photos.items], np.int64).reshape(-1, 2),
+            "photo_values": _flatten(sources.photos.items),
+        }
+    else:
+        files = _compress(cutouts, sources.photos.items, max_bytes - _PACK_OVERHEAD - 8 * len(cutouts))
+        content |= {
+            "version": np.int64(_COMPRESSED_PACK),
+            "file_sizes": np.array([len(file) for file in files], np.int64),
+            "files": _flatten(files),
+        }
     with Path(path).open("wb") as file:
-        np.savez(
-            file,
-            version=np.int64(_PACK_VERSION),
-            procedural_share=np.float64(sources.procedural_share),
-            cutout_sizes=np.array([item.shape[:2] for item in rgba], np.int64).reshape(-1, 2),
-            cutout_weights=weights,
-            cutout_values=_flatten(rgba),
-            photo_sizes=np.array([photo.shape[:2] for photo in sources.photos.items], np.int64).reshape(-1, 2),
-            photo_weights=sources.photos.weights,
-            photo_values=_flatten(sources.photos.items),
-        )
+        np.savez(file, **content)
+
+
+@dataclass(frozen=True, slots=True)
+class PackLevel:
+    """How strongly `pack_sources` compresses."""
+
+    colour_quality: int
+    """WebP quality of colours and photographs, 1 to 100."""
+    alpha_quality: int
+    """The same of alphas; 101 is lossless."""
+    scale: float
+    """Sides of the pictures, relative to those in memory."""
+
+
+PACK_LEVELS = (
+    PackLevel(90, 101, 1.0),
+    PackLevel(80, 101, 1.0),
+    PackLevel(70, 101, 1.0),
+    PackLevel(70, 90, 1.0),
+    PackLevel(55, 85, 1.0),
+    PackLevel(55, 85, 0.8),
+    PackLevel(50, 80, 0.64),
+    PackLevel(45, 75, 0.5),
+)
+"""Tried in this order."""
+_PACK_OVERHEAD = 65_536
+"""Room for the file's own structure, names and weights, in bytes."""
+
+
+def _compress(cutouts: Sequence[Cutout], photos: Sequence[UInt8Array], max_bytes: int) -> list[UInt8Array]:
+    """The files of all colours, all alphas and all photographs, together at most `max_bytes`."""
+    sampled_cutouts, sampled_photos = cutouts[:: 1 + len(cutouts) // 50], photos[:: 1 + len(photos) // 50]
+    smallest = 0
+    for level in PACK_LEVELS:
+        of_cutouts, of_photos = _encode_cutouts(sampled_cutouts, level), _encode_photos(sampled_photos, level)
+        expected = sum(map(len, of_cutouts)) * len(cutouts) / max(len(sampled_cutouts), 1)
+        expected += sum(map(len, of_photos)) * len(photos) / len(sampled_photos)
+        if expected > 1.1 * max_bytes:
+            smallest = round(expected)
+            continue
+        files = _encode_cutouts(cutouts, level) + _encode_photos(photos, level)
+        smallest = sum(map(len, files))
+        if smallest <= max_bytes:
+            return files
+    raise InputError(f"max_bytes: the sources need about {smallest} bytes at the strongest compression")
+
+
+def _encode_cutouts(cutouts: Sequence[Cutout], level: PackLevel) -> list[UInt8Array]:
+    colours = [_encode(cutout.colour[..., ::-1], level.colour_quality, level.scale) for cutout in cutouts]
+    return colours + [_encode(cutout.alpha, level.alpha_quality, level.scale) for cutout in cutouts]
+
+
+def _encode_photos(photos: Sequence[UInt8Array], level: PackLevel) -> list[UInt8Array]:
+    return [_encode(photo[..., ::-1], level.colour_quality, level.scale) for photo in photos]
+
+
+def _encode(picture: UInt8Array, quality: int, scale: float) -> UInt8Array:
+    if scale != 1.0:
+        height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
+        picture = _shrink(np.ascontiguousarray(picture), (width, height))
+    is_encoded, content = cv2.imencode(".webp", np.ascontiguousarray(picture), [cv2.IMWRITE_WEBP_QUALITY, quality])
+    assert is_encoded
+    return np.asarray(content, np.uint8).reshape(-1)
 
 
 def load_packed(path: Path | str, *, num_procedural: int = 2000) -> Sources:
@@ -335,37 +471,95 @@ def load_packed(path: Path | str, *, num_procedural: int = 2000) -> Sources:
     Raises:
         InputError: The file is missing, is something else, or is of another version; names it.
     """
+    content = _read_pack(path)
+    about = _about(content)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-        if int(content["version"]) != _PACK_VERSION:
-            raise InputError(f"{path}: packed sources of version {content['version']}; expected {_PACK_VERSION}")
-        rgba = _unflatten(content["cutout_values"], content["cutout_sizes"], 4)
-        photos = _unflatten(content["photo_values"], content["photo_sizes"], 3)
-    except (OSError, EOFError, KeyError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        cutouts, photos = _unpack(content)
+    except (cv2.error, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a file of packed sources: {error}") from error
-    cutouts = [Cutout(np.ascontiguousarray(item[..., :3]), np.ascontiguousarray(item[..., 3])) for item in rgba]
-    photo_pool = PhotoFolder.from_arrays(photos, content["photo_weights"])
+    photo_pool = PhotoFolder.from_arrays(photos, content["photo_weights"], about["backgrounds"])
     return Sources(
-        cutouts=CutoutFolder.from_arrays(cutouts, content["cutout_weights"]) if cutouts else None,
+        cutouts=CutoutFolder.from_arrays(cutouts, content["cutout_weights"], about["foregrounds"]) if cutouts else None,
         photos=photo_pool,
         procedural_share=float(content["procedural_share"]),
         procedural_pool=ProceduralPool(photo_pool, num_procedural) if num_procedural else None,
     )
 
 
+def load_data_card(path: Path | str) -> Any:
+    """The data card that `pack_sources` was given; None where it was given none.
+
+    Raises:
+        InputError: As for `load_packed`.
+    """
+    return _about(_read_pack(path, {"version", "about"}))["data_card"]
+
+
+def _read_pack(path: Path | str, names: Set[str] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of a packed file, or those of the given names that it has."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {name: archive[name] for name in archive.files if names is None or name in names}
+        version = int(content["version"])
+    except (OSError, EOFError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a file of packed sources: {error}") from error
+    if version not in (_RAW_PACK, _COMPRESSED_PACK):
+        raise InputError(f"{path}: packed sources of version {version}; expected {_RAW_PACK} or {_COMPRESSED_PACK}")
+    return content
+
+
+def _about(content: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    if "about" not in content:  # written before sets were named
+        return {"foregrounds": {}, "backgrounds": {}, "data_card": None}
+    about = json.loads(str(content["about"]))
+    assert isinstance(about, dict)
+    return about
+
+
+def _unpack(content: Mapping[str, NDArray[Any]]) -> tuple[list[Cutout], list[UInt8Array]]:
+    if int(content["version"]) == _RAW_PACK:
+        rgba = _unflatten(content["cutout_values"], content["cutout_sizes"], 4)
+        cutouts = [Cutout(np.ascontiguousarray(item[..., :3]), np.ascontiguousarray(item[..., 3])) for item in rgba]
+        return cutouts, _unflatten(content["photo_values"], content["photo_sizes"], 3)
+    ends = np.cumsum(content["file_sizes"])
+    files = np.split(content["files"], ends[:-1])
+    count = len(content["cutout_weights"])
+    colours, alphas, photos = files[:count], files[count : 2 * count], files[2 * count :]
+    if len(photos) != len(content["photo_weights"]):
+        raise ValueError("weights and files do not match")
+    cutouts = [
+        Cutout(_unpack_rgb(colour), _snap(np.asarray(_unpack_file(alpha, cv2.IMREAD_GRAYSCALE), np.uint8)))
+        for colour, alpha in zip(colours, alphas, strict=True)
+    ]
+    return cutouts, [_unpack_rgb(photo) for photo in photos]
+
+
+def _unpack_rgb(file: UInt8Array) -> UInt8Array:
+    return np.ascontiguousarray(_unpack_file(file, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def _unpack_file(file: UInt8Array, flags: int) -> UInt8Array:
+    picture = cv2.imdecode(file, flags) if file.size else None
+    if picture is None:
+        raise ValueError("a picture in it is damaged")
+    return np.asarray(picture, np.uint8)
+
+
 _PoolT = TypeVar("_PoolT", bound="_Pool[Any]")
 
 
 def _pool_from_arrays(
-    kind: type[_PoolT], items: Sequence[Any], weights: NDArray[np.float64] | None, argument: str
+    kind: type[_PoolT],
+    items: Sequence[Any],
+    weights: NDArray[np.float64] | None,
+    set_sizes: Mapping[str, int] | None,
+    argument: str,
 ) -> _PoolT:
     if not items:
         raise InputError(f"{argument} is empty; at least one is needed")
     pool = kind.__new__(kind)
-    _Pool.__init__(pool, items, np.ones(len(items)) if weights is None else np.asarray(weights, np.float64))
+    weights = np.ones(len(items)) if weights is None else np.asarray(weights, np.float64)
+    _Pool.__init__(pool, items, weights, set_sizes)
     return pool
 
 
@@ -374,13 +568,14 @@ def _load_roots(
     suffixes: frozenset[str],
     read: Callable[[Path, Path], list[Item]],
     noun: str,
-) -> tuple[list[Item], NDArray[np.float64]]:
+) -> tuple[list[Item], NDArray[np.float64], dict[str, int]]:
     """Read all files below the roots; each root's share is spread evenly over its items."""
     shares = roots if isinstance(roots, Mapping) else dict.fromkeys(roots, 1.0)
     if not shares:
         raise InputError(f"no folders of {noun} were given")
     items: list[Item] = []
     weights: list[float] = []
+    set_sizes: dict[str, int] = {}
     for root, share in ((Path(root), share) for root, share in shares.items()):
         if share < 0:
             raise InputError(f"{root}: share {share} is negative")
@@ -392,25 +587,55 @@ def _load_roots(
             raise InputError(f"{root}: holds no usable {noun} ({', '.join(sorted(suffixes))})")
         items += found
         weights += [share / len(found)] * len(found)
+        set_sizes[root.name] = set_sizes.get(root.name, 0) + len(found)
     if sum(weights) <= 0:
         raise InputError(f"the shares of all folders of {noun} are zero")
-    return items, np.array(weights)
+    return items, np.array(weights), set_sizes
 
 
 def _read_cutouts(path: Path, max_side: int, *, is_atlas: bool, is_exact: bool) -> list[Cutout]:
-    picture = _decode(path, cv2.IMREAD_UNCHANGED)
+    colour, alpha = read_rgba(path)
+    pieces = split_atlas(colour, alpha) if is_atlas else [(colour, alpha)]
+    return [trim_cutout(colour, alpha, max_side, is_exact=is_exact) for colour, alpha in pieces]
+
+
+def read_rgba(path: Path) -> tuple[UInt8Array, UInt8Array]:
+    """The colours and the cleaned alpha of an RGBA file.
+
+    Raises:
+        InputError: The file is broken, has no alpha channel, or its alpha is zero everywhere; names it.
+    """
+    picture = decode_picture(path, cv2.IMREAD_UNCHANGED)
     if picture.ndim != 3 or picture.shape[2] != 4:
         raise InputError(f"{path}: a cut-out needs an alpha channel; the picture's shape is {picture.shape}")
-    colour, alpha = np.ascontiguousarray(picture[..., 2::-1]), picture[..., 3]
-    alpha = np.where(alpha <= 3, 0, np.where(alpha >= 252, 255, alpha)).astype(np.uint8)
+    return np.ascontiguousarray(picture[..., 2::-1]), clean_alpha(picture[..., 3], path)
+
+
+def clean_alpha(alpha: UInt8Array, path: Path) -> UInt8Array:
+    """Alpha with what is almost 0 or 255 made so.
+
+    Raises:
+        InputError: Nothing is left; names `path`.
+    """
+    alpha = _snap(alpha)
     if not alpha.any():
         raise InputError(f"{path}: the cut-out is empty, its alpha is zero everywhere")
-    pieces = split_atlas(colour, alpha) if is_atlas else [(colour, alpha)]
-    return [_make_cutout(colour, alpha, max_side, is_exact) for colour, alpha in pieces]
+    return alpha
 
 
-def _make_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int, is_exact: bool) -> Cutout:
-    """Trim the empty margin, extend the colours, then shrink to the largest side wanted."""
+def _snap(alpha: UInt8Array) -> UInt8Array:
+    return np.where(alpha <= 3, 0, np.where(alpha >= 252, 255, alpha)).astype(np.uint8)
+
+
+def trim_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int, *, is_exact: bool) -> Cutout:
+    """Trim the empty margin, extend the colours, then shrink to the largest side wanted.
+
+    Args:
+        colour: (height, width, 3) RGB.
+        alpha: (height, width), somewhere above zero.
+        max_side: Longest side of the result, in pixels.
+        is_exact: As for `extend_colours`.
+    """
     rows, columns = np.flatnonzero(alpha.max(axis=1)), np.flatnonzero(alpha.max(axis=0))
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     colour = extend_colours(colour[window], alpha[window], is_exact=is_exact)
@@ -422,8 +647,13 @@ def _make_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int, is_exact:
     return Cutout(colour, alpha)
 
 
-def _read_photo(path: Path, max_side: int) -> UInt8Array:
-    photo = np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR)[..., ::-1])
+def read_photo(path: Path, max_side: int) -> UInt8Array:
+    """A photograph as (height, width, 3) RGB, shrunk to `max_side` if it is larger.
+
+    Raises:
+        InputError: The file is broken; names it.
+    """
+    photo = np.ascontiguousarray(decode_picture(path, cv2.IMREAD_COLOR)[..., ::-1])
     scale = max_side / max(photo.shape[:2])
     if scale < 1.0:
         size_wh = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
@@ -435,7 +665,12 @@ def _shrink(image: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _decode(path: Path, flags: int) -> UInt8Array:
+def decode_picture(path: Path, flags: int) -> UInt8Array:
+    """What OpenCV makes of a file of 8 bits per channel (BGR order).
+
+    Raises:
+        InputError: It cannot be read, is no picture, or has more bits; names it.
+    """
     try:
         content = np.fromfile(path, np.uint8)
         picture = cv2.imdecode(content, flags) if content.size else None

@@ -6,9 +6,11 @@ import pytest
 
 from mask2alpha.data.sources import (
     CutoutFolder,
+    LazyItems,
     PhotoFolder,
     Sources,
     extend_colours,
+    load_data_card,
     load_packed,
     pack_sources,
     split_atlas,
@@ -94,6 +96,65 @@ def test_packed_sources_are_the_same_sources(layout: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(first.colour, second.colour)
         np.testing.assert_array_equal(first.alpha, second.alpha)
     np.testing.assert_array_equal(sources.photos.items[0], again.photos.items[0])
+
+
+def test_compressed_sources_are_almost_the_same_and_fit_the_limit(layout: Path, tmp_path: Path) -> None:
+    sources = Sources.from_shared_layout(layout)
+    card = [{"name": "hair", "licence": "our own"}]
+    pack_sources(sources, tmp_path / "small.npz", max_bytes=100_000, data_card=card)
+    assert (tmp_path / "small.npz").stat().st_size <= 100_000
+    assert load_data_card(tmp_path / "small.npz") == card
+    again = load_packed(tmp_path / "small.npz")
+    assert again.describe() == sources.describe()
+    assert sources.cutouts is not None
+    assert again.cutouts is not None
+    np.testing.assert_allclose(again.cutouts.weights, sources.cutouts.weights)
+    for first, second in zip(sources.cutouts.items, again.cutouts.items, strict=True):
+        np.testing.assert_array_equal(first.alpha, second.alpha)  # the mildest level keeps alphas
+        assert np.abs(first.colour.astype(int) - second.colour).mean() < 4
+    assert again.photos.items[0].shape == sources.photos.items[0].shape
+
+
+def test_a_limit_that_is_tight_makes_the_pictures_smaller_and_one_that_is_impossible_is_refused(
+    layout: Path, tmp_path: Path
+) -> None:
+    sources = Sources.from_shared_layout(layout)
+    pack_sources(sources, tmp_path / "tight.npz", max_bytes=70_000)
+    assert (tmp_path / "tight.npz").stat().st_size <= 70_000
+    assert load_packed(tmp_path / "tight.npz").photos.items[0].shape[0] < 90
+    with pytest.raises(InputError, match="max_bytes"):
+        pack_sources(sources, tmp_path / "none.npz", max_bytes=1000)
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_packed_sources_of_another_version_are_refused(layout: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "later.npz", version=np.int64(9))
+    with pytest.raises(InputError, match=r"later\.npz: packed sources of version 9"):
+        load_packed(tmp_path / "later.npz")
+
+
+def test_sets_are_listed_with_their_sizes(layout: Path) -> None:
+    assert Sources.from_shared_layout(layout).describe() == [
+        {"role": "foreground", "name": "hair", "items": 1},
+        {"role": "foreground", "name": "others", "items": 1},
+        {"role": "background", "name": "walls", "items": 1},
+    ]
+
+
+def test_lazy_items_are_made_anew_each_time() -> None:
+    made: list[int] = []
+
+    def make() -> np.ndarray:
+        made.append(1)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    pool = PhotoFolder.from_arrays(LazyItems([make, make]))
+    assert len(pool) == 2
+    made.clear()
+    for number in range(3):
+        assert len(made) == number
+        assert pool.draw(np.random.default_rng(0)).shape == (4, 4, 3)
+    assert len(LazyItems([make, make, make])[1:]) == 2
 
 
 def test_a_pool_of_procedural_foregrounds_does_not_depend_on_what_was_drawn_before(layout: Path) -> None:
