@@ -1,0 +1,215 @@
+"""Guidance masks made from true alphas by named recipes: the same name and picture give the same mask, for ever.
+
+A recipe's name ends in its version; a recipe that has been released is never changed, a better one gets a new name.
+Chance comes from SHA-256 of the recipe's and the picture's name, and all arithmetic is in integers, so that masks
+depend neither on the machine nor on the version of a library; golden digests in the tests watch over that.
+
+Lengths are shares of the object's extent, the square root of its area in pixels.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mask2alpha.errors import InputError
+
+_BoolArray: TypeAlias = npt.NDArray[np.bool_]
+_IntArray: TypeAlias = npt.NDArray[np.int64]
+_FINENESS = 256  # displacements are in parts of a pixel
+
+
+class _Chance:
+    """Whole numbers drawn from a text."""
+
+    def __init__(self, seed: str) -> None:
+        self._numbers = self._generate(seed)
+
+    @staticmethod
+    def _generate(seed: str) -> Iterator[int]:
+        counter = 0
+        while True:
+            digest = sha256(f"{seed}\0{counter}".encode()).digest()
+            yield from (int.from_bytes(digest[start : start + 8], "big") for start in range(0, 32, 8))
+            counter += 1
+
+    def between(self, least: int, most: int) -> int:
+        """A number from `least` to `most`, both included."""
+        return least + next(self._numbers) % (most - least + 1)
+
+    def array(self, shape: tuple[int, int], reach: int) -> _IntArray:
+        """Numbers from -`reach` to `reach`."""
+        drawn = [self.between(-reach, reach) for _ in range(shape[0] * shape[1])]
+        return np.array(drawn, dtype=np.int64).reshape(shape)
+
+
+_Recipe: TypeAlias = Callable[[_BoolArray, _Chance], _BoolArray]
+
+
+def make_mask(recipe: str, name: str, true_alpha: npt.NDArray[Any]) -> _BoolArray:
+    """The guidance mask of a picture.
+
+    Args:
+        recipe: One of `RECIPES`.
+        name: The picture's name in its benchmark; it decides on what is left to chance.
+        true_alpha: (H, W) in [0, 1].
+
+    Returns:
+        (H, W), True = target. Empty only where the alpha is zero everywhere: a recipe that leaves nothing of a small
+        object gives its exact mask instead.
+
+    Raises:
+        InputError: The recipe is unknown.
+    """
+    if recipe not in RECIPES:
+        raise InputError(f"masks: got {recipe!r}, expected one of {', '.join(RECIPES)}")
+    exact = _cut(np.asarray(true_alpha))
+    if not exact.any():
+        return exact
+    made = _MAKERS[recipe](exact, _Chance(f"{recipe}\0{name}"))
+    return made if made.any() else exact
+
+
+def _cut(true_alpha: npt.NDArray[Any]) -> _BoolArray:
+    """Alpha above one half; where none is (smoke, glass), above half of the largest value."""
+    level = 0.5 if (true_alpha > 0.5).any() else float(true_alpha.max(initial=0)) / 2
+    return np.asarray(true_alpha > level)
+
+
+def _extent(mask: _BoolArray) -> int:
+    return math.isqrt(int(np.count_nonzero(mask)))
+
+
+def _share(extent: int, chance: _Chance, least: int, most: int) -> int:
+    """A length of `least` to `most` thousandths of the extent, at least 1 pixel."""
+    return max(1, extent * chance.between(least, most) // 1000)
+
+
+def _exact(mask: _BoolArray, chance: _Chance) -> _BoolArray:
+    return mask
+
+
+def _eroded(mask: _BoolArray, chance: _Chance) -> _BoolArray:
+    radius = _share(_extent(mask), chance, 20, 60)
+    window = _around(mask, radius)
+    result = np.zeros_like(mask)
+    result[window] = ~_dilate(~mask[window], radius)  # what lies beyond the picture does not erode
+    return result
+
+
+def _dilated(mask: _BoolArray, chance: _Chance) -> _BoolArray:
+    radius = _share(_extent(mask), chance, 20, 60)
+    window = _around(mask, radius)
+    result = np.zeros_like(mask)
+    result[window] = _dilate(mask[window], radius)
+    return result
+
+
+def _lowres(mask: _BoolArray, chance: _Chance) -> _BoolArray:
+    """Cells' coverage, 40 to 96 of them along the longer side, enlarged bilinearly and cut at one half."""
+    height, width = mask.shape
+    cell = max(2, -(-max(height, width) // chance.between(40, 96)))
+    padded = np.pad(mask, ((0, -height % cell), (0, -width % cell)), mode="edge")
+    rows, columns = padded.shape[0] // cell, padded.shape[1] // cell
+    coverage = padded.reshape(rows, cell, columns, cell).sum(axis=(1, 3), dtype=np.int64)
+    enlarged = _enlarge(_enlarge(coverage, height, cell).T, width, cell).T  # times (2 cell)^2
+    return np.asarray(2 * enlarged > (2 * cell) ** 2 * cell**2)
+
+
+def _perturbed(mask: _BoolArray, chance: _Chance) -> _BoolArray:
+    """An unsteady hand: the outline wanders, and one to four blobs at it are missing or too many."""
+    extent = _extent(mask)
+    reach, cell = _share(extent, chance, 20, 50), max(4, _share(extent, chance, 60, 200))
+    window = _around(mask, reach)
+    part = mask[window]
+    height, width = part.shape
+    down, right = (_smooth_field(chance, (height, width), cell, reach) for _ in range(2))
+    y = np.clip(np.arange(height)[:, None] + down, 0, height - 1)
+    x = np.clip(np.arange(width)[None, :] + right, 0, width - 1)
+    result = np.zeros_like(mask)
+    result[window] = part[y, x]
+    border = np.flatnonzero(mask & _dilate(~mask, 1)) if not mask.all() else np.flatnonzero(mask)
+    for _ in range(chance.between(1, 4)):
+        place = int(border[chance.between(0, len(border) - 1)])
+        radius, value = _share(extent, chance, 20, 80), bool(chance.between(0, 1))
+        _stamp(result, place // mask.shape[1], place % mask.shape[1], radius, value)
+    return result
+
+
+def _around(mask: _BoolArray, margin: int) -> tuple[slice, slice]:
+    """The part of the picture within `margin` of the mask's bounding box."""
+    spans = []
+    for axis in (1, 0):
+        found = np.flatnonzero(mask.any(axis=axis))
+        spans.append(slice(max(0, int(found[0]) - margin), int(found[-1]) + 1 + margin))
+    return spans[0], spans[1]
+
+
+def _dilate(mask: _BoolArray, radius: int) -> _BoolArray:
+    """The pixels within `radius` (Euclidean, by centres) of a True one."""
+    height, width = mask.shape
+    x = np.arange(width, dtype=np.int64)
+    far = width + radius + 1
+    before = np.maximum.accumulate(np.where(mask, x, -far), axis=1)
+    after = np.minimum.accumulate(np.where(mask, x, 2 * far)[:, ::-1], axis=1)[:, ::-1]
+    distance = np.minimum(np.minimum(x - before, after - x), radius + 1).astype(np.uint16)  # within the row
+    result = np.zeros_like(mask)
+    for offset in range(-radius, radius + 1):
+        reach = math.isqrt(radius**2 - offset**2)
+        rows = slice(max(0, offset), height + min(0, offset))
+        target = slice(max(0, -offset), height + min(0, -offset))
+        if rows.start < rows.stop:
+            result[target] |= distance[rows] <= reach
+    return result
+
+
+def _enlarge(values: _IntArray, size: int, cell: int) -> _IntArray:
+    """Linear interpolation of values at the centres of cells along the first axis, times 2 `cell`."""
+    position = 2 * np.arange(size, dtype=np.int64) + 1 - cell
+    first = position // (2 * cell)
+    weight = (position - first * 2 * cell)[:, None]
+    last = len(values) - 1
+    lower, upper = values[np.clip(first, 0, last)], values[np.clip(first + 1, 0, last)]
+    return np.asarray(lower * (2 * cell - weight) + upper * weight)
+
+
+def _smooth_field(chance: _Chance, size: tuple[int, int], cell: int, reach: int) -> _IntArray:
+    """Whole displacements of up to `reach` pixels that change over `cell` pixels."""
+    height, width = size
+    corners = chance.array((height // cell + 2, width // cell + 2), reach * _FINENESS)
+    field = _enlarge(_enlarge(corners, height, cell).T, width, cell).T
+    unit = (2 * cell) ** 2 * _FINENESS
+    return np.asarray((field + unit // 2) // unit)
+
+
+def _stamp(mask: _BoolArray, row: int, column: int, radius: int, value: bool) -> None:
+    """Set a disc, in place."""
+    top, left = max(0, row - radius), max(0, column - radius)
+    part = mask[top : row + radius + 1, left : column + radius + 1]
+    y = np.arange(top, top + part.shape[0])[:, None] - row
+    x = np.arange(left, left + part.shape[1])[None, :] - column
+    part[y**2 + x**2 <= radius**2] = value
+
+
+_MAKERS: Mapping[str, _Recipe] = {
+    "exact-v1": _exact,
+    "eroded-v1": _eroded,
+    "dilated-v1": _dilated,
+    "lowres-v1": _lowres,
+    "perturbed-v1": _perturbed,
+}
+
+RECIPES: Mapping[str, str] = MappingProxyType(
+    {
+        "exact-v1": "alpha above one half",
+        "eroded-v1": "exact, less a rim of 2 to 6 % of the extent",
+        "dilated-v1": "exact, and a rim of 2 to 6 % of the extent",
+        "lowres-v1": "exact, seen through a grid of 40 to 96 cells along the longer side",
+        "perturbed-v1": "exact, its outline displaced by up to 2 to 5 % of the extent, with blobs missing and too many",
+    }
+)
+"""The recipes' names, and what they do to a mask."""
