@@ -87,6 +87,8 @@ class Recipe:
     """Share of pictures whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)
     """Each step draws tau of the detail stage between these, log-uniformly."""
+    error_quantile: float = 0.75
+    """Quantile of the error that the error head learns, in (0, 1); 0.5 is the paper's L1."""
     detail_window: int = 128
     """Side of the window of each crop on which the detail stage is trained, in pixels; a multiple of 4."""
     uses_bfloat16: bool = True
@@ -95,6 +97,8 @@ class Recipe:
     """Of initial weights, samples and states."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.error_quantile < 1:
+            raise InputError(f"error_quantile must be between 0 and 1; got {self.error_quantile}")
         if self.detail_window < 4 or self.detail_window % 4:
             raise InputError(f"detail_window must be a positive multiple of 4; got {self.detail_window}")
 

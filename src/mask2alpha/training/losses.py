@@ -55,9 +55,17 @@ def gradient(alpha: Matte, true_alpha: Matte) -> Float[Tensor, ""]:
     return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
 
 
-def predicted_error_loss(predicted_error: Matte, alpha: Matte, true_alpha: Matte) -> Float[Tensor, ""]:
-    """L_C (paper 3.2): mean |c - |alpha - truth||; alpha is detached, or it would learn to please the error head."""
-    return (predicted_error - (alpha.detach() - true_alpha).abs()).abs().mean()
+def predicted_error_loss(
+    predicted_error: Matte, alpha: Matte, true_alpha: Matte, *, quantile: float = 0.5
+) -> Float[Tensor, ""]:
+    """L_C (paper 3.2): mean |c - |alpha - truth||; alpha is detached, or it would learn to please the error head.
+
+    The paper's L1 makes c the median of the error. Where fine hair may or may not be, that is 0, and the detail stage
+    never looks. With a higher `quantile` (in (0, 1)) too low a c costs more than too high a one (the pinball loss,
+    scaled so that 0.5 is the paper's).
+    """
+    missing = (alpha.detach() - true_alpha).abs() - predicted_error
+    return 2 * torch.maximum(quantile * missing, (quantile - 1) * missing).mean()
 
 
 def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

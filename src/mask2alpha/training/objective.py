@@ -74,7 +74,10 @@ class MattingObjective(nn.Module):
             ),
             options,
         )
-        return {**coarse_losses(coarse, truth_os4), **detail_losses(output, window.cut(truth, stride=1))}
+        return {
+            **coarse_losses(coarse, truth_os4, error_quantile=self.recipe.error_quantile),
+            **detail_losses(output, window.cut(truth, stride=1)),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +120,7 @@ def draw_windows(predicted_error: Float[Tensor, "batch 1 h w"], *, size: int, ge
     return Windows(top_left=corners, size=4 * side)
 
 
-def coarse_losses(coarse: CoarseMatte, truth_os4: Tensor) -> dict[str, Tensor]:
+def coarse_losses(coarse: CoarseMatte, truth_os4: Tensor, *, error_quantile: float) -> dict[str, Tensor]:
     """Losses of stage 2, at stride 4."""
     alpha = coarse.alpha
     return {
@@ -125,7 +128,9 @@ def coarse_losses(coarse: CoarseMatte, truth_os4: Tensor) -> dict[str, Tensor]:
         "unknown_os4": losses.regional_error(alpha, truth_os4, losses.unknown_region(truth_os4, radius=2)),
         "entropy_os4": losses.cross_entropy(coarse.alpha_logits, truth_os4),
         "laplacian_os4": losses.laplacian(alpha, truth_os4, levels=4),
-        "predicted_error": losses.predicted_error_loss(coarse.predicted_error, alpha, truth_os4),
+        "predicted_error": losses.predicted_error_loss(
+            coarse.predicted_error, alpha, truth_os4, quantile=error_quantile
+        ),
     }
 
 

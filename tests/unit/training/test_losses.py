@@ -61,6 +61,20 @@ def test_predicted_error_loss_does_not_teach_alpha() -> None:
     assert alpha.grad is None
 
 
+def test_predicted_error_loss_is_the_papers_l1_at_the_median() -> None:
+    alpha, truth = torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4)
+    predicted_error = torch.rand(1, 1, 4, 4)
+    expected = (predicted_error - (alpha - truth).abs()).abs().mean()
+    torch.testing.assert_close(losses.predicted_error_loss(predicted_error, alpha, truth), expected)
+
+
+def test_a_high_quantile_punishes_too_low_a_predicted_error_more() -> None:
+    alpha, truth = torch.full((1, 1, 1, 1), 0.5), torch.zeros(1, 1, 1, 1)
+    low, high = torch.full_like(alpha, 0.4), torch.full_like(alpha, 0.6)
+    assert losses.predicted_error_loss(low, alpha, truth, quantile=0.75).item() == pytest.approx(0.15)
+    assert losses.predicted_error_loss(high, alpha, truth, quantile=0.75).item() == pytest.approx(0.05)
+
+
 def test_a_term_without_a_weight_is_an_error() -> None:
     with pytest.raises(KeyError):
         losses.weighted_sum({"l1": torch.tensor(1.0)}, {})

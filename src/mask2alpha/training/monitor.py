@@ -1,0 +1,196 @@
+"""What one sees of a run: the log, TensorBoard, preview pictures, validation. It never changes what is trained."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mask2alpha.checkpoints import read_metadata, save_model
+from mask2alpha.data.loading import make_sample
+from mask2alpha.data.sources import Sources
+from mask2alpha.errors import InputError
+from mask2alpha.evaluation.benchmarks import GuidedFolder
+from mask2alpha.evaluation.runner import Evaluation, evaluate, use_predictor
+from mask2alpha.imaging.encode import write_image
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.training.config import Recipe
+from mask2alpha.training.state import AveragedWeights, Progress
+
+LOG_FILE = "log.jsonl"
+BEST_FILE = "best.safetensors"
+PREVIEW_FOLDER = "previews"
+TENSORBOARD_FOLDER = "tensorboard"
+NUM_PREVIEWS = 4
+_PREVIEW_SEED = 2**31 - 1
+"""No training seed, so previews show samples that are never trained on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What to look at, and how often; minutes of training."""
+
+    log_every: int = 50
+    """Steps between log lines."""
+    preview_minutes: float = 30.0
+    """Between preview sheets; 0: none."""
+    validation: GuidedFolder | None = None
+    """Photographs with truth and masks; None: no validation."""
+    validation_minutes: float = 60.0
+    """Between validations; the last comes at the end of the run."""
+    has_tensorboard: bool = False
+    """Also write the log and the previews for TensorBoard."""
+
+    def __post_init__(self) -> None:
+        if self.log_every < 1:
+            raise InputError(f"log_every must be at least 1; got {self.log_every}")
+        if self.preview_minutes < 0 or self.validation_minutes <= 0:
+            raise InputError("preview_minutes must be at least 0, and validation_minutes above 0")
+
+
+class Monitor:
+    """Writes into a run's folder; only the first process has one."""
+
+    def __init__(
+        self, watch: Watch, run_folder: Path, recipe: Recipe, sources: Sources, progress: Progress, device: str
+    ) -> None:
+        """Prepare the previews' samples and TensorBoard.
+
+        Raises:
+            InputError: TensorBoard is wanted and not installed.
+        """
+        self._watch = watch
+        self._run_folder = run_folder
+        self._recipe = recipe
+        self._device = device
+        self._window: list[dict[str, float]] = []
+        self._last_preview = self._last_validation = progress.seconds
+        self._last_validated_step = progress.step
+        self._samples = (
+            [make_sample(sources, recipe.data.size, 1, _PREVIEW_SEED, index) for index in range(NUM_PREVIEWS)]
+            if watch.preview_minutes
+            else []
+        )
+        self._writer = _open_tensorboard(run_folder / TENSORBOARD_FOLDER) if watch.has_tensorboard else None
+
+    def record(self, terms: dict[str, float], progress: Progress, lr: float, num_images: int) -> None:
+        """Add a step's losses to the window; a full window becomes one line of the log, the means of its steps.
+
+        Args:
+            terms: Loss terms, their `total`, the gradient's `norm`.
+            progress: After the step.
+            lr: The learning rate of newly made layers.
+            num_images: Seen so far, by all processes.
+        """
+        self._window.append(terms)
+        if len(self._window) < self._watch.log_every:
+            return
+        means = {name: sum(step[name] for step in self._window) / len(self._window) for name in terms}
+        self._window.clear()
+        self._write({"images": num_images, "lr": lr, **{name: round(mean, 6) for name, mean in means.items()}}, progress)
+
+    def look(self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any], *, is_last: bool) -> float:
+        """Draw previews and validate if it is time to; returns the seconds that took."""
+        started = time.monotonic()
+        is_preview_due = progress.seconds - self._last_preview >= 60 * self._watch.preview_minutes or is_last
+        is_validation_due = progress.seconds - self._last_validation >= 60 * self._watch.validation_minutes or (
+            is_last and self._last_validated_step < progress.step
+        )
+        if self._samples and is_preview_due:
+            self._last_preview = progress.seconds
+            self._preview(average, progress)
+        if self._watch.validation is not None and is_validation_due:
+            self._last_validation, self._last_validated_step = progress.seconds, progress.step
+            self._validate(average, progress, about)
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """Finish what is still being written."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, values: Mapping[str, Any], progress: Progress) -> None:
+        line = {"step": progress.step, "seconds": round(progress.seconds, 1), **values}
+        with (self._run_folder / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._writer is not None:
+            for name, value in _flatten(values).items():
+                self._writer.add_scalar(name, value, progress.step)
+
+    def _preview(self, average: AveragedWeights, progress: Progress) -> None:
+        sheet = draw_previews(averaged_model(self._recipe, average).to(self._device), self._samples)
+        folder = self._run_folder / PREVIEW_FOLDER
+        folder.mkdir(exist_ok=True)
+        write_image(folder / f"{progress.step:08}.png", sheet)
+        if self._writer is not None:
+            self._writer.add_image("preview", sheet, progress.step, dataformats="HWC")
+
+    def _validate(self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any]) -> None:
+        assert self._watch.validation is not None
+        model = averaged_model(self._recipe, average)
+        predictor = Predictor(model, device=self._device, dtype=torch.float32)
+        scores = summarize(evaluate(use_predictor(predictor), self._watch.validation))
+        path = self._run_folder / BEST_FILE
+        is_best = not path.exists() or scores["sad"] < read_metadata(path)["metrics"]["sad"]
+        if is_best:
+            save_model(averaged_model(self._recipe, average), path, {**about, "metrics": scores})
+        self._write({"validation": scores, "is_best": is_best}, progress)
+
+
+def averaged_model(recipe: Recipe, average: AveragedWeights) -> Mask2Alpha:
+    """A model with the averaged weights, in evaluation mode, on the CPU."""
+    with torch.random.fork_rng(devices=[]):  # building a model draws weights; training must not notice
+        model = Mask2Alpha(recipe.model)
+    model.load_state_dict(average.values)
+    return model.eval()
+
+
+def summarize(evaluation: Evaluation) -> dict[str, Any]:
+    """Mean errors over all pairs, and the mean SAD of each kind of mask."""
+    means = {name: round(value, 5) for name, value in asdict(evaluation.mean()).items()}
+    return means | {"sad_by_kind": {kind: round(evaluation.mean(kind).sad, 3) for kind in evaluation.kinds}}
+
+
+@torch.no_grad()
+def draw_previews(
+    model: Mask2Alpha, samples: list[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]
+) -> NDArray[np.uint8]:
+    """One row per sample: image, mask, predicted alpha, true alpha.
+
+    Args:
+        model: In evaluation mode.
+        samples: What `make_sample` gives, one target each.
+
+    Returns:
+        (rows * size, 4 * size, 3) uint8.
+    """
+    device = next(model.parameters()).device
+    rows = []
+    for image, true_alphas, masks in samples:
+        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1).unsqueeze(0).float() / 255
+        mask = torch.from_numpy(masks[:1]).to(device).unsqueeze(0).float() / 255
+        alpha = (model(pixels, mask).alpha[0, 0].clamp(0, 1) * 255).round().byte().cpu().numpy()
+        greys = [np.repeat(grey[..., None], 3, axis=2) for grey in (masks[0], alpha, true_alphas[0])]
+        rows.append(np.concatenate([image, *greys], axis=1))
+    return np.concatenate(rows)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: float(value)}
+    return flat
+
+
+def _open_tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError("TensorBoard is not installed: pip install 'mask2alpha[tensorboard]'") from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,77 @@
+"""The optimiser and its schedule."""
+
+import math
+import re
+
+from torch import nn, optim
+
+from mask2alpha.training.config import OptimConfig
+from mask2alpha.training.state import Progress
+
+_PRETRAINED = "encoder.vit."
+_BLOCK = re.compile(re.escape(_PRETRAINED) + r"(?:blocks|position_biases)\.(\d+)\.")
+_UNDECAYED = ("class_token", "register_tokens", "table")
+
+
+def make_optimizer(model: nn.Module, config: OptimConfig) -> optim.AdamW:
+    """AdamW; only tensors with two or more axes decay, and of the ViT's neither tokens nor position tables.
+
+    Each group has a `scale`, by which `set_lr` multiplies the learning rate.
+    """
+    depth = 1 + max((int(match[1]) for name, _ in model.named_parameters() if (match := _BLOCK.match(name))), default=0)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        has_decay = parameter.ndim > 1 and not (name.startswith(_PRETRAINED) and name.rpartition(".")[2] in _UNDECAYED)
+        groups.setdefault((lr_scale(name, depth, config), has_decay), []).append(parameter)
+    return optim.AdamW(
+        [
+            {"params": parameters, "scale": scale, "weight_decay": config.weight_decay if has_decay else 0.0}
+            for (scale, has_decay), parameters in groups.items()
+        ],
+        lr=config.lr,
+        betas=(0.9, 0.98),
+    )
+
+
+def lr_scale(name: str, depth: int, config: OptimConfig) -> float:
+    """The learning rate of a parameter over that of the newly made layers.
+
+    Args:
+        name: In the model's `state_dict`.
+        depth: Number of blocks of the pretrained ViT.
+        config: `pretrained_lr_scale` is the last block's; each earlier block's is `layer_decay` times its successor's,
+            the embedding's and the positions' once more.
+    """
+    if not name.startswith(_PRETRAINED):
+        return 1.0
+    match = _BLOCK.match(name)
+    if match:
+        distance = depth - 1 - int(match[1])
+    else:
+        distance = 0 if name.startswith(_PRETRAINED + "final_norm") else depth
+    return config.pretrained_lr_scale * config.layer_decay**distance
+
+
+def run_fraction(progress: Progress, config: OptimConfig, budget_minutes: float | None) -> float:
+    """The share of the run that is done, by steps or, if that is given, by time."""
+    if budget_minutes is not None:
+        return progress.seconds / (60 * budget_minutes)
+    return progress.step / config.num_steps
+
+
+def is_finished(progress: Progress, config: OptimConfig, budget_minutes: float | None) -> bool:
+    """Whether steps or time are used up."""
+    return run_fraction(progress, config, budget_minutes) >= 1
+
+
+def learning_rate(config: OptimConfig, progress: Progress, budget_minutes: float | None) -> float:
+    """Linear warm-up, then a cosine from the peak to 1 % of it."""
+    fraction = min(run_fraction(progress, config, budget_minutes), 1.0)
+    warmup = min((progress.step + 1) / max(config.warmup_steps, 1), 1.0)
+    return config.lr * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction)))
+
+
+def set_lr(optimizer: optim.Optimizer, lr: float) -> None:
+    """Give each parameter group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["scale"]

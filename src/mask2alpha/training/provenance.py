@@ -1,0 +1,102 @@
+"""What a weights file says about how it came about."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mask2alpha.data.sources import Sources, load_data_card
+from mask2alpha.errors import InputError
+from mask2alpha.training.config import Recipe
+
+CARD_NAMES = ("SOURCES.json", "README.md")
+"""Beside the data; the first that exists is taken."""
+_LONGEST_README = 20_000
+
+
+def read_data_card(path: Path) -> Any:
+    """A data card: any JSON; for instance a list of {"name", "origin", "licence", "items"}.
+
+    Raises:
+        InputError: The file cannot be read or is no JSON; names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no readable JSON file: {error}") from error
+
+
+def find_data_card(data: Path) -> Any:
+    """The card that belongs to a data folder or a packed file; None where there is none.
+
+    A packed file's own card comes first, then `CARD_NAMES` in the folder (or beside the file); a README is taken as
+    text, as far as 20,000 characters.
+
+    Raises:
+        InputError: A card is there but broken.
+    """
+    if data.is_file():
+        card = load_data_card(data)
+        if card is not None:
+            return card
+    folder = data if data.is_dir() else data.parent
+    for name in CARD_NAMES:
+        path = folder / name
+        if path.is_file():
+            if path.suffix == ".json":
+                return read_data_card(path)
+            return path.read_text(encoding="utf-8", errors="replace")[:_LONGEST_README]
+    return None
+
+
+def describe_run(
+    recipe: Recipe, sources: Sources, device: str, num_processes: int, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The metadata that does not change while a run goes on; `about` is the caller's (`data_card`, `initial_weights`)."""
+    return {
+        "recipe": json.dumps(asdict(recipe)),
+        "commit": commit(),
+        "hardware": hardware(device, num_processes),
+        "training_data": {
+            "sets": sources.describe(),
+            "procedural_share": sources.procedural_share if sources.cutouts is not None else 1.0,
+            "card": about.get("data_card"),
+        },
+        **{key: value for key, value in about.items() if key != "data_card"},
+    }
+
+
+def commit() -> str | None:
+    """The commit of this source tree, with `-dirty` where files differ from it; None outside a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--match="]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None
+
+
+def hardware(device: str, num_processes: int) -> dict[str, Any]:
+    """The processor that trained, and how many processes did."""
+    is_cuda = torch.device(device).type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_cuda else _cpu_name(),
+        "threads": None if is_cuda else torch.get_num_threads(),
+        "processes": num_processes,
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
