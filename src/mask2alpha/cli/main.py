@@ -11,6 +11,8 @@ from mask2alpha.errors import Mask2AlphaError
 COMMANDS = {
     "matte": "Matte photographs with guidance masks.",
     "eval": "Measure mattes against true ones.",
+    "compare": "Compare methods on the same pairs.",
+    "explain": "Draw what the network does with a photograph and a mask.",
     "train": "Train a model by a recipe.",
     "info": "Show versions, device, and the weights and their origin.",
 }

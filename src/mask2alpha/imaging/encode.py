@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,47 @@ def write_image(path: str | Path, array: NDArray[Any], *, icc_profile: bytes | N
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except (OSError, ValueError) as error:
+        raise ImageFileError(f"{path}: cannot be written: {error}") from error
+
+
+def write_animation(
+    path: str | Path, frames: Sequence[NDArray[np.uint8]], *, frame_ms: Sequence[int], quality: int = 80
+) -> None:
+    """Write frames as an animated WebP that repeats forever, whole or not at all.
+
+    Args:
+        path: The file, `.webp`; missing folders are made.
+        frames: (H, W, 3) colours, all of one size; at least one.
+        frame_ms: How long each frame stands, in milliseconds.
+        quality: 1 to 100; lossy.
+
+    Raises:
+        ImageFileError: The suffix is not `.webp`, a side is too long, or the file cannot be written.
+    """
+    path = Path(path)
+    assert len(frames) == len(frame_ms) > 0
+    assert len({frame.shape for frame in frames}) == 1, [frame.shape for frame in frames]
+    if path.suffix.lower() != ".webp":
+        raise ImageFileError(f"{path}: animations are written as .webp")
+    if max(frames[0].shape[:2]) > _WEBP_MAX_SIDE:
+        raise ImageFileError(f"{path}: WebP holds at most {_WEBP_MAX_SIDE} pixels a side")
+    first, *others = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames)
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        format="WEBP",
+        save_all=True,
+        append_images=others,
+        duration=list(frame_ms),
+        loop=0,
+        quality=quality,
+        method=4,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+    except OSError as error:
         raise ImageFileError(f"{path}: cannot be written: {error}") from error
 
 

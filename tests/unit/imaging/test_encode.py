@@ -6,7 +6,7 @@ from PIL import Image, ImageCms
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.decode import read_image
-from mask2alpha.imaging.encode import check_format, write_image
+from mask2alpha.imaging.encode import check_format, write_animation, write_image
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -76,3 +76,19 @@ def test_pillow_reads_our_sixteen_bit_files(tmp_path: Path, rng: np.random.Gener
     write_image(tmp_path / "a.png", array)
     with Image.open(tmp_path / "a.png") as picture:
         assert np.array_equal(np.asarray(picture), array)
+
+
+def test_an_animation_keeps_its_frames_and_times(tmp_path: Path) -> None:
+    frames = [np.full((20, 30, 3), value, dtype=np.uint8) for value in (0, 120, 250)]
+    write_animation(tmp_path / "sub" / "a.webp", frames, frame_ms=[100, 200, 300])
+    with Image.open(tmp_path / "sub" / "a.webp") as picture:
+        assert (picture.n_frames, picture.size) == (3, (30, 20))
+        for index, frame in enumerate(frames):
+            picture.seek(index)
+            assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - frame).max() <= 4
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.webp"]
+
+
+def test_an_animation_under_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match=r"written as \.webp"):
+        write_animation(tmp_path / "a.png", [np.zeros((2, 2, 3), dtype=np.uint8)], frame_ms=[1])

@@ -1,0 +1,158 @@
+"""`mask2alpha explain`: what the network did with one photograph and mask, as pictures and numbers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mask2alpha.evaluation.inspection import Inspection
+
+FRAME_MS, LAST_FRAME_MS = 900, 2500
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("photo_path", type=_FILE, metavar="PHOTO")
+@click.argument("mask_path", type=_FILE, metavar="MASK")
+@click.option(
+    "-o", "--out", "target", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write."
+)
+@click.option(
+    "--model",
+    "source",
+    default="small",
+    show_default=True,
+    help="Shipped name, .safetensors file or folder, or hub id org/name.",
+)
+@click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Decoding steps.  [default: the model's]")
+@click.option(
+    "--error-threshold",
+    type=click.FloatRange(0, 1),
+    help="Predicted error above which SGSDR takes a pixel.  [default: the model's]",
+)
+@click.option(
+    "--panel",
+    type=click.IntRange(80, 2000),
+    help="Longest side of each picture in a figure, in pixels.  [default: 300]",
+)
+@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
+def command(
+    photo_path: Path,
+    mask_path: Path,
+    target: Path,
+    source: str,
+    num_steps: int | None,
+    error_threshold: float | None,
+    panel: int | None,
+    device: str | None,
+) -> None:
+    r"""Draw what the network does with PHOTO and MASK.
+
+    \b
+    steps.png       the matte, the states and the alpha of each decoding step (the paper's Figure 2)
+    steps.webp      the same as an animation
+    detail.png      the pixels recomputed by SGSDR, beside SHM's (Figure 5)
+    guidance.png    the regions of MGFSM, and the attention that each token receives with it off and on
+    numbers.json    the numbers behind them
+    """
+    import json
+
+    import torch
+
+    from mask2alpha.checkpoints import load_model
+    from mask2alpha.evaluation.inspection import inspect, summarise
+    from mask2alpha.imaging.atomic import replacing
+    from mask2alpha.imaging.decode import read_image, read_mask
+    from mask2alpha.pipeline.predictor import Predictor
+
+    predictor = Predictor(
+        load_model(source), device=device, dtype=torch.float32, num_steps=num_steps, error_threshold=error_threshold
+    )
+    image = read_image(photo_path).pixels
+    mask = read_mask(mask_path)
+    inspection = inspect(predictor, image, mask)
+    draw_all(_to_8_bits(image), mask, inspection, target, panel)
+    summary = summarise(inspection)
+    with replacing(target / "numbers.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    click.echo(format_numbers(summary))
+
+
+def draw_all(
+    photo: "NDArray[Any]", mask: "NDArray[Any]", inspection: "Inspection", target: Path, panel: int | None
+) -> None:
+    """Draw the figures and write them."""
+    from mask2alpha.evaluation.figures import PANEL_SIDE, animate_steps, draw_detail, draw_guidance, draw_steps
+    from mask2alpha.evaluation.inspection import summarise
+    from mask2alpha.imaging.encode import write_animation, write_image
+
+    side = panel or PANEL_SIDE
+    marked = mask > 127
+    maps = (photo, marked, inspection.alpha, inspection.steps)
+    write_image(target / "steps.png", draw_steps(*maps, covered=inspection.covered, side=side))
+    frames = animate_steps(*maps, covered=inspection.covered, side=side)
+    write_animation(target / "steps.webp", frames, frame_ms=[FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS])
+    detail = draw_detail(
+        photo,
+        inspection.alpha,
+        inspection.predicted_error,
+        inspection.active_sgsdr,
+        inspection.active_shm,
+        error_threshold=inspection.error_threshold,
+        side=side,
+    )
+    write_image(target / "detail.png", detail)
+    summary = summarise(inspection)
+    guidance = draw_guidance(
+        photo,
+        marked,
+        inspection.regions,
+        inspection.attention_on,
+        inspection.attention_off,
+        covered=inspection.covered,
+        notes=(_shares(summary["attention_off"]), _shares(summary["attention_on"])),
+        side=side,
+    )
+    write_image(target / "guidance.png", guidance)
+
+
+def format_numbers(summary: dict[str, Any]) -> str:
+    """The numbers in words, for the terminal."""
+    active = summary["active_share"]
+    lines = [
+        f"steps: {summary['num_steps']}",
+        f"active pixels: SGSDR {active['sgsdr']:.2%} (predicted error above {summary['error_threshold']:g}), "
+        f"SHM {active['shm']:.2%}",
+        f"{'':22}{'foreground':>12}{'edge':>12}{'background':>12}",
+    ]
+    for key, title in (
+        ("token_share", "share of the tokens"),
+        ("attention_off", "attention, off"),
+        ("attention_on", "attention, on"),
+    ):
+        row = summary[key]
+        lines.append(f"{title:22}" + "".join(f"{row[name]:12.2%}" for name in ("foreground", "edge", "background")))
+    guidance = summary["guidance"]
+    if guidance is None:
+        lines.append("this model has no guidance (MGFSM): on is off")
+    else:
+        factors = guidance["key_factor"]
+        lines.append(
+            f"{'factor on the keys':22}"
+            + "".join(f"{factors[name]:12.3f}" for name in ("foreground", "edge", "background"))
+        )
+        lines.append(f"beta {guidance['relevance_gain']:.4f}, r {guidance['relevance_bias']:.4f}")
+    return "\n".join(lines)
+
+
+def _shares(attention: dict[str, float]) -> str:
+    return ", ".join(f"{name} {100 * attention[name]:.1f} %" for name in ("foreground", "edge", "background"))
+
+
+def _to_8_bits(image: "NDArray[Any]") -> "NDArray[Any]":
+    import numpy as np
+
+    return image if image.dtype == np.uint8 else np.rint(image / 257).astype(np.uint8)

@@ -1,0 +1,368 @@
+"""Drawing what happens inside the network, as the paper's Figures 2 and 5 do: arrays in, a picture out.
+
+Legend: pictures are (height, width, 3) uint8. Maps are (h, w) of any size; they lie over the upper left of the padded
+photograph, of which `covered` = (rows, columns) says the share, in (0, 1], that is photograph.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from mask2alpha.shapes import Size
+
+Picture: TypeAlias = NDArray[np.uint8]
+Covered: TypeAlias = tuple[float, float]
+
+PANEL_SIDE = 300
+"""Longest side of a panel, in pixels, where nothing else is asked for."""
+MAX_WIDTH = 1800
+"""Width that a figure of many panels tries to keep, in pixels."""
+MIN_PANEL_SIDE = 150
+MAX_STEPS_DRAWN = 8
+"""Of more steps, so many are drawn, evenly chosen, the first and the last among them."""
+FONT_SIZE = 15
+GAP = 8
+"""Pixels between panels and around them."""
+_SMALLEST_REACH = 0.07
+"""Attention that differs by less than 2 to this, 5 per cent, is not spread over all colours."""
+
+_PAPER, _INK = (255, 255, 255), (35, 35, 40)
+_COARSE, _FINE = (48, 54, 78), (245, 178, 66)
+_SGSDR, _SHM = (255, 176, 32), (70, 190, 255)
+_REGIONS = ((52, 96, 190), (245, 200, 60), (214, 62, 62))
+"""Background, edge, foreground, in the order of `Region`."""
+_HEAT = np.array(
+    [(4, 4, 20), (60, 15, 105), (135, 33, 107), (209, 66, 65), (248, 136, 22), (250, 210, 70), (252, 255, 200)]
+)
+_COOL_WARM = np.array([(35, 70, 200), (130, 170, 245), (245, 245, 245), (245, 150, 120), (190, 20, 40)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepMaps:
+    """One decoding step, at stride 4."""
+
+    mixed_matte: NDArray[np.float32]
+    """(h, w), what the step reads: alpha where fine, the mask where coarse."""
+    is_fine: NDArray[np.bool_]
+    """(h, w), the states that it reads."""
+    alpha: NDArray[np.float32]
+    """(h, w), what it predicts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Panel:
+    """A picture and the words under it."""
+
+    picture: Picture
+    caption: str
+
+
+def draw_steps(
+    photo: Picture,
+    mask: NDArray[Any],
+    alpha: NDArray[np.float32],
+    steps: Sequence[StepMaps],
+    *,
+    covered: Covered = (1.0, 1.0),
+    side: int = PANEL_SIDE,
+) -> Picture:
+    """Figure 2: for each step the matte that it reads, the states, and its alpha, from left to right.
+
+    Args:
+        photo: The photograph.
+        mask: The guidance mask at the photograph's size, True or 1 where the target is.
+        alpha: The final alpha at full resolution, in [0, 1].
+        steps: Oldest first, at least one.
+        covered: Of the steps' maps.
+        side: Longest side of a panel; smaller where there are many steps.
+    """
+    chosen = choose_steps(len(steps))
+    side = min(side, max(MIN_PANEL_SIDE, MAX_WIDTH // (len(chosen) + 1)))
+    size = panel_size(photo.shape[:2], side)
+    rows = [
+        [Panel(picture=reduce_photo(photo, size), caption="photograph")],
+        [Panel(picture=grey(mask, size), caption="mask")],
+        [Panel(picture=grey(alpha, size), caption="alpha, after the detail stage")],
+    ]
+    for index in chosen:
+        for row, panel in zip(rows, _step_panels(steps, index, size, covered), strict=True):
+            row.append(panel)
+    return tile(rows)
+
+
+def animate_steps(
+    photo: Picture,
+    mask: NDArray[Any],
+    alpha: NDArray[np.float32],
+    steps: Sequence[StepMaps],
+    *,
+    covered: Covered = (1.0, 1.0),
+    side: int = PANEL_SIDE,
+) -> list[Picture]:
+    """Figure 2 as frames of one size: one a step, and the final alpha; arguments as for `draw_steps`."""
+    size = panel_size(photo.shape[:2], side)
+    first = Panel(picture=overlay(photo, mask, size, colour=_REGIONS[2], opacity=0.5), caption="photograph and mask")
+    frames = [tile([[first, *_step_panels(steps, index, size, covered)]]) for index in range(len(steps))]
+    last = steps[-1]
+    frames.append(
+        tile(
+            [
+                [
+                    first,
+                    Panel(picture=grey(last.alpha, size, covered), caption="after the last step, stride 4"),
+                    Panel(picture=two_colours(np.ones_like(last.is_fine), size), caption="100 % fine"),
+                    Panel(picture=grey(alpha, size), caption="alpha, after the detail stage"),
+                ]
+            ]
+        )
+    )
+    height = max(frame.shape[0] for frame in frames)
+    return [
+        np.pad(frame, ((0, height - frame.shape[0]), (0, 0), (0, 0)), constant_values=_PAPER[0]) for frame in frames
+    ]
+
+
+def draw_detail(
+    photo: Picture,
+    alpha: NDArray[np.float32],
+    predicted_error: NDArray[np.float32],
+    active_sgsdr: NDArray[np.bool_],
+    active_shm: NDArray[np.bool_],
+    *,
+    error_threshold: float,
+    side: int = PANEL_SIDE,
+) -> Picture:
+    """Figure 5: the active pixels of SGSDR beside those of SHM, whole and enlarged where the errors are largest.
+
+    Args:
+        photo: The photograph.
+        alpha: (H, W), the final alpha.
+        predicted_error: (H, W), in [0, 1].
+        active_sgsdr: (H, W), where the predicted error is above the threshold.
+        active_shm: (H, W), SparseMat's dilated band.
+        error_threshold: tau, for the caption.
+        side: Longest side of a panel.
+    """
+    top = max(float(np.quantile(predicted_error, 0.999)), 1e-6)
+    shares = [100 * float(active.mean()) for active in (active_sgsdr, active_shm)]
+    captions = (
+        "photograph",
+        f"SGSDR: {shares[0]:.1f} % of the pixels active (predicted error above {error_threshold:g})",
+        f"SHM: {shares[1]:.1f} % of the pixels active (band around soft alpha)",
+        f"predicted error: black 0, white {top:.2g}",
+        "alpha",
+    )
+    rows = []
+    window = busiest_window(predicted_error)
+    for name, part in (("", (slice(None), slice(None))), ("enlarged", window)):
+        size = panel_size(photo[part].shape[:2], side)
+        pictures = (
+            reduce_photo(photo[part], size),
+            overlay(photo[part], active_sgsdr[part], size, colour=_SGSDR, dim=0.45),
+            overlay(photo[part], active_shm[part], size, colour=_SHM, dim=0.45),
+            heat(resample(predicted_error[part], size) / top),
+            grey(alpha[part], size),
+        )
+        rows.append(
+            [
+                Panel(picture=picture, caption=name or caption)
+                for picture, caption in zip(pictures, captions, strict=True)
+            ]
+        )
+    return tile(rows)
+
+
+def draw_guidance(
+    photo: Picture,
+    mask: NDArray[Any],
+    regions: NDArray[np.int64],
+    attention_on: NDArray[np.float32],
+    attention_off: NDArray[np.float32],
+    *,
+    covered: Covered = (1.0, 1.0),
+    notes: tuple[str, str] = ("", ""),
+    side: int = PANEL_SIDE,
+) -> Picture:
+    """The regions of MGFSM, and the attention that each token receives with the module off and on, and its change.
+
+    Args:
+        photo: The photograph.
+        mask: The guidance mask at the photograph's size.
+        regions: (rows, columns), a `Region` per token.
+        attention_on: (rows, columns), the share of the attention that each token receives, with the mask's guidance;
+            drawn in powers of 2 of the average token's.
+        attention_off: The same without.
+        covered: Of the token grid.
+        notes: Appended to the captions of "off" and "on", for example numbers.
+        side: Longest side of a panel.
+    """
+    size = panel_size(photo.shape[:2], side)
+    on, off = (np.log2(np.maximum(values * values.size, 1e-6)) for values in (attention_on, attention_off))
+    reach = max(float(np.quantile(np.abs([on, off]), 0.99)), _SMALLEST_REACH)
+    reach_of_change = max(float(np.abs(on - off).max()), _SMALLEST_REACH)
+    pictures = (
+        overlay(photo, mask, size, colour=_REGIONS[2], opacity=0.5),
+        _blend(_dimmed(photo, size, 0.9), np.array(_REGIONS, dtype=np.float32)[_nearest(regions, size, covered)], 0.55),
+        *(
+            _blend(
+                _dimmed(photo, size, 1.0), _colour_scale(_COOL_WARM, 0.5 + 0.5 * resample(v, size, covered) / r), 0.7
+            )
+            for v, r in ((off, reach), (on, reach), (on - off, reach_of_change))
+        ),
+    )
+    most, most_changed = 2**reach, 2**reach_of_change
+    captions = (
+        "photograph and mask",
+        "regions: blue background, yellow edge, red foreground",
+        f"attention received, guidance off: blue 1/{most:.2f}, white 1, red {most:.2f} x the average. {notes[0]}",
+        f"attention received, guidance on: same colours. {notes[1]}",
+        f"on over off: blue 1/{most_changed:.2f}, white 1, red {most_changed:.2f}",
+    )
+    return tile([[Panel(picture=picture, caption=text) for picture, text in zip(pictures, captions, strict=True)]])
+
+
+def choose_steps(count: int, limit: int = MAX_STEPS_DRAWN) -> list[int]:
+    """The indices of at most `limit` of `count` steps, evenly chosen, the first and the last among them."""
+    if count <= limit:
+        return list(range(count))
+    return [round(index * (count - 1) / (limit - 1)) for index in range(limit)]
+
+
+def panel_size(size: Size, side: int) -> Size:
+    """(height, width) with the shape of `size` and a longest side of `side`; no side is below 1."""
+    factor = side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def busiest_window(values: NDArray[Any], *, share: float = 0.25, smallest: int = 48) -> tuple[slice, slice]:
+    """The window, a quarter of the sides, over which `values` (H, W) have the largest sum: its rows and columns."""
+    rows, columns = (min(side, max(smallest, round(side * share))) for side in values.shape)
+    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    inside = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
+    top, left = np.unravel_index(int(inside.argmax()), inside.shape)
+    return slice(int(top), int(top) + rows), slice(int(left), int(left) + columns)
+
+
+def resample(values: NDArray[Any], size: Size, covered: Covered = (1.0, 1.0)) -> NDArray[np.float32]:
+    """The covered part of a map at (height, width): averaged where it shrinks, repeated where it grows."""
+    height, width = values.shape
+    picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    box = (0.0, 0.0, width * covered[1], height * covered[0])
+    return np.array(picture.resize((size[1], size[0]), Image.Resampling.BOX, box=box), dtype=np.float32)
+
+
+def reduce_photo(photo: Picture, size: Size) -> Picture:
+    """The photograph at (height, width)."""
+    return np.array(Image.fromarray(np.ascontiguousarray(photo)).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+
+
+def grey(values: NDArray[Any], size: Size, covered: Covered = (1.0, 1.0)) -> Picture:
+    """A map with values in [0, 1] as grey."""
+    return np.repeat(_to_bytes(255 * resample(values, size, covered))[..., None], 3, axis=2)
+
+
+def two_colours(is_fine: NDArray[np.bool_], size: Size, covered: Covered = (1.0, 1.0)) -> Picture:
+    """The states: coarse dark blue, fine amber."""
+    share = resample(is_fine, size, covered)[..., None]
+    return _to_bytes((1 - share) * np.array(_COARSE) + share * np.array(_FINE))
+
+
+def overlay(
+    photo: Picture,
+    marked: NDArray[Any],
+    size: Size,
+    *,
+    colour: tuple[int, int, int],
+    opacity: float = 1.0,
+    dim: float | None = None,
+) -> Picture:
+    """The photograph with `marked` pixels in a colour; `dim`: over its grey version, so much darkened."""
+    base = reduce_photo(photo, size) if dim is None else _dimmed(photo, size, dim)
+    return _blend(base, np.array(colour, dtype=np.float32), opacity * resample(marked, size)[..., None])
+
+
+def heat(values: NDArray[np.float32]) -> Picture:
+    """Values in [0, 1] from black over red to nearly white; larger ones are cut."""
+    return _colour_scale(_HEAT, values)
+
+
+def tile(rows: Sequence[Sequence[Panel]]) -> Picture:
+    """Panels in rows and columns, each centred over its caption, which is wrapped to the column's width.
+
+    Rows have the same number of panels; columns are at least `MIN_PANEL_SIDE` wide, so that captions stay readable.
+    """
+    font = ImageFont.load_default(FONT_SIZE)
+    widths = [max(MIN_PANEL_SIDE, *(panel.picture.shape[1] for panel in column)) for column in zip(*rows, strict=True)]
+    line = round(FONT_SIZE * 1.25)
+    captions = [[_wrap(panel.caption, font, width) for panel, width in zip(row, widths, strict=True)] for row in rows]
+    pictures = [max(panel.picture.shape[0] for panel in row) for row in rows]
+    texts = [max(len(lines) for lines in row) * line for row in captions]
+    height = GAP + sum(pictures) + sum(texts) + 2 * GAP * len(rows)
+    canvas = Image.new("RGB", (GAP + sum(width + GAP for width in widths), height), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    top = GAP
+    for row, lines_of_row, picture_height, text_height in zip(rows, captions, pictures, texts, strict=True):
+        left = GAP
+        for panel, lines, width in zip(row, lines_of_row, widths, strict=True):
+            indent = (width - panel.picture.shape[1]) // 2
+            canvas.paste(Image.fromarray(panel.picture), (left + indent, top))
+            for number, text in enumerate(lines):
+                draw.text((left, top + picture_height + GAP // 2 + number * line), text, fill=_INK, font=font)
+            left += width + GAP
+        top += picture_height + text_height + 2 * GAP
+    return np.array(canvas)
+
+
+def _step_panels(steps: Sequence[StepMaps], index: int, size: Size, covered: Covered) -> tuple[Panel, Panel, Panel]:
+    step = steps[index]
+    share = 100 * float(step.is_fine.mean())
+    return (
+        Panel(picture=grey(step.mixed_matte, size, covered), caption=f"step {index + 1} of {len(steps)} reads"),
+        Panel(picture=two_colours(step.is_fine, size, covered), caption=f"states: {share:.0f} % fine"),
+        Panel(picture=grey(step.alpha, size, covered), caption=f"alpha of step {index + 1}"),
+    )
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _nearest(values: NDArray[np.int64], size: Size, covered: Covered) -> NDArray[np.int64]:
+    """Labels of the covered part of a map at (height, width)."""
+    rows, columns = (
+        np.minimum((np.arange(side) + 0.5) / side * length * share, length - 1).astype(np.int64)
+        for side, length, share in zip(size, values.shape, covered, strict=True)
+    )
+    chosen: NDArray[np.int64] = values[rows][:, columns]
+    return chosen
+
+
+def _dimmed(photo: Picture, size: Size, factor: float) -> Picture:
+    brightness = reduce_photo(photo, size).mean(axis=2, keepdims=True) * factor
+    return np.repeat(_to_bytes(brightness), 3, axis=2)
+
+
+def _blend(base: Picture, above: NDArray[Any], opacity: Any) -> Picture:
+    return _to_bytes(base * (1 - opacity) + above * opacity)
+
+
+def _colour_scale(anchors: NDArray[np.int64], values: NDArray[np.float32]) -> Picture:
+    places = np.linspace(0, 1, len(anchors))
+    channels = [np.interp(values, places, anchors[:, channel]) for channel in range(3)]
+    return _to_bytes(np.stack(channels, axis=-1))
+
+
+def _to_bytes(values: NDArray[Any]) -> Picture:
+    rounded: Picture = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return rounded
