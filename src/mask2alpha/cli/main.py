@@ -13,6 +13,7 @@ COMMANDS = {
     "eval": "Measure mattes against true ones.",
     "compare": "Compare methods on the same pairs.",
     "explain": "Draw what the network does with a photograph and a mask.",
+    "ablate": "Measure a model with and without parts of the method.",
     "train": "Train a model by a recipe.",
     "info": "Show versions, device, and the weights and their origin.",
 }

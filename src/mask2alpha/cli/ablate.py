@@ -1,0 +1,141 @@
+"""`mask2alpha ablate ROOT --table 3|4|5`: the paper's ablations on a benchmark."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+if TYPE_CHECKING:
+    from mask2alpha.evaluation.ablations import NamedModel, Table, Variant
+
+
+def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """The numbers in "1,3,6"."""
+    if value is None:
+        return None
+    try:
+        steps = tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value}: expected numbers with commas between, such as 1,3,6") from error
+    if min(steps) < 1:
+        raise click.BadParameter(f"{value}: a number of steps is at least 1")
+    return steps
+
+
+@click.command()
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--table", type=click.Choice(["3", "4", "5"]), required=True, help="3: MGFSM, 4: steps, 5: detail stage.")
+@click.option(
+    "--model",
+    "sources",
+    multiple=True,
+    default=("small",),
+    show_default=True,
+    help="Shipped name, .safetensors file or folder, or hub id; repeat it for networks trained separately.",
+)
+@click.option("--steps", callback=parse_steps, metavar="N,...", help="Of table 4.  [default: 1,3,6,10,20]")
+@click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
+@click.option(
+    "--error-threshold",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="Predicted error above which SGSDR recomputes a pixel.  [default: each model's]",
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=0), default=5, show_default=True, help="Of the timing; 0 measures no times."
+)
+@click.option(
+    "--timed-photos",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Photographs timed, the first ones.",
+)
+@click.option("--device", default=None, help="Where the network runs.  [default: cuda where there is one]")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Folder for one CSV file a row; a stopped run goes on from it, and tables share rows.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "markdown", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the table on the standard output.",
+)
+def command(
+    root: Path,
+    table: str,
+    sources: tuple[str, ...],
+    steps: tuple[int, ...] | None,
+    kinds: str | None,
+    error_threshold: float | None,
+    repeats: int,
+    timed_photos: int,
+    device: str | None,
+    dtype: str,
+    output: Path | None,
+    style: Literal["text", "markdown", "json"],
+) -> None:
+    """Score a model with and without a part of the method, on the benchmark in ROOT.
+
+    With one --model, parts are switched off at run time: nothing is trained again, unlike in the paper's tables. With
+    several, each is run as it was trained. Table 4 varies the number of steps and times both the decoder's loop and the
+    whole call. ROOT holds image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png. The paper's numbers stand beside ours.
+    """
+    import sys
+
+    import torch
+
+    from mask2alpha.evaluation.ablation_report import format_ablation
+    from mask2alpha.evaluation.ablations import run_ablation
+    from mask2alpha.evaluation.benchmarks import GuidedFolder
+
+    number = cast("Table", int(table))
+    if steps is not None and number != 4:
+        raise click.UsageError("--steps belongs to --table 4")
+    chosen = None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    benchmark = GuidedFolder(root, chosen)
+    ablation = run_ablation(
+        number,
+        plan(number, [load_named(source) for source in sources], steps),
+        benchmark,
+        device=device,
+        dtype=getattr(torch, dtype),
+        error_threshold=error_threshold,
+        repeats=repeats,
+        num_timed=timed_photos,
+        output=output,
+        has_progress=sys.stderr.isatty(),
+    )
+    click.echo(format_ablation(ablation, style))
+
+
+def load_named(source: str) -> "NamedModel":
+    """The model, its name without folders, and the start of its weights' hash."""
+    from hashlib import sha256
+
+    from mask2alpha.checkpoints import find_checkpoint, load_model
+    from mask2alpha.evaluation.ablations import NamedModel
+
+    path = find_checkpoint(source)
+    return NamedModel(
+        name=Path(source).name if Path(source).exists() else source,
+        weights=sha256(path.read_bytes()).hexdigest()[:12],
+        model=load_model(path),
+    )
+
+
+def plan(table: "Table", models: "list[NamedModel]", steps: tuple[int, ...] | None) -> "list[Variant]":
+    """The rows of a table."""
+    from mask2alpha.evaluation.ablations import PAPER_STEPS, plan_table_3, plan_table_4, plan_table_5
+
+    if table == 3:
+        return plan_table_3(models)
+    if table == 4:
+        return plan_table_4(models, PAPER_STEPS if steps is None else steps)
+    return plan_table_5(models)

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mask2alpha.checkpoints import save_model
+from mask2alpha.cli.ablate import command
+from mask2alpha.errors import InputError
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.mask2alpha import Mask2Alpha
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "benchmark"
+    alpha = np.zeros((40, 50), np.uint8)
+    alpha[10:30, 12:40] = 255
+    alpha[9] = alpha[10] // 2
+    pictures = {
+        "alpha/one.png": alpha,
+        "image/one.png": np.stack([alpha] * 3, axis=2),
+        "mask/exact/one.png": (alpha > 127).astype(np.uint8) * 255,
+        "mask/eroded/one.png": np.where(np.roll(alpha, 3, axis=0) & alpha == 255, 255, 0).astype(np.uint8),
+    }
+    for name, picture in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    return save_model(Mask2Alpha(PRESETS["tiny"]), tmp_path / "tiny.safetensors")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_table_4_is_scored_and_timed(root: Path, weights: Path, tmp_path: Path) -> None:
+    arguments = [root, "--table", 4, "--model", weights, "--steps", "1,2", "--device", "cpu", "--format", "json"]
+    result = run(*arguments, "--repeats", 1, "--output", tmp_path / "rows")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert [row["num_steps"] for row in report["rows"]] == [1, 2]
+    assert all(row["times"]["whole"] > row["times"]["loop"] > 0 for row in report["rows"])
+    assert report["settings"]["num_pairs"] == 2
+    assert report["rows"][0]["model"] == "tiny.safetensors"
+    assert len(list((tmp_path / "rows").glob("*.csv"))) == 2
+
+
+@pytest.mark.parametrize(("table", "labels"), [(3, ["without MGFSM", "with MGFSM"]), (5, ["SHM", "SGSDR"])])
+def test_one_model_is_switched(table: int, labels: list[str], root: Path, weights: Path) -> None:
+    arguments = [root, "--table", table, "--model", weights, "--device", "cpu", "--kinds", "eroded"]
+    result = run(*arguments, "--repeats", 0, "--format", "markdown")
+    assert result.exit_code == 0, result.output
+    assert all(f"| {label} |" in result.stdout for label in labels)
+    assert "nothing was trained again" in result.stdout
+    assert "Times" not in result.stdout
+
+
+def test_unusable_options_are_refused(root: Path, weights: Path) -> None:
+    for steps, reason in (("1,x", "expected numbers"), ("0,3", "at least 1")):
+        result = run(root, "--table", 4, "--model", weights, "--steps", steps)
+        assert result.exit_code == 2
+        assert reason in result.stderr
+    result = run(root, "--table", 5, "--model", weights, "--steps", "3")
+    assert result.exit_code == 2
+    assert "belongs to --table 4" in result.stderr
+    with pytest.raises(InputError, match="table 3 needs"):
+        run(root, "--table", 3, "--model", weights, "--model", weights)
