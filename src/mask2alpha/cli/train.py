@@ -1,8 +1,14 @@
 """`mask2alpha train RECIPE`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from mask2alpha.data.sources import Sources
+    from mask2alpha.model.mask2alpha import Mask2Alpha
+    from mask2alpha.training.config import Recipe
 
 
 @click.command()
@@ -10,10 +16,30 @@ import click
 @click.option(
     "--data",
     "data_root",
-    required=True,
+    default=None,
     type=click.Path(exists=True, path_type=Path),
     help="Folder with foregrounds/ and backgrounds/, each holding any number of folders of pictures; "
-    "or the file that pack_sources made of one.",
+    "or the file that pack_sources made of one. Held in memory.",
+)
+@click.option(
+    "--foregrounds",
+    multiple=True,
+    metavar="KIND=PATH[@SHARE]",
+    help="A data set of foregrounds, decoded as needed: cutouts, pairs, dim, aim500, am2k, p3m10k, him2k, ihim50k. "
+    "Repeatable; SHARE is how often it is drawn.",
+)
+@click.option(
+    "--backgrounds",
+    multiple=True,
+    metavar="KIND=PATH[@SHARE]",
+    help="A data set of backgrounds: photos, coco, bg20k. Repeatable.",
+)
+@click.option(
+    "--data-card",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="JSON that says where the data comes from and under which licences, for the weights file.  "
+    "[default: SOURCES.json or README.md beside --data]",
 )
 @click.option(
     "--run",
@@ -24,58 +50,178 @@ import click
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
 @click.option("--init", "initial", default=None, help="Start a new run from this model instead of random weights.")
+@click.option(
+    "--encoder-weights",
+    default=None,
+    help="Start a new run with this published ViT: hub id, .safetensors file or folder.",
+)
 @click.option("--budget-minutes", type=float, default=None, help="Stop after this much training time.")
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="Time between checkpoints.")
+@click.option(
+    "--preview-minutes",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Time between sheets of sample mattes (image, mask, alpha, truth) in previews/; 0: none.",
+)
+@click.option(
+    "--validate",
+    "validation_root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Folder as for `mask2alpha eval`; scores go to the log, the best weights to best.safetensors.",
+)
+@click.option(
+    "--validate-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Training time between validations.",
+)
+@click.option("--validate-kinds", default=None, metavar="KIND,...", help="Kinds of masks to validate.  [default: all]")
+@click.option("--tensorboard", "has_tensorboard", is_flag=True, help="Write for TensorBoard too.")
 @click.option("--device", default="cpu", show_default=True, help="Where the network runs.")
 @click.option("--threads", type=int, default=None, help="CPU threads of the network.")
 def command(
     recipe: str,
-    data_root: Path,
+    data_root: Path | None,
+    foregrounds: tuple[str, ...],
+    backgrounds: tuple[str, ...],
+    data_card: Path | None,
     run_folder: Path,
     overrides: tuple[str, ...],
     initial: str | None,
+    encoder_weights: str | None,
     budget_minutes: float | None,
     checkpoint_minutes: float,
+    preview_minutes: float,
+    validation_root: Path | None,
+    validate_minutes: float,
+    validate_kinds: str | None,
+    has_tensorboard: bool,
     device: str,
     threads: int | None,
 ) -> None:
-    """Train RECIPE (`small`, `debug`); averaged weights are left in the run folder as model.safetensors.
+    """Train RECIPE (`small`, `paper`, `debug`); averaged weights are left in the run folder as model.safetensors.
 
     Ctrl-C or a termination signal ends the run after the step at hand, with a checkpoint; the same command goes on.
+    Several processes: torchrun --nproc-per-node N -m mask2alpha train RECIPE ...
     """
     import signal
 
     import torch
 
-    from mask2alpha.checkpoints import load_model
-    from mask2alpha.data.sources import Sources, load_packed
     from mask2alpha.errors import InputError
+    from mask2alpha.evaluation.benchmarks import GuidedFolder
     from mask2alpha.training.config import override
-    from mask2alpha.training.loop import train
+    from mask2alpha.training.distributed import Processes
+    from mask2alpha.training.loop import STATE_FILE, train
+    from mask2alpha.training.monitor import Watch
+    from mask2alpha.training.provenance import find_data_card, read_data_card
     from mask2alpha.training.recipes import RECIPES
 
     if recipe not in RECIPES:
         raise InputError(f"there is no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    if initial is not None and encoder_weights is not None:
+        raise click.UsageError("--init and --encoder-weights exclude each other")
     chosen = RECIPES[recipe]()
     for assignment in overrides:
         chosen = override(chosen, assignment)
     if threads is not None:
         torch.set_num_threads(threads)
-    if data_root.is_file():
-        sources = load_packed(data_root, num_procedural=0)
-    else:
-        sources = Sources.from_shared_layout(data_root, num_procedural=0)
+    kinds = None if validate_kinds is None else [kind.strip() for kind in validate_kinds.split(",") if kind.strip()]
+    watch = Watch(
+        preview_minutes=preview_minutes,
+        validation=None if validation_root is None else GuidedFolder(validation_root, kinds),
+        validation_minutes=validate_minutes,
+        has_tensorboard=has_tensorboard,
+    )
+    about: dict[str, Any] = {}
+    if data_card is not None:
+        about["data_card"] = read_data_card(data_card)
+    elif data_root is not None:
+        about["data_card"] = find_data_card(data_root)
+    sources = _open_sources(chosen, data_root, foregrounds, backgrounds)
+    model = None
+    if not (run_folder / STATE_FILE).exists():
+        model, about["initial_weights"] = _initial_model(chosen, initial, encoder_weights)
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: received.append(number))
+    processes, device = Processes.start(device)
     weights = train(
         chosen,
         sources,
         run_folder,
-        initial_weights=None if initial is None else load_model(initial),
+        initial_weights=model,
+        about=about,
         budget_minutes=budget_minutes,
         checkpoint_minutes=checkpoint_minutes,
+        watch=watch,
         device=device,
+        processes=processes,
         should_stop=lambda: bool(received),
     )
-    click.echo(f"Averaged weights: {weights}")
+    if processes.is_first:
+        click.echo(f"Averaged weights: {weights}")
+
+
+def _open_sources(
+    recipe: "Recipe", data_root: Path | None, foregrounds: tuple[str, ...], backgrounds: tuple[str, ...]
+) -> "Sources":
+    from dataclasses import replace
+
+    from mask2alpha.data.datasets import DataSet, open_sources
+    from mask2alpha.data.sources import Sources, load_packed
+
+    if data_root is None and not backgrounds:
+        raise click.UsageError("give --data, or --backgrounds and mostly --foregrounds")
+    data = recipe.data
+    base = None
+    if data_root is not None:
+        if data_root.is_file():
+            base = load_packed(data_root, num_procedural=0)
+        else:
+            base = Sources.from_shared_layout(
+                data_root, cutout_side=data.cutout_side, photo_side=data.photo_side, num_procedural=0
+            )
+        base = replace(base, procedural_share=data.procedural_share)
+    if not (foregrounds or backgrounds):
+        assert base is not None
+        return base
+    return open_sources(
+        [DataSet.parse(text) for text in foregrounds],
+        [DataSet.parse(text) for text in backgrounds],
+        base=base,
+        cutout_side=data.cutout_side,
+        photo_side=data.photo_side,
+        procedural_share=data.procedural_share,
+    )
+
+
+def _initial_model(
+    recipe: "Recipe", initial: str | None, encoder_weights: str | None
+) -> tuple["Mask2Alpha | None", dict[str, Any] | None]:
+    """What a new run starts from, and what its metadata says of it."""
+    if initial is not None:
+        from mask2alpha.checkpoints import load_model, read_metadata
+
+        metadata = read_metadata(initial)
+        kept = ("commit", "recipe", "step", "samples", "training_data", "initial_weights")
+        return load_model(initial), {"name": Path(initial).name, **{key: metadata.get(key) for key in kept}}
+    if encoder_weights is not None:
+        from dataclasses import asdict
+
+        import torch
+
+        from mask2alpha.errors import InputError
+        from mask2alpha.model.mask2alpha import Mask2Alpha
+        from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+        from mask2alpha.pretrained import load_encoder_weights
+
+        torch.manual_seed(recipe.seed)
+        model = Mask2Alpha(recipe.model)
+        if not isinstance(model.encoder, VitAdapterEncoder):
+            raise InputError(f"--encoder-weights: the encoder of {recipe.name!r} is no ViT")
+        return model, asdict(load_encoder_weights(model.encoder, encoder_weights))
+    return None, None

@@ -21,6 +21,12 @@ class DataConfig:
     """Guided targets per composite: they share its encoding."""
     num_workers: int = 1
     """Processes that prepare samples; 0: the training process does."""
+    procedural_share: float = 0.5
+    """Share of the foregrounds that are made on the spot instead of taken from data sets, in [0, 1]."""
+    cutout_side: int = 512
+    """Larger foregrounds are shrunk to this longest side, in pixels."""
+    photo_side: int = 1024
+    """The same for backgrounds."""
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.size % 64:
@@ -33,6 +39,10 @@ class OptimConfig:
 
     lr: float = 1.5e-3
     """Peak learning rate."""
+    pretrained_lr_scale: float = 1.0
+    """Learning rate of a ViT that starts from published weights, over `lr`; its last block's."""
+    layer_decay: float = 1.0
+    """Learning rate of each block of that ViT over the next one's."""
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices and kernels (not of norms, biases and scalars)."""
     num_steps: int = 20_000

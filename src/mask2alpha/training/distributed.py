@@ -73,7 +73,9 @@ class Processes:
         """The first process's clock, and whether any process was asked to stop: decisions must be the same in all."""
         if self.count == 1:
             return seconds, is_stopped
-        values = torch.tensor([seconds if self.is_first else 0.0, float(is_stopped)], dtype=torch.float64, device=device)
+        values = torch.tensor(
+            [seconds if self.is_first else 0.0, float(is_stopped)], dtype=torch.float64, device=device
+        )
         torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
         return float(values[0]), bool(values[1])
 
@@ -113,9 +115,9 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         assert self.momentum is not None
         values = x.float()
         count = values.numel() // values.shape[1] * torch.distributed.get_world_size()
-        mean = _Sum.apply(values.sum((0, 2, 3))) / count
+        mean = _sum_over_processes(values.sum((0, 2, 3))) / count
         centred = values - mean.view(1, -1, 1, 1)
-        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count
+        variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
@@ -139,6 +141,12 @@ class _Sum(torch.autograd.Function):
         total = gradients[0].clone()
         torch.distributed.all_reduce(total)
         return total
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    total = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    assert isinstance(total, Tensor)
+    return total
 
 
 def synchronize_batch_norm(module: nn.Module) -> None:

@@ -1,28 +1,32 @@
 """The training loop; read it from top to bottom."""
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mask2alpha.checkpoints import save_model
 from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import TrainingError
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.training.config import OptimConfig, Recipe
+from mask2alpha.training.config import Recipe
+from mask2alpha.training.distributed import Processes
 from mask2alpha.training.losses import weighted_sum
+from mask2alpha.training.monitor import Monitor, Watch, averaged_model
 from mask2alpha.training.objective import MattingObjective
+from mask2alpha.training.optim import is_finished, learning_rate, make_optimizer, set_lr
+from mask2alpha.training.provenance import describe_run
 from mask2alpha.training.state import AveragedWeights, Progress, load_state, save_state
 
 STATE_FILE = "state.safetensors"
 WEIGHTS_FILE = "model.safetensors"
-LOG_FILE = "log.jsonl"
+ORIGIN_FILE = "origin.json"
 
 
 def train(
@@ -31,10 +35,12 @@ def train(
     run_folder: Path,
     *,
     initial_weights: Mask2Alpha | None = None,
+    about: Mapping[str, Any] | None = None,
     budget_minutes: float | None = None,
     checkpoint_minutes: float = 5.0,
-    log_every: int = 50,
+    watch: Watch | None = None,
     device: str = "cpu",
+    processes: Processes | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train, or go on with a stopped run in the same folder.
@@ -44,11 +50,14 @@ def train(
         sources: Cut-outs and photographs.
         run_folder: Receives the state, the averaged weights and the log; if it holds a state, the run goes on from it.
         initial_weights: A model to start a new run from instead of random weights.
+        about: For the metadata of the weights, JSON-able: `data_card`, and `initial_weights` (of a new run; one that
+            goes on remembers its own).
         budget_minutes: Stop after this much training time (all resumptions together), the learning rate falling to
             zero by then; None: after `recipe.optim.num_steps`.
         checkpoint_minutes: Time between checkpoints.
-        log_every: Steps between log lines.
+        watch: Log, previews, validation. The time of previews and validation is not training time.
         device: Where the network runs.
+        processes: Those that share the run; each has called this function, with the same arguments but for `device`.
         should_stop: Asked after each step; True ends the run early with a checkpoint, to be resumed.
 
     Returns:
@@ -58,6 +67,8 @@ def train(
         TrainingError: A loss is not finite; the last checkpoint stays.
         CheckpointError: The state in `run_folder` is of another model.
     """
+    processes = processes or Processes()
+    watch = watch or Watch()
     # 1. Model, loss, optimiser, averaged weights; or their state from a stopped run.
     run_folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -65,137 +76,133 @@ def train(
     if initial_weights is not None:
         model.load_state_dict(initial_weights.state_dict())
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    objective = MattingObjective(model, recipe)
     optimizer = make_optimizer(model, recipe.optim)
     average = AveragedWeights(model, recipe.optim.ema_decay)
     progress = Progress()
     state_path = run_folder / STATE_FILE
     if state_path.exists():
         progress = load_state(state_path, model, average, optimizer)
+    processes.check_same("the step to go on from", progress.step, device)
+    objective = processes.share(MattingObjective(model, recipe), device)
+    about = describe_run(recipe, sources, device, processes.count, recall_origin(run_folder, about or {}, processes))
 
     # 2. Samples depend on the seed and their index alone, so a resumed run sees what an unbroken one would.
+    batch_size = recipe.data.batch_size * processes.count
     stream = SampleStream(
         sources,
         size=recipe.data.size,
         batch_size=recipe.data.batch_size,
         masks_per_image=recipe.data.masks_per_image,
         seed=recipe.seed,
-        start_index=progress.step * recipe.data.batch_size,
+        start_index=progress.step * batch_size,
+        rank=processes.rank,
+        world_size=processes.count,
     )
-    batches = iter(make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4))
+    is_cuda = torch.device(device).type == "cuda"
+    batches = iter(
+        make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4, has_pinned_memory=is_cuda)
+    )
+    monitor = Monitor(watch, run_folder, recipe, sources, progress, device) if processes.is_first else None
 
     # 3. The steps.
     started = time.monotonic() - progress.seconds
     last_checkpoint = progress.seconds
-    window: list[dict[str, float]] = []
     while not is_finished(progress, recipe.optim, budget_minutes):
-        set_lr(optimizer, learning_rate(recipe.optim, progress, budget_minutes))
-        terms = train_step(objective, optimizer, average, batches, progress, device)
+        lr = learning_rate(recipe.optim, progress, budget_minutes)
+        set_lr(optimizer, lr)
+        terms = train_step(objective, model, recipe, optimizer, average, batches, progress, device, processes)
         progress.step += 1
-        progress.seconds = time.monotonic() - started
-        window.append(terms)
-        if len(window) == log_every:
-            write_log(run_folder / LOG_FILE, window, progress, recipe.data.batch_size, optimizer)
-            window.clear()
-        if should_stop():
+        progress.seconds, is_stopped = processes.agree(time.monotonic() - started, should_stop(), device)
+        if monitor is not None:
+            monitor.record(terms, progress, lr, progress.step * batch_size)
+        if is_stopped:
             break
-        if progress.seconds - last_checkpoint > 60 * checkpoint_minutes:
-            save_state(state_path, model, average, optimizer, progress)
-            save_average(run_folder / WEIGHTS_FILE, average, recipe, progress)
-            last_checkpoint = progress.seconds
+        if monitor is not None:
+            if progress.seconds - last_checkpoint > 60 * checkpoint_minutes:
+                save_state(state_path, model, average, optimizer, progress)
+                save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
+                last_checkpoint = progress.seconds
+            started += monitor.look(average, progress, run_metadata(recipe, progress, about, batch_size), is_last=False)
 
     # 4. The result.
-    save_state(state_path, model, average, optimizer, progress)
-    save_average(run_folder / WEIGHTS_FILE, average, recipe, progress)
+    if monitor is not None:
+        save_state(state_path, model, average, optimizer, progress)
+        save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
+        if is_finished(progress, recipe.optim, budget_minutes):
+            monitor.look(average, progress, run_metadata(recipe, progress, about, batch_size), is_last=True)
+        monitor.close()
+    processes.finish()
     return run_folder / WEIGHTS_FILE
 
 
 def train_step(
-    objective: MattingObjective,
+    objective: nn.Module,
+    model: Mask2Alpha,
+    recipe: Recipe,
     optimizer: torch.optim.Optimizer,
     average: AveragedWeights,
     batches: Iterator[TrainingBatch],
     progress: Progress,
     device: str,
+    processes: Processes,
 ) -> dict[str, float]:
-    """One batch: losses, gradient, step, average. Returns the loss terms and their weighted `total`."""
-    recipe = objective.recipe
-    batch = next(batches).to(device)
-    generator = torch.Generator(device).manual_seed(recipe.seed * 1_000_003 + progress.step)
+    """One batch: losses, gradient, step, average.
+
+    Returns:
+        The loss terms, their weighted `total`, the gradient's `norm`, and `wait`, the seconds of waiting for samples.
+    """
+    asked = time.monotonic()
+    batch = next(batches).to(device, non_blocking=True)
+    wait = time.monotonic() - asked
+    seed = recipe.seed * 1_000_003 + progress.step + (processes.rank << 40)
+    generator = torch.Generator(device).manual_seed(seed)
     with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.uses_bfloat16):
         terms = objective(batch.image, batch.mask, batch.true_alpha, generator)
     total = weighted_sum(terms, asdict(recipe.loss))
     if not torch.isfinite(total):
         values = {name: term.item() for name, term in terms.items()}
-        raise TrainingError(f"the loss of batch {progress.step} (seed {recipe.seed}) is not finite: {values}")
+        first = (progress.step * processes.count + processes.rank) * recipe.data.batch_size
+        raise TrainingError(
+            f"the loss of batch {progress.step} (seed {recipe.seed}) is not finite; "
+            f"its samples are {first} to {first + recipe.data.batch_size - 1}, its terms {values}"
+        )
     optimizer.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(objective.parameters(), recipe.optim.clip_norm)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.optim.clip_norm)
     optimizer.step()
-    average.update(objective.model, progress.step + 1)
-    return {name: term.item() for name, term in terms.items()} | {"total": total.item(), "norm": norm.item()}
+    average.update(model, progress.step + 1)
+    values = {name: term.item() for name, term in terms.items()}
+    return values | {"total": total.item(), "norm": norm.item(), "wait": wait}
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW; only tensors with two or more axes decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups: list[dict[str, list[Tensor] | float]] = [
-        {"params": list(matrices), "weight_decay": config.weight_decay},
-        {"params": list(others), "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
+    """`about` with the initial weights of the run's first start, which a new run writes down."""
+    path = run_folder / ORIGIN_FILE
+    if (run_folder / STATE_FILE).exists():
+        if path.exists():
+            return {**about, "initial_weights": json.loads(path.read_text(encoding="utf-8"))}
+    elif processes.is_first:
+        path.write_text(json.dumps(about.get("initial_weights")), encoding="utf-8")
+    return dict(about)
 
 
-def run_fraction(progress: Progress, config: OptimConfig, budget_minutes: float | None) -> float:
-    """The share of the run that is done, by steps or, if that is given, by time."""
-    if budget_minutes is not None:
-        return progress.seconds / (60 * budget_minutes)
-    return progress.step / config.num_steps
-
-
-def is_finished(progress: Progress, config: OptimConfig, budget_minutes: float | None) -> bool:
-    """Whether steps or time are used up."""
-    return run_fraction(progress, config, budget_minutes) >= 1
-
-
-def learning_rate(config: OptimConfig, progress: Progress, budget_minutes: float | None) -> float:
-    """Linear warm-up, then a cosine from the peak to 1 % of it."""
-    fraction = min(run_fraction(progress, config, budget_minutes), 1.0)
-    warmup = min((progress.step + 1) / max(config.warmup_steps, 1), 1.0)
-    return config.lr * warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fraction)))
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give all parameter groups the same learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
-def save_average(path: Path, average: AveragedWeights, recipe: Recipe, progress: Progress) -> None:
-    """Write the averaged weights as a model file, with where they come from."""
-    model = Mask2Alpha(recipe.model)
-    model.load_state_dict(average.values)
-    metadata = {
-        "recipe": json.dumps(asdict(recipe)),
+def run_metadata(recipe: Recipe, progress: Progress, about: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
+    """`about`, and how far the run has come; `batch_size` counts the pictures of all processes."""
+    return {
+        **about,
         "step": str(progress.step),
-        "samples": str(progress.step * recipe.data.batch_size * recipe.data.masks_per_image),
+        "samples": str(progress.step * batch_size * recipe.data.masks_per_image),
         "training_seconds": f"{progress.seconds:.0f}",
     }
-    save_model(model, path, metadata)
 
 
-def write_log(
-    path: Path, window: list[dict[str, float]], progress: Progress, batch_size: int, optimizer: torch.optim.Optimizer
+def save_average(
+    path: Path,
+    average: AveragedWeights,
+    recipe: Recipe,
+    progress: Progress,
+    about: Mapping[str, Any],
+    batch_size: int,
 ) -> None:
-    """Append one JSON line: means over the window, speed, learning rate."""
-    means = {name: sum(terms[name] for terms in window) / len(window) for name in window[0]}
-    line = {
-        "step": progress.step,
-        "seconds": round(progress.seconds, 1),
-        "images": progress.step * batch_size,
-        "lr": optimizer.param_groups[0]["lr"],
-        **{name: round(value, 6) for name, value in means.items()},
-    }
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    """Write the averaged weights as a model file, with where they come from."""
+    save_model(averaged_model(recipe, average), path, run_metadata(recipe, progress, about, batch_size))

@@ -93,7 +93,9 @@ class Monitor:
             return
         means = {name: sum(step[name] for step in self._window) / len(self._window) for name in terms}
         self._window.clear()
-        self._write({"images": num_images, "lr": lr, **{name: round(mean, 6) for name, mean in means.items()}}, progress)
+        self._write(
+            {"images": num_images, "lr": lr, **{name: round(mean, 6) for name, mean in means.items()}}, progress
+        )
 
     def look(self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any], *, is_last: bool) -> float:
         """Draw previews and validate if it is time to; returns the seconds that took."""

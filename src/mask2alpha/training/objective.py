@@ -45,7 +45,8 @@ class MattingObjective(nn.Module):
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
         encoding = self.model.encode(pixels).select(pictures)
-        features, mask_os4 = self.model.fuse(encoding, masks)
+        fused = self.model.fuse(encoding, masks)
+        features, mask_os4 = fused.features, fused.mask_os4
         truth_os4 = F.avg_pool2d(truth, 4)
         decoder = self.model.decoder
         if self.model.config.decoder.is_iterative:
@@ -71,6 +72,7 @@ class MattingObjective(nn.Module):
                 alpha_logits=window.cut(coarse.alpha_logits, stride=4),
                 predicted_error=window.cut(coarse.predicted_error, stride=4),
                 features=window.cut(coarse.features, stride=4),
+                local_colours=window.cut(fused.local_colours, stride=4),
             ),
             options,
         )

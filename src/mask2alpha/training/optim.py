@@ -44,11 +44,11 @@ def lr_scale(name: str, depth: int, config: OptimConfig) -> float:
     """
     if not name.startswith(_PRETRAINED):
         return 1.0
-    match = _BLOCK.match(name)
-    if match:
+    distance = depth  # of the embedding, the tokens and the positions
+    if match := _BLOCK.match(name):
         distance = depth - 1 - int(match[1])
-    else:
-        distance = 0 if name.startswith(_PRETRAINED + "final_norm") else depth
+    elif name.startswith(_PRETRAINED + "final_norm"):
+        distance = 0
     return config.pretrained_lr_scale * config.layer_decay**distance
 
 

@@ -57,7 +57,7 @@ def find_data_card(data: Path) -> Any:
 def describe_run(
     recipe: Recipe, sources: Sources, device: str, num_processes: int, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The metadata that does not change while a run goes on; `about` is the caller's (`data_card`, `initial_weights`)."""
+    """The metadata that does not change while a run goes on; `about` holds `data_card`, `initial_weights`."""
     return {
         "recipe": json.dumps(asdict(recipe)),
         "commit": commit(),

@@ -71,10 +71,13 @@ def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimize
         raise CheckpointError(f"the training state {path} cannot be read: {error}") from error
     try:
         module.load_state_dict(_part(tensors, "model."))
-        average.values = {name: _part(tensors, "average.")[name] for name in average.values}
+        averages = _part(tensors, "average.")
+        average.values = {name: averages[name].to(value.device) for name, value in average.values.items()}
         for name, parameter in module.named_parameters():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            optimizer.state[parameter] = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
+            moments = {
+                key: tensors[f"optimizer.{key}.{name}"].to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
+            }
+            optimizer.state[parameter] = {"step": tensors[f"optimizer.step.{name}"], **moments}
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"the training state {path} does not fit this recipe: {error}") from error
     return Progress(step=int(metadata["step"]), seconds=json.loads(metadata["seconds"]))

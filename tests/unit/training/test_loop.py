@@ -14,7 +14,9 @@ from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
 from mask2alpha.errors import CheckpointError, TrainingError
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.training.config import OptimConfig, Recipe, override
-from mask2alpha.training.loop import LOG_FILE, STATE_FILE, learning_rate, train
+from mask2alpha.training.loop import STATE_FILE, train
+from mask2alpha.training.monitor import LOG_FILE, Watch
+from mask2alpha.training.optim import learning_rate
 from mask2alpha.training.recipes import debug
 from mask2alpha.training.state import AveragedWeights, Progress
 
@@ -48,7 +50,7 @@ def test_ten_steps_resume_ten_steps_equals_twenty_steps(sources: Sources, tmp_pa
 
 
 def test_training_lowers_the_loss(sources: Sources, tmp_path: Path) -> None:
-    train(with_steps(60), sources, tmp_path, log_every=20)
+    train(with_steps(60), sources, tmp_path, watch=Watch(log_every=20))
     lines = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
     assert [line["step"] for line in lines] == [20, 40, 60]
     assert lines[-1]["total"] < 0.8 * lines[0]["total"]
