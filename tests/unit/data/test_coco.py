@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mask2alpha.data.instances import CocoInstances, decode_rle, decode_segmentation, parse_counts
+from mask2alpha.data.coco import CocoInstances, decode_rle, decode_segmentation, parse_counts
 from mask2alpha.errors import InputError
 
 SQUARE = [[2.0, 1.0, 5.0, 1.0, 5.0, 3.0, 2.0, 3.0]]
