@@ -1,0 +1,124 @@
+"""`mask2alpha compare`: several methods on the same pairs, as tables, plots and pictures."""
+
+from pathlib import Path
+
+import click
+
+
+def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    """The numbers in "0.25,1,4"."""
+    try:
+        sizes = tuple(float(part) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}: expected megapixels with commas between, as 0.25,1,4") from error
+    if any(not 0 < size <= 100 for size in sizes):
+        raise click.BadParameter(f"{value!r}: sizes are above 0 and at most 100 megapixels")
+    return sizes
+
+
+@click.command()
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-m",
+    "--method",
+    "methods",
+    multiple=True,
+    required=True,
+    metavar="METHOD",
+    help="Repeat for each method; differences are taken to the first.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the report and each method's results; a stopped run goes on from it.",
+)
+@click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
+@click.option("--title", default=None, help="What the report calls the data.  [default: the folder's name]")
+@click.option(
+    "--cost-sizes",
+    default="",
+    callback=parse_sizes,
+    metavar="MP,...",
+    help="Also measure time and memory on the first pair resized to these, in megapixels.",
+)
+@click.option(
+    "--sheet-rows",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="Most rows of pictures in the HTML report, 0.1 to 0.2 MB each.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
+def command(
+    root: Path,
+    methods: tuple[str, ...],
+    output: Path,
+    kinds: str | None,
+    title: str | None,
+    cost_sizes: tuple[float, ...],
+    sheet_rows: int,
+    seed: int,
+    resamples: int,
+) -> None:
+    r"""Compare methods on the photographs, true alphas and guidance masks in ROOT.
+
+    ROOT holds image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png. OUTPUT gets comparison.html (everything, to look
+    at), comparison.md, comparison.json, figures/*.svg and methods/, where results are kept pair by pair: methods that
+    are done are not run again.
+
+    \b
+    METHOD is one of
+      MODEL[:steps=N,error_threshold=X,active_budget=N,no-detail,dtype=T,device=D]
+          shipped name, .safetensors file or folder, or hub id
+      mask                                 the mask itself
+      feather[:sigma=3]                    the mask blurred
+      guided-filter[:radius=60,eps=1e-6]   He et al.
+      closed-form, knn, lbdm, random-walk  pymatting, with a trimap made from the
+          [:width=15]                      mask by erosion and dilation
+      predictions:FOLDER                   mattes KIND/NAME.png made elsewhere
+      onnx:FILE[,size=N,mean=X,std=X,guide=mask|trimap,width=15,
+          activation=sigmoid,within=N]     any matting or segmentation network
+    Each also takes label=NAME. pymatting and ONNX Runtime: pip install
+    'mask2alpha[peers]'.
+    """
+    import json
+    import sys
+
+    from mask2alpha.evaluation.benchmarks import GuidedFolder
+    from mask2alpha.evaluation.compare import compare
+    from mask2alpha.evaluation.html_report import draw_plots, format_html
+    from mask2alpha.evaluation.summary import format_markdown, summarise, to_json
+    from mask2alpha.evaluation.svg_plots import standalone
+    from mask2alpha.imaging.atomic import replacing
+
+    chosen = None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    comparison = compare(
+        methods,
+        GuidedFolder(root, chosen),
+        output,
+        title=title or root.resolve().name,
+        cost_sizes=cost_sizes,
+        has_progress=sys.stderr.isatty(),
+    )
+    summary = summarise(comparison, num_resamples=resamples, seed=seed)
+    markdown = format_markdown(summary)
+    texts = {
+        "comparison.md": markdown,
+        "comparison.json": json.dumps(to_json(summary, comparison), indent=1, ensure_ascii=False) + "\n",
+        "comparison.html": format_html(comparison, summary, sheet_rows=sheet_rows),
+        **{f"figures/{name}.svg": standalone(svg) for name, _, svg in draw_plots(summary)},
+    }
+    for name, text in texts.items():
+        path = output / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    click.echo(markdown, nl=False)
+    click.echo(f"Report: {output / 'comparison.html'}", err=True)
+    failed = sum(len(method.failures) for method in summary.methods)
+    if failed:
+        click.echo(f"{failed} results failed; the report lists them", err=True)
+        raise SystemExit(1)

@@ -1,0 +1,239 @@
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mask2alpha.evaluation.benchmarks import GuidedFolder
+from mask2alpha.evaluation.compare import Comparison, compare
+from mask2alpha.evaluation.html_report import choose_rows, draw_error, draw_plots, find_worst_places, format_html
+from mask2alpha.evaluation.summary import summarise
+from mask2alpha.evaluation.svg_plots import Axis, Series, plot, standalone
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Two methods on three photographs, one named such that it would break a page that does not escape it."""
+    root = tmp_path_factory.mktemp("benchmark")
+    y, x = np.mgrid[:60, :80]
+    for index, name in enumerate(("a & <b>", "c", "d")):
+        alpha = np.clip(20 + 4 * index - np.hypot(y - 30, x - 40), 0, 4) / 4 * 255
+        for folder, picture in (
+            ("alpha", alpha),
+            ("image", np.stack([alpha, 255 - alpha, np.full_like(alpha, 90)], axis=2)),
+            ("mask/exact", (alpha > 127) * 255),
+            ("mask/eroded", np.roll(alpha > 127, 5 * index, axis=0) * 255),
+        ):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.astype(np.uint8)).save(root / folder / f"{name}.png")
+    methods = ["guided-filter:radius=3,label=<ours>", "mask"]
+    return compare(methods, GuidedFolder(root), root / "out", title="<script>", cost_sizes=[0.001, 0.004])
+
+
+@pytest.fixture(scope="module")
+def page(comparison: Comparison) -> str:
+    return format_html(comparison, summarise(comparison, num_resamples=200), sheet_rows=3)
+
+
+class Reader(HTMLParser):
+    """Notes every tag, checks that they close in order, and collects the text."""
+
+    VOID = frozenset({"meta", "img", "br", "circle", "rect", "path"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_outside(page: str) -> None:
+    reader = Reader(page)
+    assert reader.open == []
+    tags = {tag for tag, _ in reader.tags}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "base"}
+    text = re.sub(r'src="data:image/webp;base64,[\w+/=]+"', "", page)
+    assert not re.findall(r"https?:|//[a-z]|@import|url\(", text)
+    for tag, attributes in reader.tags:
+        for name in ("src", "href", "srcset", "xlink:href", "data", "action"):
+            assert (attributes.get(name) or "data:image/webp;base64,").startswith("data:image/webp;base64,"), tag
+        assert not any(name.startswith("on") for name in attributes)
+
+
+def test_every_picture_says_what_it_shows(page: str) -> None:
+    images = [attributes for tag, attributes in Reader(page).tags if tag == "img"]
+    assert len(images) >= 3 * (3 + 2 * 2)
+    assert all(image["alt"] and image["width"] and image["height"] for image in images)
+    plots = [attributes for tag, attributes in Reader(page).tags if tag == "svg"]
+    assert len(plots) == 4
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in plots)
+
+
+def test_names_are_text_and_never_markup(page: str) -> None:
+    words = Reader(page).words
+    assert "Comparison on <script>" in words
+    assert "<ours>" in words
+    assert "a & <b>, " in words
+
+
+def test_the_numbers_of_the_summary_are_there(comparison: Comparison, page: str) -> None:
+    summary = summarise(comparison, num_resamples=200)
+    words = Reader(page).words
+    for method in summary.methods:
+        assert f"{method.scores['sad'].mean:.2f}" in words
+        assert f"[{method.scores['grad'].low:.2f}, {method.scores['grad'].high:.2f}]" in words
+
+
+def test_the_sheet_is_sorted_by_how_bad_the_first_method_is(comparison: Comparison, page: str) -> None:
+    rows = choose_rows(comparison, 3)
+    assert {row.pair.name for row in rows} == {"a & <b>", "c", "d"}
+    assert [row.sad for row in rows] == sorted((row.sad for row in rows), reverse=True)
+    for row in rows:
+        others = [result for result in comparison.methods[0].pairs.values() if result.name == row.pair.name]
+        assert row.sad == max(other.scores.sad for other in others if other.scores)
+    assert len(choose_rows(comparison, 100)) == 6
+    assert re.findall(r"<h3>(\d)\. ", page) == ["1", "2", "3"]
+    without_sheet = format_html(comparison, summarise(comparison, num_resamples=100), sheet_rows=0)
+    assert "Contact sheet" not in without_sheet
+    assert len(without_sheet) < len(page)
+
+
+def test_the_worst_places_are_where_the_error_is() -> None:
+    error = np.zeros((50, 70))
+    error[12, 20] = 5
+    error[40, 60] = 9
+    places = find_worst_places(error, 3, side=10)
+    assert len(places) == 2
+    assert [
+        (r <= y < r + 10, c <= x < c + 10) for (r, c), (y, x) in zip(places, [(40, 60), (12, 20)], strict=True)
+    ] == [(True, True)] * 2
+    assert find_worst_places(np.ones((4, 6)), 2, side=10) == [(0, 0)]
+    assert find_worst_places(np.zeros((20, 20)), 2, side=10) == []
+
+
+def test_error_maps_tell_too_high_from_too_low() -> None:
+    alpha, true_alpha = np.array([[255, 0, 100]], dtype=np.uint8), np.array([[0, 255, 100]], dtype=np.uint8)
+    ((high, low, none),) = draw_error(alpha, true_alpha).tolist()
+    assert high == [255, 150, 40]
+    assert low == [70, 150, 255]
+    assert none == [18, 18, 18]
+
+
+def test_plots_put_points_where_their_values_are() -> None:
+    series = [
+        Series(label="one", points=((1.0, 10.0), (100.0, 30.0))),
+        Series(label="two & more", points=((10.0, 20.0),)),
+    ]
+    svg = plot(series, Axis(title="x", is_log=True), Axis(title="y"), title="test")
+    tree = xml.etree.ElementTree.fromstring(svg)
+    circles = [(float(c.get("cx", "")), float(c.get("cy", ""))) for c in tree.iter("circle")]
+    squares = [(float(r.get("x", "")) + 4.5, float(r.get("y", "")) + 4.5) for r in tree.iter("rect")]
+    (x1, y1), (x2, y2) = circles[:2]
+    x3, y3 = squares[0]
+    assert x1 < x2
+    assert y1 > y2
+    assert (x3, y3) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=0.2)
+    assert "two & more" in "".join(tree.itertext())
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([3.0, 17.0], "0 5 10 15 20"), ([0.02], "0 0.005 0.01 0.015 0.02"), ([0.0], "0 0.2 0.4 0.6 0.8 1")],
+)
+def test_linear_axes_have_round_ticks(values: list[float], expected: str) -> None:
+    svg = plot(
+        [Series(label="", points=tuple((0.0, value) for value in values))],
+        Axis(title="", names=("only",)),
+        Axis(title=""),
+        title="",
+    )
+    assert " ".join(re.findall(r'text-anchor="end">([^<]+)<', svg)) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.3, 0.9], "0.2 0.5 1"), ([0.002, 40.0], "0.001 0.01 0.1 1 10 100"), ([1.0], "1 10")],
+)
+def test_logarithmic_axes_end_close_to_the_values(values: list[float], expected: str) -> None:
+    svg = plot(
+        [Series(label="", points=tuple((0.0, value) for value in values))],
+        Axis(title="", names=("only",)),
+        Axis(title="", is_log=True),
+        title="",
+    )
+    assert " ".join(re.findall(r'text-anchor="end">([^<]+)<', svg)) == expected
+
+
+def test_a_plot_as_a_file_of_its_own_brings_its_colours(comparison: Comparison) -> None:
+    plots = draw_plots(summarise(comparison, num_resamples=100))
+    names = [name for name, _, _ in plots]
+    assert names == ["error_against_time", "error_per_kind", "time_against_size", "memory_against_size"]
+    for _, _, svg in plots:
+        text = standalone(svg)
+        assert xml.etree.ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+        used, given = set(re.findall(r"var\((--\w+)\)", text)), set(re.findall(r"(--\w+):", text))
+        assert used <= given
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on PATH")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_without_sideways_scrolling(
+    page: str, tmp_path: Path, width: int, read_pixels: Callable[[Path], np.ndarray]
+) -> None:
+    """The page reports its own layout in its title; the screenshot must hold text, plots and pictures."""
+    probe = (
+        "<script>addEventListener('load',()=>{const e=document.documentElement;parent.postMessage([innerWidth,"
+        "e.scrollWidth,[...document.images].every(i=>i.complete&&i.naturalWidth>0),document.images.length],'*')})</script>"
+    )
+    (tmp_path / "page.html").write_text(page.replace("</body>", probe + "</body>"), encoding="utf-8")
+    (tmp_path / "frame.html").write_text(
+        "<body style='margin:0'><script>onmessage=e=>document.body.dataset.seen=e.data</script>"
+        f"<iframe src='page.html' style='border:0;width:{width}px;height:3000px'></iframe></body>",
+        encoding="utf-8",
+    )
+    assert BROWSER is not None
+    base = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    base += ["--window-size=1280,3000", "--virtual-time-budget=5000"]
+    target = (tmp_path / "frame.html").as_uri()
+    dumped = subprocess.run([*base, "--dump-dom", target], capture_output=True, text=True, check=True, timeout=120)
+    seen = re.search(r'data-seen="(\d+),(\d+),(\w+),(\d+)"', dumped.stdout)
+    assert seen is not None, dumped.stdout[:500]
+    inner_width, scroll_width, is_loaded, num_images = seen.groups()
+    assert (int(inner_width), is_loaded) == (width, "true")
+    assert int(scroll_width) <= width
+    assert int(num_images) >= 21
+    screenshot = tmp_path / "screenshot.png"
+    subprocess.run([*base, f"--screenshot={screenshot}", target], capture_output=True, check=True, timeout=120)
+    pixels = read_pixels(screenshot)[:, :width]
+    assert pixels.shape[1] == width
+    assert (pixels.std(axis=(1, 2)) > 1).mean() > 0.3  # rows of the picture that show something
+
+
+@pytest.fixture
+def read_pixels() -> Callable[[Path], np.ndarray]:
+    return lambda path: np.asarray(Image.open(path).convert("RGB"), dtype=np.float64)
