@@ -1,10 +1,15 @@
-"""`mask2alpha eval ROOT`."""
+"""`mask2alpha eval BENCHMARK ROOT` and `mask2alpha eval ROOT`."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+
+from mask2alpha.errors import InputError
+
+if TYPE_CHECKING:
+    from mask2alpha.evaluation.benchmarks import Benchmark, Segment
 
 DEFAULT_MODEL = "small"
 MASK_MODEL = "mask"
@@ -12,7 +17,8 @@ MASK_MODEL = "mask"
 
 
 @click.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("benchmark", metavar="[BENCHMARK]")
+@click.argument("root", required=False, default=None)
 @click.option(
     "--model",
     default=None,
@@ -25,6 +31,38 @@ MASK_MODEL = "mask"
     help="Score the mattes KIND/NAME.png in this folder instead of a model's.",
 )
 @click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
+@click.option(
+    "--masks",
+    default=None,
+    metavar="RECIPE,...",
+    help="Make the masks from the true alphas: exact-v1, eroded-v1, dilated-v1, lowres-v1, perturbed-v1, or all.",
+)
+@click.option(
+    "--mask-folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Take the masks KIND/NAME.png of this folder.",
+)
+@click.option(
+    "--segmenter",
+    default=None,
+    metavar="MODULE:FUNCTION",
+    help="Let your own Python function make the masks from the photographs.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["whole", "trimap-unknown", "him2k"]),
+    default="whole",
+    show_default=True,
+    help="What counts: every pixel, a trimap's unknown region, or as HIM2K's IMQ.",
+)
+@click.option(
+    "--convention",
+    type=click.Choice(["adobe", "aim"]),
+    default="adobe",
+    show_default=True,
+    help="How Grad and Conn are computed: Deep Image Matting's way, or that of AIM, GFM and P3M.",
+)
 @click.option("--steps", "num_steps", type=click.IntRange(min=1), default=None, help="Decoding steps.")
 @click.option(
     "--error-threshold",
@@ -45,7 +83,7 @@ MASK_MODEL = "mask"
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    help="CSV file with one row a pair; a stopped run goes on from it.",
+    help="CSV file with one row a pair; a stopped run goes on from it. With pyarrow also a .parquet.",
 )
 @click.option(
     "--format",
@@ -56,10 +94,16 @@ MASK_MODEL = "mask"
     help="Form of the report on the standard output.",
 )
 def command(
-    root: Path,
+    benchmark: str,
+    root: str | None,
     model: str | None,
     predictions: Path | None,
     kinds: str | None,
+    masks: str | None,
+    mask_folder: Path | None,
+    segmenter: str | None,
+    protocol: Literal["whole", "trimap-unknown", "him2k"],
+    convention: Literal["adobe", "aim"],
     num_steps: int | None,
     error_threshold: float | None,
     active_budget: int | None,
@@ -68,32 +112,94 @@ def command(
     output: Path | None,
     style: Literal["text", "markdown", "json"],
 ) -> None:
-    """Score a model on the photographs, true alphas and guidance masks in ROOT.
+    """Score a model on a benchmark: photographs, true alphas and guidance masks in the folder ROOT.
 
-    ROOT holds image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png. Reported are SAD, MSE, Grad and Conn over the
-    whole image per kind of mask, beside what the input mask itself would score.
+    BENCHMARK is one of aim-500, am-2k, p3m-500-np, p3m-500-p, m-him2k, him2k, composition-1k, ppm-100, alphamatting,
+    each in the layout of its authors (docs/evaluation.md draws them), or folder, which may be left out: then ROOT holds
+    image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png.
+
+    Reported are SAD, MSE, Grad and Conn per kind of mask, beside what the input mask itself would score and, where the
+    paper has any, the published rows.
     """
     import sys
 
     if model is not None and predictions is not None:
         raise click.UsageError("--model and --predictions exclude each other")
+    opened = _open(benchmark, root, _split(kinds), _split(masks), mask_folder, segmenter)
 
-    from mask2alpha.evaluation.benchmarks import GuidedFolder
     from mask2alpha.evaluation.report import format_report
+    from mask2alpha.evaluation.results import write_parquet
     from mask2alpha.evaluation.runner import evaluate, evaluate_predictions, predict_masks
 
-    chosen = None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    benchmark = GuidedFolder(root, chosen)
-    has_progress = sys.stderr.isatty()
+    options: dict[str, Any] = {
+        "output": output,
+        "has_progress": sys.stderr.isatty(),
+        "protocol": protocol,
+        "convention": convention,
+    }
     if predictions is not None:
-        evaluation = evaluate_predictions(predictions, benchmark, output=output, has_progress=has_progress)
+        evaluation = evaluate_predictions(predictions, opened, **options)
     else:
         if model == MASK_MODEL:
             predict, about = predict_masks, "the masks themselves"
         else:
             predict, about = _load(model or DEFAULT_MODEL, num_steps, error_threshold, active_budget, device, dtype)
-        evaluation = evaluate(predict, benchmark, predictor=about, output=output, has_progress=has_progress)
+        evaluation = evaluate(predict, opened, predictor=about, **options)
+    if output is not None:
+        write_parquet(evaluation, output.with_suffix(".parquet"))
     click.echo(format_report(evaluation, style))
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _open(
+    benchmark: str,
+    root: str | None,
+    kinds: list[str] | None,
+    recipes: list[str] | None,
+    mask_folder: Path | None,
+    segmenter: str | None,
+) -> "Benchmark":
+    """The benchmark that the two arguments name, with the masks that the options choose."""
+    from mask2alpha.evaluation.benchmarks import Masks
+    from mask2alpha.evaluation.guidance import RECIPES
+    from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
+
+    if root is None and benchmark in BENCHMARKS:
+        raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
+    if root is not None and benchmark not in BENCHMARKS:
+        raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
+    chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
+    if recipes is not None and not chosen:
+        raise click.UsageError(f"--masks: got none, expected some of {', '.join(RECIPES)}, or all")
+    choice = Masks(
+        folder=mask_folder,
+        kinds=kinds,
+        recipes=chosen,
+        segmenters={} if segmenter is None else {segmenter.replace(":", "."): _import_segmenter(segmenter)},
+    )
+    return open_benchmark(*(("folder", benchmark) if root is None else (benchmark, root)), masks=choice)
+
+
+def _import_segmenter(text: str) -> "Segment":
+    """The function that `MODULE:FUNCTION` names; modules in the current folder are found too."""
+    import sys
+    from importlib import import_module
+
+    module, _, function = text.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"segmenter: {text} cannot be imported: {error}; expected MODULE:FUNCTION") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(found):
+        raise InputError(f"segmenter: {text} is no function")
+    segment: Segment = found
+    return segment
 
 
 def _load(

@@ -1,6 +1,7 @@
 """An evaluation as text, Markdown or JSON: one row per kind of mask and their mean, the input masks' own errors beside.
 
-Every form says by which protocol the numbers came about; they compare with others of the same protocol only.
+Every form says by which protocol and convention the numbers came about; they compare with others of the same only.
+Where the paper has rows for the benchmark, they follow, marked as published.
 """
 
 import json
@@ -8,20 +9,30 @@ from dataclasses import asdict
 from typing import Any, Literal, TypeAlias
 
 from mask2alpha.evaluation.benchmarks import EXACT_KIND
-from mask2alpha.evaluation.metrics import CONNECTIVITY_THETA, GRADIENT_SIGMA, MatteScores
-from mask2alpha.evaluation.runner import Evaluation
+from mask2alpha.evaluation.instances import ERRORS
+from mask2alpha.evaluation.metrics import CONNECTIVITY_THETA, GRADIENT_SIGMA, Convention, MatteScores, Protocol
+from mask2alpha.evaluation.published import PUBLISHED, PublishedTable
+from mask2alpha.evaluation.results import Evaluation
 
 Style: TypeAlias = Literal["text", "markdown", "json"]
 
-_COLUMNS = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
-_PROTOCOL = {
-    "region": "whole image",
-    "resolution": "original",
-    "arithmetic": "float64, alphas not quantised",
-    "sad": "sum of absolute differences / 1000",
-    "mse": "mean squared difference",
-    "grad": f"Adobe convention: Gaussian derivatives, sigma {GRADIENT_SIGMA}, L2-normalised, sum / 1000",
-    "conn": f"Adobe convention: step 0.1, theta {CONNECTIVITY_THETA}, sum / 1000",
+_METRICS = (("SAD", "sad"), ("MSE", "mse"), ("Grad", "grad"), ("Conn", "conn"))
+_REGIONS: dict[Protocol, str] = {
+    "whole": "whole image",
+    "trimap-unknown": "unknown region of the benchmark's trimap",
+    "him2k": "union of what is above zero in the prediction and in the truth, instance by instance",
+}
+_CONVENTIONS: dict[Convention, dict[str, str]] = {
+    "adobe": {
+        "name": "Adobe convention",
+        "grad": f"Gaussian derivatives, sigma {GRADIENT_SIGMA}, L2-normalised, edges replicated, sum / 1000",
+        "conn": f"step 0.1, theta {CONNECTIVITY_THETA}, sum / 1000",
+    },
+    "aim": {
+        "name": "AIM convention",
+        "grad": f"Gaussian derivatives, sigma {GRADIENT_SIGMA}, not normalised, edges mirrored, sum / 10",
+        "conn": f"step 0.1, theta {CONNECTIVITY_THETA}, levels without a component passed over, sum / 1000",
+    },
 }
 
 
@@ -29,44 +40,89 @@ def format_report(evaluation: Evaluation, style: Style = "text") -> str:
     """The report in one of the three forms, without a final newline."""
     if style == "json":
         return json.dumps(_as_dict(evaluation), indent=2, ensure_ascii=False)
-    table = _table(evaluation)
-    lines = _align(table) if style == "text" else _as_markdown(table)
-    return "\n".join([f"{evaluation.predictor or 'predictor'}", "", *lines, "", *_notes(evaluation)])
+    layout = _align if style == "text" else _as_markdown
+    parts = [evaluation.predictor or "predictor", "", *layout(_table(evaluation)), "", *_notes(evaluation)]
+    if evaluation.instances:
+        parts += ["", "Instance matting quality (IMQ), higher is better, 1 is perfect:", ""]
+        parts += layout(_instance_table(evaluation))
+    published = PUBLISHED.get(evaluation.name)
+    if published is not None:
+        parts += ["", f"Beside the paper ({published.source}):", "", *layout(_published_table(evaluation, published))]
+        parts += ["", f"Known of the published rows: {published.known}.", f"Not known: {published.unknown}."]
+    return "\n".join(parts)
 
 
 def _table(evaluation: Evaluation) -> list[list[str]]:
-    header = ["mask", "N", *(title for title, _, _ in _COLUMNS), *(f"mask's {title}" for title, _, _ in _COLUMNS)]
+    header = ["mask", "N", *(title for title, _ in _METRICS), *(f"mask's {title}" for title, _ in _METRICS)]
     return [
         header,
         *(
             [
                 kind or "mean",
                 str(len(evaluation.select(kind))),
-                *_numbers(evaluation.mean(kind)),
-                *_numbers(evaluation.mask_mean(kind)),
+                *_numbers(evaluation.mean(kind), evaluation.protocol),
+                *_numbers(evaluation.mask_mean(kind), evaluation.protocol),
             ]
             for kind in (*evaluation.kinds, None)
         ),
     ]
 
 
-def _numbers(scores: MatteScores) -> list[str]:
-    return [f"{getattr(scores, name):.{digits}f}" for _, name, digits in _COLUMNS]
+def _numbers(scores: MatteScores, protocol: Protocol) -> list[str]:
+    digits = {"mse": 4} if protocol != "him2k" else {"mse": 4, "grad": 4, "conn": 4}
+    return [f"{getattr(scores, name):.{digits.get(name, 2)}f}" for _, name in _METRICS]
+
+
+def _instance_table(evaluation: Evaluation) -> list[list[str]]:
+    names = [error.upper() if error in ("mad", "mse") else error.capitalize() for error in ERRORS]
+    rows = [["mask", "overlap", "TP", "FP", "FN", *names, *(f"mask's {name}" for name in names)]]
+    for kind in (*evaluation.kinds, None):
+        both = zip(evaluation.count_instances(kind), evaluation.count_instances(kind, of_masks=True), strict=True)
+        for counts, mask_counts in both:
+            rows.append(
+                [
+                    kind or "all",
+                    f"{counts.threshold:g}",
+                    str(counts.num_true_positives),
+                    str(counts.num_false_positives),
+                    str(counts.num_false_negatives),
+                    *(f"{value:.4f}" for entry in (counts, mask_counts) for value in entry.imq.values()),
+                ]
+            )
+    return rows
+
+
+def _published_table(evaluation: Evaluation, published: PublishedTable) -> list[list[str]]:
+    kind = published.kind if published.kind in evaluation.kinds else None
+    masks = kind or ("all kinds of masks" if len(evaluation.kinds) > 1 else evaluation.kinds[0])
+    measured = [
+        (evaluation.predictor or "predictor", evaluation.mean(kind)),
+        ("the masks themselves", evaluation.mask_mean(kind)),
+    ]
+    rows = [["method", "source", *(title for title, _ in _METRICS)]]
+    rows += [[name, f"measured here, {masks}", *_numbers(scores, evaluation.protocol)] for name, scores in measured]
+    rows += [
+        [row.method, "published", f"{row.sad:.2f}", f"{row.mse:.4f}", f"{row.grad:.2f}", f"{row.conn:.2f}"]
+        for row in published.rows
+    ]
+    return rows
 
 
 def _align(table: list[list[str]]) -> list[str]:
+    """Columns of text to the left, of numbers to the right."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    is_text = [column == 0 or table[0][column] == "source" for column in range(len(table[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(row, widths, is_text, strict=True)
         )
         for row in table
     ]
 
 
 def _as_markdown(table: list[list[str]]) -> list[str]:
-    rule = ["---", *["---:"] * (len(table[0]) - 1)]
+    rule = ["---" if column == 0 or title == "source" else "---:" for column, title in enumerate(table[0])]
     return ["| " + " | ".join(row) + " |" for row in (table[0], rule, *table[1:])]
 
 
@@ -78,12 +134,25 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"Better than its mask (SAD): {better} of {counted} pairs, {100 * better / counted:.1f} % "
             f"(`{EXACT_KIND}` masks left out)."
         )
+    protocol = _describe_protocol(evaluation)
     notes.append(
-        f"Protocol: {_PROTOCOL['region']}, {_PROTOCOL['resolution']} resolution, {_PROTOCOL['arithmetic']}; "
-        f"SAD in thousands; Grad (sigma {GRADIENT_SIGMA}, / 1000) and Conn (step 0.1, theta {CONNECTIVITY_THETA}, "
-        f"/ 1000) in the Adobe convention; {len(evaluation.pairs)} pairs; masks of {evaluation.benchmark}."
+        f"Protocol {evaluation.protocol}: {protocol['region']}, original resolution, float64, alphas not quantised; "
+        f"SAD in thousands; MSE: {protocol['mse']}; Grad, {protocol['grad']}; Conn, {protocol['conn']}; "
+        f"{len(evaluation.pairs)} pairs; {evaluation.mask_origin or f'masks of {evaluation.benchmark}'}."
     )
+    if evaluation.title and evaluation.name != "folder":
+        notes.append(f"Benchmark: {evaluation.title}, in {evaluation.benchmark}.")
+    if _is_incomplete(evaluation):
+        notes.append(
+            f"Incomplete: {evaluation.num_images} of the {evaluation.official_count} photographs of {evaluation.title} "
+            "are there, so that the numbers are not those of the whole benchmark."
+        )
     return notes
+
+
+def _is_incomplete(evaluation: Evaluation) -> bool:
+    count = evaluation.official_count
+    return count is not None and evaluation.num_images is not None and evaluation.num_images < count
 
 
 def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -96,13 +165,58 @@ def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
         }
         for kind in (*evaluation.kinds, None)
     }
+    published = PUBLISHED.get(evaluation.name)
     return {
         "predictor": evaluation.predictor,
         "benchmark": evaluation.benchmark,
-        "protocol": _PROTOCOL,
+        "benchmark_name": evaluation.name,
+        "title": evaluation.title,
+        "num_images": evaluation.num_images,
+        "official_count": evaluation.official_count,
+        "is_incomplete": _is_incomplete(evaluation),
+        "masks": evaluation.mask_origin or f"masks of {evaluation.benchmark}",
+        "protocol": _describe_protocol(evaluation),
         "num_pairs": len(evaluation.pairs),
         "mean": means.pop("mean"),
         "kinds": means,
         "better_than_mask": {"metric": "sad", "left_out": EXACT_KIND, "num_better": better, "num_pairs": counted},
+        "instances": _describe_instances(evaluation),
+        "published": None if published is None else {**asdict(published), "is_measured_here": False},
         "pairs": [asdict(pair) for pair in evaluation.pairs],
+    }
+
+
+def _describe_protocol(evaluation: Evaluation) -> dict[str, str]:
+    convention = _CONVENTIONS[evaluation.convention]
+    protocol = {
+        "name": evaluation.protocol,
+        "convention": evaluation.convention,
+        "region": _REGIONS[evaluation.protocol],
+        "resolution": "original",
+        "arithmetic": "float64, alphas not quantised",
+        "sad": "sum of absolute differences / 1000",
+        "mse": "mean squared difference",
+        "grad": f"{convention['name']}: {convention['grad']}",
+        "conn": f"{convention['name']}: {convention['conn']}",
+    }
+    if evaluation.protocol == "him2k":
+        protocol |= {
+            "mse": "sum of squared differences / (pixels + 1)",
+            "grad": f"{convention['name']}: {convention['grad'].rpartition(', ')[0]}, sum / (pixels + 1)",
+            "conn": f"{convention['name']}: {convention['conn'].rpartition(', ')[0]}, sum / (pixels + 1)",
+        }
+    return protocol
+
+
+def _describe_instances(evaluation: Evaluation) -> dict[str, Any] | None:
+    if not evaluation.instances:
+        return None
+    return {
+        kind or "all": [
+            {**asdict(counts), "imq": counts.imq, "mask_imq": mask_counts.imq}
+            for counts, mask_counts in zip(
+                evaluation.count_instances(kind), evaluation.count_instances(kind, of_masks=True), strict=True
+            )
+        ]
+        for kind in (*evaluation.kinds, None)
     }

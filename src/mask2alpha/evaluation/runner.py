@@ -1,13 +1,13 @@
 """Score a predictor on a benchmark, every pair beside its own input mask.
 
-The protocol is that of `metrics`: whole image, original resolution, float64, predictions as they come (not quantised).
-Legend: K counts the masks of one photograph; all of them go to the predictor in one call, so that a network may encode
-the photograph once.
+The protocol is that of `metrics`: whole image by default, original resolution, float64, predictions as they come (not
+quantised). Legend: K counts the masks of one photograph, of all kinds and instances; they go to the predictor in one
+call, so that a network may encode the photograph once, unless they are very many.
 """
 
-import csv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,78 +16,37 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import EXACT_KIND, GuidedFolder, GuidedPhotograph
-from mask2alpha.evaluation.metrics import MatteScores, evaluate_matte
-from mask2alpha.imaging.atomic import replacing
+from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks
+from mask2alpha.evaluation.guidance import make_mask
+from mask2alpha.evaluation.instances import count_instances
+from mask2alpha.evaluation.metrics import Convention, Protocol, evaluate_matte, unknown_region
+from mask2alpha.evaluation.results import Evaluation as Evaluation
+from mask2alpha.evaluation.results import InstanceScores, ResultsFile
+from mask2alpha.evaluation.results import PairScores as PairScores
 from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.encode import write_image
 from mask2alpha.pipeline.abstract import AbstractPredictor
 
 Predict: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 """`predict(image (H, W, 3) uint8 or uint16, masks (K, H, W) bool)` returns alphas (K, H, W), floating, in [0, 1]."""
 
-_Matte: TypeAlias = Callable[[GuidedPhotograph, Sequence[str], npt.NDArray[np.bool_]], npt.NDArray[Any]]
-_METRICS = tuple(field.name for field in fields(MatteScores))
-_COLUMNS = ("predictor", "name", "kind", *_METRICS, *(f"mask_{metric}" for metric in _METRICS))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairScores:
-    """The errors of one pair, and what its mask itself would have scored."""
-
-    name: str
-    """The photograph's name."""
-    kind: str
-    """The kind of mask."""
-    scores: MatteScores
-    """The prediction's errors."""
-    mask_scores: MatteScores
-    """The errors of the input mask taken as the matte."""
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the prediction has a lower SAD than its mask."""
-        return self.scores.sad < self.mask_scores.sad
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """The scores of one predictor on one benchmark."""
-
-    predictor: str
-    """What was evaluated, in words."""
-    benchmark: str
-    """The benchmark's folder, where the masks come from."""
-    kinds: tuple[str, ...]
-    """The kinds of masks, in the benchmark's order."""
-    pairs: tuple[PairScores, ...]
-    """One entry a pair, photograph by photograph."""
-
-    def select(self, kind: str | None = None) -> list[PairScores]:
-        """The pairs of one kind; None: all of them."""
-        return [pair for pair in self.pairs if kind is None or pair.kind == kind]
-
-    def mean(self, kind: str | None = None) -> MatteScores:
-        """The prediction's mean errors over one kind; None: over all pairs."""
-        return MatteScores.mean([pair.scores for pair in self.select(kind)])
-
-    def mask_mean(self, kind: str | None = None) -> MatteScores:
-        """The input masks' mean errors over one kind; None: over all pairs."""
-        return MatteScores.mean([pair.mask_scores for pair in self.select(kind)])
-
-    def count_better(self) -> tuple[int, int]:
-        """(pairs whose prediction beats its mask in SAD, pairs), the `exact` masks left out."""
-        counted = [pair for pair in self.pairs if pair.kind != EXACT_KIND]
-        return sum(pair.is_better for pair in counted), len(counted)
+_Item: TypeAlias = tuple[GuidedPhotograph, str]
+_Read: TypeAlias = Callable[[], npt.NDArray[Any]]
+_Matte: TypeAlias = Callable[[Sequence[_Item], npt.NDArray[np.bool_], _Read], npt.NDArray[Any]]
+_MAX_PIXELS_A_CALL = 2**27
+_JPEG_CHROMA = 8  # the channels of a grey JPEG may differ by this much
 
 
 def evaluate(
     predict: Predict,
-    benchmark: GuidedFolder,
+    benchmark: Benchmark,
     *,
     kinds: Sequence[str] | None = None,
     predictor: str = "",
     output: Path | str | None = None,
     has_progress: bool = False,
+    protocol: Protocol = "whole",
+    convention: Convention = "adobe",
 ) -> Evaluation:
     """Score a predictor on all pairs of a benchmark.
 
@@ -96,34 +55,39 @@ def evaluate(
         benchmark: Where the files are.
         kinds: The kinds to score, in that order; None: all of the benchmark's.
         predictor: What is evaluated, in words: model and settings. Written to each row of `output`.
-        output: A CSV file with one row a pair, rewritten atomically after every photograph. Pairs that it already
-            holds are not predicted again, so a stopped run goes on where it stopped.
+        output: A CSV file with one row a pair, rewritten atomically every few seconds and at the end, whatever brings
+            that about. Pairs that it already holds are not predicted again: a stopped run goes on where it stopped.
         has_progress: Show a bar on the standard error stream.
+        protocol: What counts. Under `him2k` the instances of a photograph are also matched, for IMQ.
+        convention: Of Grad and Conn.
 
     Raises:
         InputError: A file's size does not fit its photograph, `predict` returned something else than said, a kind is
-            unknown, or `output` is the result of another predictor or benchmark.
+            unknown, a trimap is missing, or `output` is the result of another predictor or benchmark.
         ImageFileError: A file cannot be read.
     """
 
-    def matte(photograph: GuidedPhotograph, kinds: Sequence[str], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        image = read_image(photograph.image_path).pixels
+    def matte(items: Sequence[_Item], masks: npt.NDArray[np.bool_], read: _Read) -> npt.NDArray[Any]:
+        photograph = items[0][0]
+        image = read()
         _check_size(photograph.image_path, image.shape[:2], photograph.alpha_path, masks.shape[1:])
         alphas = np.asarray(predict(image, masks))
         if alphas.shape != masks.shape:
             raise InputError(f"predict: returned shape {alphas.shape}, expected {masks.shape}")
         return alphas
 
-    return _evaluate(matte, benchmark, kinds, predictor, output, has_progress)
+    return _evaluate(matte, benchmark, kinds, predictor, output, has_progress, protocol, convention)
 
 
 def evaluate_predictions(
     folder: Path | str,
-    benchmark: GuidedFolder,
+    benchmark: Benchmark,
     *,
     kinds: Sequence[str] | None = None,
     output: Path | str | None = None,
     has_progress: bool = False,
+    protocol: Protocol = "whole",
+    convention: Convention = "adobe",
 ) -> Evaluation:
     """Score mattes that lie in `folder` as KIND/NAME.png, one channel, 8 or 16 bits; the rest is as for `evaluate`.
 
@@ -133,9 +97,9 @@ def evaluate_predictions(
     """
     root = Path(folder)
 
-    def matte(photograph: GuidedPhotograph, kinds: Sequence[str], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    def matte(items: Sequence[_Item], masks: npt.NDArray[np.bool_], read: _Read) -> npt.NDArray[Any]:
         alphas = []
-        for kind in kinds:
+        for photograph, kind in items:
             path = root / kind / f"{photograph.name}.png"
             if not path.is_file():
                 raise InputError(f"folder: {path} is missing")
@@ -143,7 +107,46 @@ def evaluate_predictions(
             _check_size(path, alphas[-1].shape, photograph.alpha_path, masks.shape[1:])
         return np.stack(alphas)
 
-    return _evaluate(matte, benchmark, kinds, f"predictions in {root}", output, has_progress)
+    about = f"predictions in {root}"
+    return _evaluate(matte, benchmark, kinds, about, output, has_progress, protocol, convention)
+
+
+def write_masks(benchmark: Benchmark, folder: Path | str) -> Benchmark:
+    """Write the masks of a benchmark as FOLDER/KIND/NAME.png, those that recipes and segmenters make and the others.
+
+    Masks that are there already are kept, not made again.
+
+    Returns:
+        The same benchmark with these files for masks, so that its pairs can be listed.
+
+    Raises:
+        InputError: A segmenter returned something else than said, or a size does not fit.
+        ImageFileError: A file cannot be read or written.
+    """
+    root = Path(folder)
+    for group in _group(benchmark.photographs):
+        read = cache(lambda path=group[0].image_path: read_image(path).pixels)
+        masked = []
+        for photograph in group:
+            paths = {kind: root / kind / f"{photograph.name}.png" for kind in benchmark.kinds}
+            missing = [kind for kind, path in paths.items() if not path.is_file()]
+            true_alpha = _read_alpha(photograph.alpha_path) if missing else None
+            for kind in missing:
+                assert true_alpha is not None
+                mask = _make_or_read_mask(benchmark, photograph, kind, true_alpha, read)
+                write_image(paths[kind], mask.astype(np.uint8) * 255)
+            masked.append(paths)
+        for photograph, paths in zip(group, masked, strict=True):
+            photograph.mask_paths.update(paths)
+    return Benchmark(
+        name=benchmark.name,
+        title=benchmark.title,
+        root=benchmark.root,
+        photographs=benchmark.photographs,
+        kinds=benchmark.kinds,
+        masks=Masks(folder=root),
+        official_count=benchmark.official_count,
+    )
 
 
 def predict_masks(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -162,34 +165,68 @@ def use_predictor(predictor: AbstractPredictor) -> Predict:
 
 def _evaluate(
     matte: _Matte,
-    benchmark: GuidedFolder,
+    benchmark: Benchmark,
     kinds: Sequence[str] | None,
     predictor: str,
     output: Path | str | None,
     has_progress: bool,
+    protocol: Protocol,
+    convention: Convention,
 ) -> Evaluation:
     chosen = _select_kinds(benchmark, kinds)
-    path = None if output is None else Path(output)
-    done = {} if path is None else _read_rows(path, predictor, benchmark)
+    store = ResultsFile(
+        None if output is None else Path(output),
+        predictor=predictor,
+        benchmark=benchmark,
+        protocol=protocol,
+        convention=convention,
+    )
     total = len(benchmark.photographs) * len(chosen)
-    with tqdm(total=total, desc="evaluate", unit="pair", disable=not has_progress) as bar:
-        for photograph in benchmark.photographs:
-            missing = [kind for kind in chosen if (photograph.name, kind) not in done]
-            if missing:
-                for pair in _score_photograph(matte, photograph, missing):
-                    done[pair.name, pair.kind] = pair
-                if path is not None:
-                    _write_rows(path, predictor, done, benchmark)
-            bar.update(len(chosen))
+    with store, tqdm(total=total, desc="evaluate", unit="pair", disable=not has_progress) as bar:
+        for group in _group(benchmark.photographs):
+            missing = [
+                kind
+                for kind in chosen
+                if not all((photograph.name, kind) in store.pairs for photograph in group)
+                or (protocol == "him2k" and (group[0].name, kind) not in store.instances)
+            ]
+            items = [
+                (photograph, kind)
+                for photograph in group
+                for kind in missing
+                if protocol == "him2k" or (photograph.name, kind) not in store.pairs
+            ]
+            if items:
+                store.add(*_score_photograph(matte, benchmark, items, protocol, convention))
+            bar.update(len(group) * len(chosen))
     return Evaluation(
         predictor=predictor,
         benchmark=str(benchmark.root),
         kinds=chosen,
-        pairs=tuple(done[photograph.name, kind] for photograph in benchmark.photographs for kind in chosen),
+        pairs=tuple(store.pairs[photograph.name, kind] for photograph in benchmark.photographs for kind in chosen),
+        protocol=protocol,
+        convention=convention,
+        name=benchmark.name,
+        title=benchmark.title,
+        mask_origin=benchmark.mask_origin,
+        num_images=benchmark.num_images,
+        official_count=benchmark.official_count,
+        instances=tuple(
+            store.instances[group[0].name, kind]
+            for group in _group(benchmark.photographs)
+            for kind in chosen
+            if protocol == "him2k"
+        ),
     )
 
 
-def _select_kinds(benchmark: GuidedFolder, kinds: Sequence[str] | None) -> tuple[str, ...]:
+def _group(photographs: Iterable[GuidedPhotograph]) -> Iterator[list[GuidedPhotograph]]:
+    """The instances of one photograph together."""
+    for _, group in groupby(photographs, key=lambda photograph: photograph.image_path):
+        yield list(group)
+
+
+def _select_kinds(benchmark: Benchmark, kinds: Sequence[str] | None) -> tuple[str, ...]:
     if kinds is None:
         return benchmark.kinds
     chosen = tuple(dict.fromkeys(kinds))
@@ -199,23 +236,89 @@ def _select_kinds(benchmark: GuidedFolder, kinds: Sequence[str] | None) -> tuple
     return chosen
 
 
-def _score_photograph(matte: _Matte, photograph: GuidedPhotograph, kinds: Sequence[str]) -> list[PairScores]:
-    true_alpha = _read_alpha(photograph.alpha_path)
-    masks = []
-    for kind in kinds:
-        path = photograph.mask_paths[kind]
-        masks.append(_read_mask(path))
-        _check_size(path, masks[-1].shape, photograph.alpha_path, true_alpha.shape)
-    alphas = matte(photograph, kinds, np.stack(masks))
-    return [
-        PairScores(
-            name=photograph.name,
-            kind=kind,
-            scores=evaluate_matte(alpha, true_alpha),
-            mask_scores=evaluate_matte(mask, true_alpha),
+def _score_photograph(
+    matte: _Matte, benchmark: Benchmark, items: Sequence[_Item], protocol: Protocol, convention: Convention
+) -> tuple[list[PairScores], list[InstanceScores]]:
+    """Predict and score pairs of one photograph."""
+    path = items[0][0].image_path
+    read = cache(lambda: read_image(path).pixels)
+    read_truth = cache(_read_alpha)
+    pairs = []
+    of_kind: dict[str, list[tuple[npt.NDArray[Any], ...]]] = {}
+    for chunk in _chunk(items, read_truth(items[0][0].alpha_path).size):
+        truths = [read_truth(photograph.alpha_path) for photograph, _ in chunk]
+        masks = [
+            _make_or_read_mask(benchmark, photograph, kind, true_alpha, read)
+            for (photograph, kind), true_alpha in zip(chunk, truths, strict=True)
+        ]
+        for photograph, _ in chunk:
+            _check_size(photograph.alpha_path, read_truth(photograph.alpha_path).shape, path, masks[0].shape)
+        alphas = matte(chunk, np.stack(masks), read)
+        for (photograph, kind), true_alpha, mask, alpha in zip(chunk, truths, masks, alphas, strict=True):
+            trimap = _read_trimap(photograph, true_alpha.shape) if protocol == "trimap-unknown" else None
+            scores, mask_scores = (
+                evaluate_matte(guess, true_alpha, protocol=protocol, convention=convention, trimap=trimap)
+                for guess in (alpha, mask)
+            )
+            pairs.append(PairScores(name=photograph.name, kind=kind, scores=scores, mask_scores=mask_scores))
+            if protocol == "him2k":
+                of_kind.setdefault(kind, []).append((alpha, mask, true_alpha))
+    instances = []
+    for kind, entries in of_kind.items():
+        predicted, masked, true = (np.stack(arrays) for arrays in zip(*entries, strict=True))
+        counts, mask_counts = (count_instances(guess, true, convention=convention) for guess in (predicted, masked))
+        instances.append(InstanceScores(photograph=items[0][0].name, kind=kind, counts=counts, mask_counts=mask_counts))
+    return pairs, instances
+
+
+def _chunk(items: Sequence[_Item], num_pixels: int) -> Iterator[Sequence[_Item]]:
+    size = max(1, _MAX_PIXELS_A_CALL // num_pixels)
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _make_or_read_mask(
+    benchmark: Benchmark, photograph: GuidedPhotograph, kind: str, true_alpha: npt.NDArray[np.float64], read: _Read
+) -> npt.NDArray[np.bool_]:
+    if kind in benchmark.recipes:
+        return make_mask(kind, photograph.name, true_alpha)
+    if kind in benchmark.segmenters:
+        found = np.asarray(benchmark.segmenters[kind](read()))
+        return _choose_instance(kind, found, true_alpha > 0.5)
+    path = photograph.mask_paths[kind]
+    mask = _read_mask(path)
+    _check_size(path, mask.shape, photograph.alpha_path, true_alpha.shape)
+    return mask
+
+
+def _choose_instance(name: str, found: npt.NDArray[Any], target: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Of a segmenter's masks the one that overlaps the target most; an empty one where none does."""
+    masks = found[None] if found.ndim == 2 else found
+    if masks.dtype != np.bool_ or masks.ndim != 3 or masks.shape[1:] != target.shape:
+        raise InputError(
+            f"{name}: returned {found.dtype} of shape {found.shape}, expected bool of {target.shape} or several"
         )
-        for kind, mask, alpha in zip(kinds, masks, alphas, strict=True)
-    ]
+    if found.ndim == 2:
+        return found
+    overlaps = np.array([(mask & target).sum() / max(1, int((mask | target).sum())) for mask in masks])
+    if overlaps.max(initial=0) == 0:
+        return np.zeros(target.shape, dtype=np.bool_)
+    chosen: npt.NDArray[np.bool_] = masks[int(np.argmax(overlaps))]
+    return chosen
+
+
+def _read_trimap(photograph: GuidedPhotograph, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    path = photograph.trimap_path
+    if path is None:
+        raise InputError(
+            f"protocol: trimap-unknown needs a trimap for {photograph.name}, which the benchmark has not; "
+            "move its trimaps where its layout says, or choose another protocol"
+        )
+    trimap = read_mask(path)
+    _check_size(path, trimap.shape, photograph.alpha_path, size)
+    if not unknown_region(trimap).any():
+        raise InputError(f"{path}: leaves nothing unknown, expected a trimap of 0, 128 and 255")
+    return trimap
 
 
 def _check_size(path: Path, size: tuple[int, ...], alpha_path: Path, alpha_size: tuple[int, ...]) -> None:
@@ -228,55 +331,14 @@ def _check_size(path: Path, size: tuple[int, ...], alpha_path: Path, alpha_size:
 def _read_alpha(path: Path) -> npt.NDArray[np.float64]:
     """One grey channel of 8 or 16 bits as values in [0, 1], at full precision."""
     pixels = read_image(path).pixels
+    grey = pixels[..., 0]
     if (pixels != pixels[..., :1]).any():
-        raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
-    return pixels[..., 0] / float(np.iinfo(pixels.dtype).max)
+        spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
+        if path.suffix.lower() not in (".jpg", ".jpeg") or spread > _JPEG_CHROMA:
+            raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
+        grey = pixels.mean(axis=2)
+    return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
 
 
 def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
     return read_mask(path) > 127
-
-
-def _read_rows(path: Path, predictor: str, benchmark: GuidedFolder) -> dict[tuple[str, str], PairScores]:
-    """The pairs of an earlier run; empty where there is no file."""
-    if not path.exists():
-        return {}
-    names = {photograph.name for photograph in benchmark.photographs}
-    rows: dict[tuple[str, str], PairScores] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != _COLUMNS:
-            raise InputError(f"output: {path} exists and is no result of an evaluation; name another file")
-        for row in reader:
-            if row["predictor"] != predictor:
-                raise InputError(
-                    f"output: {path} holds results of {row['predictor']!r}, not of {predictor!r}; name another file"
-                )
-            if row["name"] not in names:
-                raise InputError(
-                    f"output: {path} holds {row['name']}, which {benchmark.root} has not; name another file"
-                )
-            rows[row["name"], row["kind"]] = PairScores(
-                name=row["name"],
-                kind=row["kind"],
-                scores=MatteScores(**{metric: float(row[metric]) for metric in _METRICS}),
-                mask_scores=MatteScores(**{metric: float(row[f"mask_{metric}"]) for metric in _METRICS}),
-            )
-    return rows
-
-
-def _write_rows(path: Path, predictor: str, pairs: dict[tuple[str, str], PairScores], benchmark: GuidedFolder) -> None:
-    """Write all pairs in the benchmark's order, kinds of an earlier run after its own; never leave half a file."""
-    names = [photograph.name for photograph in benchmark.photographs]
-    kinds = list(dict.fromkeys((*benchmark.kinds, *(kind for _, kind in pairs))))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for name in names:
-            for kind in kinds:
-                if (name, kind) in pairs:
-                    pair = pairs[name, kind]
-                    errors = [repr(getattr(pair.scores, metric)) for metric in _METRICS]
-                    mask_errors = [repr(getattr(pair.mask_scores, metric)) for metric in _METRICS]
-                    writer.writerow([predictor, name, kind, *errors, *mask_errors])

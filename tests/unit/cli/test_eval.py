@@ -6,9 +6,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from layouts import LAYOUTS
 from mask2alpha.checkpoints import save_model
 from mask2alpha.cli.eval import command
 from mask2alpha.errors import InputError
+from mask2alpha.evaluation.guidance import RECIPES
+from mask2alpha.evaluation.public_benchmarks import BENCHMARKS
+from mask2alpha.evaluation.published import PUBLISHED
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 
@@ -77,3 +81,78 @@ def test_unusable_options_are_refused(root: Path, tmp_path: Path) -> None:
     assert "exclude each other" in result.stderr
     with pytest.raises(InputError, match="has no blurred"):
         run(root, "--model", "mask", "--kinds", "blurred")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_named_benchmark_runs_with_one_command(name: str, tmp_path: Path) -> None:
+    LAYOUTS[name](tmp_path / "data")
+    output = tmp_path / "results.csv"
+    arguments = (name, tmp_path / "data", "--model", "mask", "--output", output)
+    report = json.loads(run(*arguments, "--format", "json"))
+    assert report["benchmark_name"] == name
+    assert report["num_pairs"] == len(output.read_text(encoding="utf-8").splitlines()) - 1 > 0
+    assert report["mean"]["scores"] == report["mean"]["mask_scores"]
+    assert "Protocol whole" in run(*arguments)
+    assert ("Beside the paper" in run(*arguments, "--format", "markdown")) == (name in PUBLISHED)
+
+
+def test_one_argument_is_a_guided_folder(root: Path) -> None:
+    assert run(root, "--model", "mask") == run("folder", root, "--model", "mask")
+
+
+def test_the_help_names_every_benchmark_and_recipe() -> None:
+    text = CliRunner().invoke(command, ["--help"]).stdout
+    assert not [name for name in (*BENCHMARKS, *RECIPES) if name not in text]
+
+
+def test_masks_are_made_by_recipes(root: Path) -> None:
+    report = json.loads(run(root, "--model", "mask", "--masks", "dilated-v1, lowres-v1", "--format", "json"))
+    assert list(report["kinds"]) == ["dilated-v1", "lowres-v1"]
+    assert "recipe dilated-v1" in report["masks"]
+    report = json.loads(run(root, "--model", "mask", "--masks", "all", "--kinds", "eroded", "--format", "json"))
+    assert list(report["kinds"]) == ["eroded", *RECIPES]
+
+
+def test_masks_are_made_by_a_function_of_the_users(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_segmenter.py").write_text("def bright(image):\n    return image[..., 0] > 200\nnumber = 3\n")
+    monkeypatch.chdir(tmp_path)
+    arguments = [root, "--model", "mask", "--segmenter"]
+    report = json.loads(run(*arguments, "own_segmenter:bright", "--format", "json"))
+    assert list(report["kinds"]) == ["own_segmenter.bright"]
+    assert report["mean"]["scores"]["sad"] < 0.1
+    for wrong in ("own_segmenter:dark", "no_such_module:f", "own_segmenter:number", ":"):
+        with pytest.raises(InputError, match="segmenter: "):
+            run(*arguments, wrong)
+
+
+def test_masks_lie_in_another_folder(root: Path, tmp_path: Path) -> None:
+    (root / "mask").rename(tmp_path / "own")
+    report = json.loads(run(root, "--model", "mask", "--mask-folder", tmp_path / "own", "--format", "json"))
+    assert list(report["kinds"]) == ["exact", "eroded"]
+
+
+def test_protocol_and_convention_can_be_chosen(tmp_path: Path) -> None:
+    LAYOUTS["m-him2k"](tmp_path / "data")
+    output = tmp_path / "him.csv"
+    arguments = ["m-him2k", tmp_path / "data", "--model", "mask", "--protocol", "him2k", "--convention", "aim"]
+    text = run(*arguments, "--output", output)
+    assert "Instance matting quality" in text
+    assert "AIM convention" in text
+    assert (tmp_path / "him.imq.csv").is_file()
+    assert run(*arguments, "--output", output) == text
+
+
+def test_unusable_arguments_are_refused_in_one_sentence(root: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (["aim-500"], "ROOT is missing: the folder that holds aim-500"),
+        (["aim", root], "got 'aim', expected one of aim-500"),
+        ([root, "--masks", ","], "--masks: got none"),
+        ([], "Missing argument"),
+    ):
+        result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+        assert result.exit_code == 2
+        assert message in result.stderr
+    with pytest.raises(InputError, match="is no folder"):
+        run(tmp_path / "none")
+    with pytest.raises(InputError, match="has no original/; move the photographs there"):
+        run("aim-500", tmp_path, "--model", "mask")

@@ -1,10 +1,14 @@
 import json
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 
+from mask2alpha.evaluation.instances import InstanceCounts
 from mask2alpha.evaluation.metrics import MatteScores
+from mask2alpha.evaluation.published import PUBLISHED
 from mask2alpha.evaluation.report import format_report
-from mask2alpha.evaluation.runner import Evaluation, PairScores
+from mask2alpha.evaluation.results import Evaluation, InstanceScores, PairScores
 
 
 def scores(sad: float) -> MatteScores:
@@ -74,3 +78,102 @@ def test_json_holds_every_number_unrounded(evaluation: Evaluation) -> None:
 def test_the_share_is_left_out_where_only_exact_masks_were_scored(evaluation: Evaluation) -> None:
     exact = Evaluation(predictor="", benchmark="photographs", kinds=("exact",), pairs=tuple(evaluation.select("exact")))
     assert "Better than" not in format_report(exact)
+
+
+@pytest.mark.parametrize("style", ["text", "markdown"])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_rows_stand_beside_ours_and_say_that_they_are_published(
+    evaluation: Evaluation, name: str, style: Literal["text", "markdown"]
+) -> None:
+    report = format_report(replace(evaluation, name=name, title="A-Set"), style)
+    rows = [line for line in report.splitlines() if "Mask2Alpha" in line]
+    assert len(rows) == 1
+    assert "published" in rows[0]
+    ours = next(line for line in report.splitlines() if "measured here" in line)
+    assert "tiny, 3 steps" in ours
+    assert "31.00" in ours
+    masks = next(line for line in report.splitlines() if "the masks themselves" in line)
+    assert "9.50" in masks
+    assert "Not known: " in report
+    assert PUBLISHED[name].source in report
+
+
+def test_published_numbers_are_the_papers() -> None:
+    table = {
+        name: {row.method: (row.sad, row.mse, row.grad, row.conn) for row in published.rows}
+        for name, published in PUBLISHED.items()
+    }
+    assert set(table) == {"aim-500", "am-2k", "p3m-500-np", "m-him2k"}
+    assert table["aim-500"]["Mask2Alpha"] == (35.61, 0.0091, 29.74, 31.07)
+    assert table["am-2k"]["GFM"] == (11.18, 0.0031, 10.27, 9.77)
+    assert table["p3m-500-np"]["MaGGIe"] == (11.39, 0.0017, 13.52, 10.86)
+    assert table["m-him2k"]["InstMatt"] == (19.48, 0.0017, 11.61, 17.02)
+    assert {len(rows) for name, rows in table.items() if name != "m-him2k"} == {7}
+
+
+def test_the_row_of_the_published_masks_is_compared(evaluation: Evaluation) -> None:
+    kinds = {"exact": "r50_c4_3x", "holes": "x101_fpn_3x"}
+    renamed = replace(
+        evaluation,
+        name="m-him2k",
+        kinds=tuple(kinds.values()),
+        pairs=tuple(replace(pair, kind=kinds[pair.kind]) for pair in evaluation.pairs),
+    )
+    ours = next(line for line in format_report(renamed).splitlines() if "measured here" in line)
+    assert "measured here, r50_c4_3x" in ours
+    assert "3.00" in ours.split("r50_c4_3x")[1]
+
+
+def test_a_folder_has_no_published_rows(evaluation: Evaluation) -> None:
+    assert "published" not in format_report(evaluation)
+    assert json.loads(format_report(evaluation, "json"))["published"] is None
+
+
+def test_json_keeps_published_numbers_apart(evaluation: Evaluation) -> None:
+    report = json.loads(format_report(replace(evaluation, name="aim-500"), "json"))
+    assert report["published"]["is_measured_here"] is False
+    assert report["published"]["rows"][-1]["method"] == "Mask2Alpha"
+    assert report["protocol"]["name"] == "whole"
+    assert report["protocol"]["convention"] == "adobe"
+
+
+def test_an_incomplete_benchmark_is_said_to_be_so(evaluation: Evaluation) -> None:
+    few = replace(evaluation, name="aim-500", title="AIM-500", num_images=2, official_count=500)
+    assert "Incomplete: 2 of the 500 photographs of AIM-500" in format_report(few)
+    assert json.loads(format_report(few, "json"))["is_incomplete"] is True
+    assert "Incomplete" not in format_report(replace(few, num_images=500))
+
+
+def test_convention_and_protocol_are_named(evaluation: Evaluation) -> None:
+    report = format_report(replace(evaluation, convention="aim", protocol="trimap-unknown"))
+    assert "Protocol trimap-unknown: unknown region of the benchmark's trimap" in report
+    assert "AIM convention" in report
+    assert "Adobe" not in report
+    him2k = json.loads(format_report(replace(evaluation, protocol="him2k"), "json"))["protocol"]
+    assert him2k["grad"].endswith("sum / (pixels + 1)")
+
+
+@pytest.mark.parametrize("style", ["text", "markdown"])
+def test_instance_quality_is_a_table_of_its_own(evaluation: Evaluation, style: Literal["text", "markdown"]) -> None:
+    def counts(hits: int, quality: float) -> tuple[InstanceCounts, ...]:
+        return tuple(
+            InstanceCounts(
+                threshold=threshold,
+                num_true_positives=hits,
+                num_false_positives=4 - hits,
+                num_false_negatives=4 - hits,
+                quality=(quality,) * 4,
+            )
+            for threshold in (0.5, 0.75)
+        )
+
+    instances = tuple(
+        InstanceScores(photograph=name, kind=kind, counts=counts(3, 1.5), mask_counts=counts(2, 0.4))
+        for name in ("a", "b")
+        for kind in ("exact", "holes")
+    )
+    report = format_report(replace(evaluation, protocol="him2k", instances=instances), style)
+    row = next(line for line in report.splitlines() if line.strip("| ").startswith("all") and "0.75" in line)
+    assert row.replace("|", " ").split() == ["all", "0.75", "12", "4", "4", *["0.3750"] * 4, *["0.1000"] * 4]
+    data = json.loads(format_report(replace(evaluation, protocol="him2k", instances=instances), "json"))
+    assert data["instances"]["holes"][0]["imq"]["grad"] == pytest.approx(3 / 8)
