@@ -25,10 +25,15 @@ class EchoNetwork(Mask2Alpha):
         self.decoded_shapes: list[tuple[int, ...]] = []
         self.options: RunOptions | None = None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "EchoNetwork":
+        return self  # what the predictor's copy is asked for is remembered here
+
     def encode(self, image: Tensor) -> ImageEncoding:
         size = (image.shape[2], image.shape[3])
         self.encoded_sizes.append(size)
-        return ImageEncoding(tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), size=size)
+        return ImageEncoding(
+            tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 1, 1), size=size
+        )
 
     def decode(
         self, image: Tensor, encoding: ImageEncoding, mask: Tensor, options: RunOptions | None = None
@@ -57,7 +62,9 @@ class FakePredictor(AbstractPredictor):
         self.num_encoded += 1
         padded = image_to_tensor(image)
         size = (padded.shape[2], padded.shape[3])
-        encoding = ImageEncoding(tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), size=size)
+        encoding = ImageEncoding(
+            tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 1, 1), size=size
+        )
         return EncodedImage(image=image, padded=padded, encoding=encoding)
 
     def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:

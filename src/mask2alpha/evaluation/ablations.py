@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
@@ -367,7 +368,8 @@ def _prepare_loop(predictor: Predictor, image: NDArray[Any], mask: NDArray[np.bo
         return torch.autocast(predictor.device.type, dtype=predictor.dtype)
 
     with torch.inference_mode(), running():
-        features, mask_os4 = model.fuse(encoded.encoding, scale_mask(padded_mask, encoded.encoding))
+        features = model.decode(encoded.padded, encoded.encoding, padded_mask, predictor.options).coarse.features
+        mask_os4 = F.avg_pool2d(scale_mask(padded_mask, encoded.encoding), 4)
 
     def loop() -> object:
         with torch.inference_mode(), running():

@@ -84,6 +84,8 @@ class DecoderConfig:
     """Default number of iterations T; a run-time choice."""
     is_iterative: bool = True
     """False: a single pass that never sees a state (the paper's Table 4 row "none")."""
+    has_colour_cues: bool = True
+    """Whether the fusion sees what the local colours of target and surroundings say about each pixel."""
     update: Literal["formula", "sticky"] = "formula"
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 
@@ -98,6 +100,8 @@ class DetailConfig:
     """Channels of the sparse residual U-Net at strides 1, 2, ..."""
     feature_channels: int = 8
     """Channels of the decoder's features handed to each active pixel."""
+    has_colour_cues: bool = True
+    """The same for each active pixel."""
     error_threshold: float = 0.02
     """tau: default threshold on the predicted error; a run-time choice."""
 

@@ -6,7 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 QUERIES_AT_ONCE = 512
-"""Looking tokens whose attention weights are held in memory together, where weights are asked for."""
+"""Looking tokens whose attention weights are held in memory together, where they are not left to the fused kernel."""
+LONG_SEQUENCE = 2048
+"""From so many tokens on, attention in bfloat16 on a CPU is computed without the fused kernel (see `attend`)."""
 
 
 class ConvBlock(nn.Module):
@@ -19,12 +21,26 @@ class ConvBlock(nn.Module):
         self.conv = nn.Conv2d(
             in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=False
         )
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(out_channels)
         self.has_relu = has_relu
 
     def forward(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out _h _w"]:
         """Convolve, normalise, rectify."""
-        x = self.norm(self.conv(x))
+        return self._finish(self.conv(x))
+
+    def forward_beside(
+        self, x: Float[Tensor, "batch _in height width"], extra: Float[Tensor, "batch _extra height width"]
+    ) -> Float[Tensor, "batch _out _h _w"]:
+        """`forward(torch.cat([x, extra], dim=1))`; without gradient the two are convolved apart and not copied."""
+        if torch.is_grad_enabled():
+            return self.forward(torch.cat([x, extra], dim=1))
+        weight, extra_weight = torch.split(self.conv.weight, [x.shape[1], extra.shape[1]], dim=1)
+        stride, padding = self.conv.stride, self.conv.padding
+        convolved = F.conv2d(x, weight, self.conv.bias, stride, padding)
+        return self._finish(convolved.add_(F.conv2d(extra, extra_weight, None, stride, padding)))
+
+    def _finish(self, x: Tensor) -> Tensor:
+        x = self.norm(x)
         return F.relu(x, inplace=True) if self.has_relu else x
 
 
@@ -35,11 +51,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = ConvBlock(channels, channels)
         self.second = ConvBlock(channels, channels, has_relu=False)
+        assert isinstance(self.second.norm, nn.BatchNorm2d)
         nn.init.zeros_(self.second.norm.weight)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Add the correction and rectify."""
-        return F.relu(x + self.second(self.first(x)))
+        correction: Tensor = self.second(self.first(x))
+        return correction.add_(x).relu_()
 
 
 class LayerScale(nn.Module):
@@ -90,7 +108,7 @@ class Attention(nn.Module):
         queries, keys = self._project(x, key_scale)
         values = self.value(x).view(batch, tokens, self.num_heads, -1).transpose(1, 2)
         bias = None if position_bias is None else position_bias.to(queries.dtype)
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        attended = attend(queries, keys, values, bias)
         projected: Tensor = self.projection(attended.transpose(1, 2).reshape(batch, tokens, dim))
         return projected
 
@@ -137,6 +155,27 @@ class Attention(nn.Module):
         if key_scale is not None:
             key = key * key_scale.unsqueeze(-1).to(key.dtype)
         return self.query(x).view(shape).transpose(1, 2), key.view(shape).transpose(1, 2)
+
+
+def attend(
+    queries: Float[Tensor, "batch heads tokens head_dim"],
+    keys: Float[Tensor, "batch heads tokens head_dim"],
+    values: Float[Tensor, "batch heads tokens head_dim"],
+    bias: Float[Tensor, "#batch heads tokens tokens"] | None,
+) -> Float[Tensor, "batch heads tokens head_dim"]:
+    """Scaled dot-product attention; never a whole map of all tokens by all tokens.
+
+    PyTorch's fused kernel, but for long sequences in half precision on a CPU, where it takes twice the time of plain
+    matrix products over a part of the queries at a time.
+    """
+    tokens = queries.shape[2]
+    is_half_on_cpu = queries.device.type == "cpu" and queries.dtype == torch.bfloat16
+    if bias is not None or tokens < LONG_SEQUENCE or not is_half_on_cpu or torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+    scale = queries.shape[3] ** -0.5
+    transposed = keys.transpose(2, 3)
+    parts = ((part * scale) @ transposed for part in torch.split(queries, QUERIES_AT_ONCE, dim=2))
+    return torch.cat([part.softmax(dim=-1) @ values for part in parts], dim=2)
 
 
 class Mlp(nn.Module):

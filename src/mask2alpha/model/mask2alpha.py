@@ -1,13 +1,16 @@
 """The network of the paper: mask-guided encoder, iterative decoding, sparse detail recovery. Start reading here."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mask2alpha.model.colours import colour_cues, find_local_colours
 from mask2alpha.model.config import ModelConfig
-from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
@@ -52,7 +55,9 @@ class Mask2Alpha(nn.Module):
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """Stage 1 as far as it depends on the image alone: compute it once, use it for many masks."""
-        return self.encoder.encode(image)
+        encoding = self.encoder.encode(image)
+        kept = self.encoder.num_kept_maps
+        return replace(encoding, maps=(*self.fusion.project(encoding.maps[:kept]), *encoding.maps[kept:]))
 
     def decode(
         self,
@@ -75,16 +80,20 @@ class Mask2Alpha(nn.Module):
         """
         options = options or RunOptions()
         encoded_mask = mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
-        features, mask_os4 = self.fuse(encoding, encoded_mask)
-        coarse = refine(self.decoder, features, mask_os4, self.config.decoder, options)
-        return self.recover(image, mask, coarse, options)
+        fused = self.fuse(encoding, encoded_mask)
+        coarse = refine(self.decoder, fused.features, fused.mask_os4, self.config.decoder, options)
+        return self.recover(image, mask, replace(coarse, local_colours=fused.local_colours), options)
 
-    def fuse(
-        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]
-    ) -> tuple[Float[Tensor, "batch channels h w"], Float[Tensor, "batch 1 h w"]]:
-        """The guided last block, then the fused features at stride 4; also the mask at stride 4."""
+    def fuse(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> FusedFeatures:
+        """The guided last block, then all that the decoding steps and the detail stage read, at stride 4."""
         mask_os4 = F.avg_pool2d(mask, 4)
-        return self.fusion(self.encoder.guide(encoding, mask), mask_os4), mask_os4
+        local_colours = find_local_colours(encoding.thumbnail, mask_os4)
+        beside = [2 * mask_os4 - 1]
+        if self.config.decoder.has_colour_cues:
+            beside.append(colour_cues(encoding.thumbnail.float(), local_colours))
+        pyramid = self.encoder.guide(encoding, mask)
+        features = self.fusion(pyramid, torch.cat(beside, dim=1), num_projected=self.encoder.num_kept_maps)
+        return FusedFeatures(features=features, mask_os4=mask_os4, local_colours=local_colours)
 
     def recover(
         self,

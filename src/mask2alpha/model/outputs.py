@@ -51,16 +51,27 @@ class ImageEncoding:
     token_grid: Size
     """(rows, columns) of the patch tokens."""
     maps: tuple[Float[Tensor, "batch _channels _h _w"], ...]
-    """Image-only feature maps, finest first: strides 4, 8, 16, 32 (and 64 for `vit_adapter`)."""
+    """Image-only feature maps, finest first: strides 4, 8, 16 (and 32, 64 for `vit_adapter`); those that no mask
+    changes have been through the decoder's lateral convolution."""
+    thumbnail: Float[Tensor, "batch 3 _h4 _w4"]
+    """The image at stride 4, in [0, 1]."""
     size: Size
     """(height, width) of the padded full-resolution image that was encoded."""
 
     def select(self, indices: Tensor) -> "ImageEncoding":
         """The encoding of the pictures at `indices` (int64, any length, repeats allowed), for as many masks."""
-        return replace(self, tokens=self.tokens[indices], maps=tuple(feature_map[indices] for feature_map in self.maps))
+        maps = tuple(feature_map[indices] for feature_map in self.maps)
+        return replace(self, tokens=self.tokens[indices], maps=maps, thumbnail=self.thumbnail[indices])
+
+    def repeat(self, count: int) -> "ImageEncoding":
+        """The encoding of one picture for `count` masks; nothing is copied."""
+        assert self.tokens.shape[0] == 1
+        maps = tuple(feature_map.expand(count, -1, -1, -1) for feature_map in self.maps)
+        thumbnail = self.thumbnail.expand(count, -1, -1, -1)
+        return replace(self, tokens=self.tokens.expand(count, -1, -1), maps=maps, thumbnail=thumbnail)
 
     def to(self, dtype: torch.dtype) -> "ImageEncoding":
-        """The same encoding with floating tensors in `dtype`."""
+        """The same encoding with tokens and maps in `dtype`."""
         return replace(
             self, tokens=self.tokens.to(dtype), maps=tuple(feature_map.to(dtype) for feature_map in self.maps)
         )
@@ -77,6 +88,18 @@ class DecodingState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FusedFeatures:
+    """What the decoding steps and the detail stage read of image and mask, at stride 4."""
+
+    features: Float[Tensor, "batch channels h w"]
+    """Fused features, read by every step."""
+    mask_os4: Float[Tensor, "batch 1 h w"]
+    """The mask in [0, 1]: the coarse values."""
+    local_colours: Float[Tensor, "batch 6 h w"]
+    """Colours of the target and of its surroundings nearby, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CoarseMatte:
     """What stage 2 hands to stage 3, at stride 4."""
 
@@ -86,6 +109,8 @@ class CoarseMatte:
     """The paper's C: a guess at |alpha - truth|, in [0, 1]; high where unsure."""
     features: Float[Tensor, "batch channels h w"]
     """The fused features that every step read."""
+    local_colours: Float[Tensor, "batch 6 h w"] | None = None
+    """Colours of the target and of its surroundings nearby, in [0, 1]; None where no detail stage needs them."""
     trace: tuple[DecodingState, ...] = ()
     """States after each step, oldest first; empty unless asked for."""
 

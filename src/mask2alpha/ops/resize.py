@@ -1,5 +1,6 @@
 """Resampling of tensors."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +13,52 @@ def resize(picture: Float[Tensor, "batch channels _h _w"], size: Size) -> Float[
     if picture.shape[2:] == size:
         return picture
     return F.interpolate(picture, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def halve(picture: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels _h _w"]:
+    """The mean of each 2 x 2 pixels; both sides are even.
+
+    Without gradient, a channels-last picture is added up row by row, which on a CPU is several times faster.
+    """
+    if torch.is_grad_enabled() or not picture.is_contiguous(memory_format=torch.channels_last):
+        return F.avg_pool2d(picture, 2)
+    batch, channels, height, width = picture.shape
+    rows = picture.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width * channels)
+    pairs = torch.add(rows[:, :, 0], rows[:, :, 1]).view(batch, height // 2, width // 2, 2, channels)
+    return torch.add(pairs[..., 0, :], pairs[..., 1, :]).mul_(0.25).permute(0, 3, 1, 2)
+
+
+def enlarge(
+    feature_map: Float[Tensor, "batch channels h w"], factor: int
+) -> Float[Tensor, "batch channels _height _width"]:
+    """Bilinear upsampling by a whole, even factor, equal to `F.interpolate` up to rounding.
+
+    Without gradient, a channels-last map is enlarged one axis after the other, each output row or column being one
+    mixture of two whole input rows or columns: on a CPU several times faster than the general kernel.
+    """
+    assert factor % 2 == 0
+    batch, channels, height, width = feature_map.shape
+    if torch.is_grad_enabled() or not feature_map.is_contiguous(memory_format=torch.channels_last):
+        return F.interpolate(feature_map, scale_factor=factor, mode="bilinear", align_corners=False)
+    pixels = feature_map.permute(0, 2, 3, 1)  # (B, H, W, C), contiguous
+    wide = _enlarge_axis(pixels.reshape(batch * height, width, channels), factor)
+    tall = _enlarge_axis(wide.view(batch, height, width * factor * channels), factor)
+    return tall.view(batch, height * factor, width * factor, channels).permute(0, 3, 1, 2)
+
+
+def _enlarge_axis(lines: Float[Tensor, "outer length inner"], factor: int) -> Float[Tensor, "outer _length inner"]:
+    """`enlarge` along the middle axis."""
+    outer, length, inner = lines.shape
+    enlarged = lines.new_empty(outer, length, factor, inner)
+    for phase in range(factor):
+        offset = (phase + 0.5) / factor - 0.5  # from the centre of the input pixel, in input pixels
+        if offset < 0:
+            enlarged[:, 0, phase] = lines[:, 0]
+            torch.lerp(lines[:, 1:], lines[:, :-1], -offset, out=enlarged[:, 1:, phase])
+        else:
+            enlarged[:, -1, phase] = lines[:, -1]
+            torch.lerp(lines[:, :-1], lines[:, 1:], offset, out=enlarged[:, :-1, phase])
+    return enlarged.view(outer, length * factor, inner)
 
 
 def shrink_to_side(size: Size, *, max_side: int, multiple: int) -> Size:

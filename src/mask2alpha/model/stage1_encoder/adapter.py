@@ -22,7 +22,7 @@ from mask2alpha.model.layers import ConvBlock, to_map, to_tokens
 from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.model.stage1_encoder.deformable import DeformableAttention, token_centres
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
-from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput, make_thumbnail
 from mask2alpha.model.stage1_encoder.vit import VisionTransformer
 from mask2alpha.shapes import Size
 
@@ -198,6 +198,8 @@ class VitAdapterEncoder(nn.Module):
         self.merge = PyramidMerge(config)
         self.guidance = MaskGuidance() if config.has_guidance else None
         self.out_channels: tuple[int, ...] = (width, dim // 2, dim, dim, dim)
+        self.num_kept_maps = 1
+        """How many of the finest maps `guide` hands on as `encode` made them, whatever they have become since."""
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """Everything that depends on the image alone.
@@ -228,7 +230,8 @@ class VitAdapterEncoder(nn.Module):
                 spatial = self.extractors[index](spatial, grids, self._split_tokens(tokens)[1], grid)
             start = stop
         maps = (os4, os8, *_split_levels(spatial, grids))
-        return ImageEncoding(tokens=tokens, token_grid=grid, maps=maps, size=(height, width))
+        thumbnail = make_thumbnail(image)
+        return ImageEncoding(tokens=tokens, token_grid=grid, maps=maps, thumbnail=thumbnail, size=(height, width))
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> tuple[Tensor, ...]:
         """The feature maps for one mask per encoding.

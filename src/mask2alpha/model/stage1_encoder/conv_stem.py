@@ -10,7 +10,7 @@ from mask2alpha.model.config import EncoderConfig
 from mask2alpha.model.layers import Block, ConvBlock, ResidualBlock, to_map, to_tokens
 from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
-from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput, make_thumbnail
 
 
 class ConvStemEncoder(nn.Module):
@@ -43,6 +43,8 @@ class ConvStemEncoder(nn.Module):
         self.guidance = MaskGuidance() if config.has_guidance else None
         self.final_norm = nn.LayerNorm(dim, eps=config.layer_norm_eps) if config.has_final_norm else nn.Identity()
         self.out_channels = (*channels[:-1], dim)
+        self.num_kept_maps = len(channels) - 1
+        """How many of the finest maps `guide` hands on as `encode` made them, whatever they have become since."""
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """Everything that depends on the image alone; `image` in [0, 1], sides multiples of 64."""
@@ -57,7 +59,13 @@ class ConvStemEncoder(nn.Module):
         tokens = to_tokens(x)
         for block in list(self.blocks)[:-1]:
             tokens = block(tokens)
-        return ImageEncoding(tokens=tokens, token_grid=grid, maps=tuple(maps[:-1]), size=_size_of(image))
+        return ImageEncoding(
+            tokens=tokens,
+            token_grid=grid,
+            maps=tuple(maps[:-1]),
+            thumbnail=make_thumbnail(image),
+            size=_size_of(image),
+        )
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> tuple[Tensor, ...]:
         """The feature maps for one mask, finest first, with `out_channels` channels at strides 4, 8, 16, 32."""

@@ -1,11 +1,11 @@
 """What every encoder does first: halve the photograph and normalise its colours."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mask2alpha.model.config import EncoderConfig
+from mask2alpha.ops.resize import halve
 
 
 class HalfResolutionInput(nn.Module):
@@ -20,4 +20,9 @@ class HalfResolutionInput(nn.Module):
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 _h _w"]:
         """The encoder's input, (B, 3, H/2, W/2), about zero mean and unit deviation."""
-        return (F.avg_pool2d(image, 2) - self.mean) / self.std
+        return (halve(image) - self.mean) / self.std
+
+
+def make_thumbnail(image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 _h _w"]:
+    """The image at stride 4, each pixel the mean of 4 x 4."""
+    return halve(halve(image))

@@ -1,13 +1,13 @@
 """One decoding step: (fused features, mixed matte, states) -> alpha and predicted error (paper 3.2)."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mask2alpha.model.config import DecoderConfig
 from mask2alpha.model.layers import ConvBlock, ResidualBlock
 from mask2alpha.model.outputs import CoarseMatte, DecodingState
+from mask2alpha.ops.resize import enlarge
 
 INITIAL_ERROR_LOGIT = -2.0
 """Bias of the error head at the start: a predicted error of 0.12 everywhere."""
@@ -24,7 +24,7 @@ class StepDecoder(nn.Module):
         channels, channels_os8 = config.step_channels, config.step_channels_os8
         self.prepare = nn.Conv2d(config.fused_channels, channels, 3, padding=1)
         self.state = nn.Conv2d(2, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(channels)
         self.down = nn.Sequential(
             ConvBlock(channels, channels_os8, stride=2), ResidualBlock(channels_os8), ResidualBlock(channels_os8)
         )
@@ -52,8 +52,8 @@ class StepDecoder(nn.Module):
             Alpha logits and predicted error in float32.
         """
         matte = torch.cat([2 * state.mixed_matte - 1, state.is_fine.to(state.mixed_matte.dtype)], dim=1)
-        x = F.relu(self.norm(prepared + self.state(matte.to(prepared.dtype))))
-        context = F.interpolate(self.up(self.down(x)), scale_factor=2, mode="bilinear", align_corners=False)
-        x = self.merge(x + context)
+        x = self.norm(self.state(matte.to(prepared.dtype)).add_(prepared)).relu_()
+        context = enlarge(self.up(self.down(x)), 2)
+        x = self.merge(context.add_(x))
         alpha_logits, error_logits = self.heads(x).float().split(1, dim=1)
         return CoarseMatte(alpha_logits=alpha_logits, predicted_error=error_logits.sigmoid(), features=features)

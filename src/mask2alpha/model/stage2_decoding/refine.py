@@ -45,6 +45,11 @@ def refine(
     sticky_logits = torch.zeros_like(mask_os4, dtype=torch.float32)
     for step in range(1, num_steps + 1):
         coarse: CoarseMatte = decoder(prepared, features, state)
+        if config.update == "sticky":
+            sticky_logits = torch.where(state.is_fine, sticky_logits, coarse.alpha_logits)
+            coarse = replace(coarse, alpha_logits=sticky_logits)
+        if step == num_steps and not options.has_trace:
+            break  # nobody would see the last state, in which all pixels are fine
         is_fine = advance(
             state.is_fine,
             coarse.predicted_error,
@@ -53,9 +58,6 @@ def refine(
             sampler=options.sampler,
             generator=options.generator,
         )
-        if config.update == "sticky":
-            sticky_logits = torch.where(state.is_fine, sticky_logits, coarse.alpha_logits)
-            coarse = replace(coarse, alpha_logits=sticky_logits)
         state = mix(coarse.alpha, mask_os4, is_fine)
         if options.has_trace:
             trace.append(state)

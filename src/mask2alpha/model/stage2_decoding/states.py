@@ -61,9 +61,13 @@ def turn_most_confident_fine(
     """
     if count >= is_fine[0].numel():
         return torch.ones_like(is_fine)
+    if count <= 0:
+        return is_fine
     order_key = torch.where(is_fine, -1.0, predicted_error.float()).flatten(1)
-    order = order_key.argsort(dim=1, stable=True)
-    turned = torch.zeros_like(is_fine).flatten(1).scatter(1, order[:, :count], True)
+    last = order_key.kthvalue(count, dim=1, keepdim=True).values  # the largest key that may turn
+    below, equal = order_key < last, order_key == last
+    room = count - below.sum(dim=1, keepdim=True)
+    turned = below | (equal & (equal.cumsum(dim=1) <= room))
     return turned.view_as(is_fine) | is_fine
 
 

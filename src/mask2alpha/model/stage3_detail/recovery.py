@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mask2alpha.model.colours import NUM_CUES, colour_cues
 from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.outputs import CoarseMatte
 from mask2alpha.model.stage3_detail.active import (
@@ -23,6 +24,7 @@ from mask2alpha.model.stage3_detail.active import (
 )
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype
 from mask2alpha.model.stage3_detail.sparse_resnet import SparseResNet
+from mask2alpha.ops.resize import enlarge
 from mask2alpha.shapes import Size
 
 LOGIT_LIMIT = 8.0
@@ -58,7 +60,8 @@ class DetailRecovery(nn.Module):
         self.config = config
         if config.selection != "none":
             self.project = nn.Conv2d(fused_channels, config.feature_channels, 1)
-            self.network = SparseResNet(NUM_PIXEL_INPUTS + config.feature_channels, config.channels)
+            num_cues = NUM_CUES * config.has_colour_cues
+            self.network = SparseResNet(NUM_PIXEL_INPUTS + config.feature_channels + num_cues, config.channels)
 
     def forward(
         self,
@@ -99,8 +102,11 @@ class DetailRecovery(nn.Module):
             features = self.project(coarse.features)
             error = predicted_error.detach()
             correct = self._correct_sparse if is_sparse else self._correct_dense
-            logits = correct(logits, active, image, mask, error, features)
-        return DetailResult(alpha=logits.sigmoid(), predicted_error=predicted_error, active=active)
+            colours = coarse.local_colours if self.config.has_colour_cues else None
+            assert (colours is not None) == self.config.has_colour_cues, "the cues need the local colours"
+            logits = correct(logits, active, image, mask, error, features, colours)
+        alpha = logits.sigmoid() if torch.is_grad_enabled() else logits.sigmoid_()
+        return DetailResult(alpha=alpha, predicted_error=predicted_error, active=active)
 
     @torch.no_grad()
     def _select(
@@ -115,31 +121,56 @@ class DetailRecovery(nn.Module):
         return limit_active_pixels(active, predicted_error, active_budget=active_budget)
 
     def _correct_dense(
-        self, logits: Tensor, active: Tensor, image: Tensor, mask: Tensor, error: Tensor, features: Tensor
+        self,
+        logits: Tensor,
+        active: Tensor,
+        image: Tensor,
+        mask: Tensor,
+        error: Tensor,
+        features: Tensor,
+        colours: Tensor | None,
     ) -> Tensor:
         dtype = compute_dtype(image)
-        upsampled = F.interpolate(features, size=logits.shape[-2:], mode="bilinear", align_corners=False)
+        size = logits.shape[-2:]
+        upsampled = F.interpolate(features, size=size, mode="bilinear", align_corners=False)
         parts = (*_pixel_inputs(image, logits, error, mask), upsampled)
+        if colours is not None:
+            colours = F.interpolate(colours, size=size, mode="bilinear", align_corners=False)
+            parts = (*parts, colour_cues(image, colours))
         x = torch.cat([part.to(dtype) for part in parts], dim=1)
         residual = self.network.forward_dense(x, active)
         return logits + rim_weight(active).to(logits.dtype) * residual.to(logits.dtype)
 
     def _correct_sparse(
-        self, logits: Tensor, active: Tensor, image: Tensor, mask: Tensor, error: Tensor, features: Tensor
+        self,
+        logits: Tensor,
+        active: Tensor,
+        image: Tensor,
+        mask: Tensor,
+        error: Tensor,
+        features: Tensor,
+        colours: Tensor | None,
     ) -> Tensor:
         active_set = ActiveSet.from_mask(active)
         dtype = compute_dtype(image)
         at_pixels = [SparseTensor.from_dense(part, active_set).features for part in (image, logits, error, mask)]
         parts = (*_pixel_inputs(*at_pixels), sample_bilinear(features, active_set))
+        if colours is not None:
+            parts = (*parts, colour_cues(at_pixels[0], sample_bilinear(colours, active_set)))
         rows = torch.cat([part.to(dtype) for part in parts], dim=1)
         residual = self.network(SparseTensor(features=rows, active_set=active_set)).features
         change = rim_weight_sparse(active_set).to(logits.dtype) * residual[:, 0].to(logits.dtype)
-        return logits.flatten().index_add(0, active_set.positions, change).view(logits.shape)
+        if torch.is_grad_enabled():
+            return logits.flatten().index_add(0, active_set.positions, change).view(logits.shape)
+        logits.view(-1).index_add_(0, active_set.positions, change)
+        return logits
 
 
 def _upsample(x: Tensor, size: Size) -> Tensor:
     """Bilinear, in at least float32: alphas near 1 need more than the 8 bits of bfloat16."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
+    if size == (4 * x.shape[-2], 4 * x.shape[-1]):
+        return enlarge(x.contiguous(), 4)
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 

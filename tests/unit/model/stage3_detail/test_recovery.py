@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,7 +32,9 @@ def make_input(batch=2, height=32, width=40, seed=1):
 
     logits = (8 * random(1, 4) - 4).requires_grad_()
     features = random(FUSED_CHANNELS, 4).requires_grad_()
-    coarse = CoarseMatte(alpha_logits=logits, predicted_error=random(1, 4), features=features)
+    coarse = CoarseMatte(
+        alpha_logits=logits, predicted_error=random(1, 4), features=features, local_colours=random(6, 4)
+    )
     return random(3, 1), (random(1, 1) > 0.5).float(), coarse
 
 
@@ -85,7 +89,7 @@ def test_both_paths_have_the_same_gradients():
 def test_no_gradient_reaches_the_predicted_error(is_sparse):
     image, mask, coarse = make_input()
     error = coarse.predicted_error.clone().requires_grad_()
-    coarse = CoarseMatte(alpha_logits=coarse.alpha_logits, predicted_error=error, features=coarse.features)
+    coarse = replace(coarse, predicted_error=error)
     run(make_detail(), (image, mask, coarse), is_sparse).alpha.sum().backward()
     assert error.grad is None
 
@@ -129,6 +133,7 @@ def test_batch_equals_one_by_one():
             alpha_logits=coarse.alpha_logits[part],
             predicted_error=coarse.predicted_error[part],
             features=coarse.features[part],
+            local_colours=coarse.local_colours[part],
         )
         result = run(detail, (image[part], mask[part], alone), True, active_budget=300)
         assert torch.allclose(together[part], result.alpha, atol=1e-5)

@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from mask2alpha.model.colours import colour_cues, find_local_colours
+
+
+def two_colours(alpha: torch.Tensor, foreground: list[float], background: list[float]) -> torch.Tensor:
+    front, back = (torch.tensor(colour).view(1, 3, 1, 1) for colour in (foreground, background))
+    return alpha * front + (1 - alpha) * back
+
+
+def test_local_colours_are_those_well_inside_and_well_outside() -> None:
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., 16:48, 16:48] = 1
+    thumbnail = two_colours(alpha, [0.9, 0.2, 0.1], [0.1, 0.3, 0.8])
+    colours = find_local_colours(thumbnail, alpha)
+    near = colours[0, :, 30, 15]  # at the border
+    torch.testing.assert_close(near, torch.tensor([0.9, 0.2, 0.1, 0.1, 0.3, 0.8]), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("radius", [-3, 3])
+def test_estimate_follows_the_colours_where_the_mask_is_wrong(radius: int) -> None:
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., 16:48, 16:48] = 1
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 16 - radius : 48 + radius, 16 - radius : 48 + radius] = 1
+    thumbnail = two_colours(alpha, [0.9, 0.2, 0.1], [0.1, 0.3, 0.8])
+    estimate = (colour_cues(thumbnail, find_local_colours(thumbnail, mask))[:, :1] + 1) / 2
+    assert (estimate - alpha).abs().mean() < 0.05
+    assert (mask - alpha).abs().mean() > 0.08
+
+
+def test_estimate_of_a_mixed_colour_is_its_share() -> None:
+    local_colours = torch.tensor([[0.9, 0.2, 0.1, 0.1, 0.3, 0.8]])
+    foreground, background = local_colours.split(3, dim=1)
+    cues = colour_cues(0.3 * foreground + 0.7 * background, local_colours)
+    assert (cues[0, 0].item() + 1) / 2 == pytest.approx(0.3, abs=0.01)
+    distance = (foreground - background).norm().item()
+    assert cues[0, 1].item() == pytest.approx(distance)
+    assert cues[0, 2].item() == pytest.approx(0.7 * distance)
+    assert cues[0, 3].item() == pytest.approx(0.3 * distance)
+
+
+def test_equal_colours_give_no_estimate() -> None:
+    cues = colour_cues(torch.full((1, 3), 0.7), torch.full((1, 6), 0.5))
+    assert cues[0, :2].tolist() == [-1.0, 0.0]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_empty_and_full_masks_give_finite_cues(value: float) -> None:
+    thumbnail = torch.rand(2, 3, 16, 32)
+    cues = colour_cues(thumbnail, find_local_colours(thumbnail, torch.full((2, 1, 16, 32), value)))
+    assert cues.isfinite().all()
+
+
+def test_pictures_do_not_influence_each_other() -> None:
+    thumbnail, mask = torch.rand(2, 3, 32, 32), (torch.rand(2, 1, 32, 32) > 0.5).float()
+    both = find_local_colours(thumbnail, mask)
+    torch.testing.assert_close(both[1:], find_local_colours(thumbnail[1:], mask[1:]))
