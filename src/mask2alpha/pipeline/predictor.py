@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.folding import fold_batch_norm, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import RunOptions
 from mask2alpha.ops.padding import pad_to_multiple, unpad
@@ -41,10 +43,10 @@ class Predictor(AbstractPredictor):
         active_budget: int | None = None,
         max_encoder_side: int = 1344,
     ) -> None:
-        """Take over a model: it is moved to the device and set to evaluation.
+        """Copy a model to the device, in the form in which it is run.
 
         Args:
-            model: The network.
+            model: The network; it is left as it is, and what later becomes of its weights has no effect here.
             device: Default: CUDA where there is one, else the CPU.
             dtype: Of the network's arithmetic, `torch.float32`, `bfloat16` or (not on a CPU) `float16`. Default:
                 bfloat16 where the hardware computes in it, else float32.
@@ -64,7 +66,9 @@ class Predictor(AbstractPredictor):
         if max_encoder_side < STRIDE_MULTIPLE // 2:
             raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
         self.max_encoder_side = max_encoder_side
-        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.model = fold_batch_norm(model)
+        store_weights_as(self.model, self.dtype)
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, image: NDArray[Any]) -> EncodedImage:
         """Do once what depends on the image alone.
@@ -146,7 +150,7 @@ class Predictor(AbstractPredictor):
         with self._running():
             output = self.model.decode(
                 encoded.padded.expand(count, -1, -1, -1),
-                encoded.encoding.select(torch.zeros(count, dtype=torch.int64, device=self.device)),
+                encoded.encoding.repeat(count),
                 padded_masks,
                 self.options,
             )
@@ -185,7 +189,7 @@ def cpu_has_bfloat16() -> bool:
 
 def _trivial_matte(encoded: EncodedImage, mask: Float[Tensor, "1 1 _h _w"]) -> Matte | None:
     """The matte of an empty or a full mask; None for any other."""
-    low, high = float(mask.min()), float(mask.max())
+    low, high = (float(extreme) for extreme in torch.aminmax(mask))
     if low != high or low not in (0.0, 1.0):
         return None
     alpha = np.full(encoded.size, low, dtype=np.float32)
@@ -194,8 +198,13 @@ def _trivial_matte(encoded: EncodedImage, mask: Float[Tensor, "1 1 _h _w"]) -> M
 
 def _settle(alpha: Float[Tensor, "masks 1 height width"]) -> Float[Tensor, "masks 1 height width"]:
     """Alpha that an 8-bit file could not tell from 0 or 1 becomes 0 or 1."""
-    alpha = torch.where(alpha < 1 / 255, torch.zeros_like(alpha), alpha)
-    return torch.where(alpha > 254 / 255, torch.ones_like(alpha), alpha)
+    lowered = -F.threshold(alpha, _below(1 / 255), 0.0)
+    return F.threshold(lowered, _below(-254 / 255), -1.0, inplace=True).neg_()
+
+
+def _below(value: float) -> float:
+    """The largest float32 below the float32 nearest to a value: at most that is less than the value."""
+    return float(np.nextafter(np.float32(value), np.float32(-np.inf)))
 
 
 def _checked_device(device: str | torch.device | None) -> torch.device:

@@ -41,9 +41,8 @@ def image_to_tensor(image: Any) -> Float[Tensor, "1 3 height width"]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
         raise InputError(f"image of shape {array.shape} cannot be used; accepted: {_IMAGE_KINDS}")
     _check_sides(array.shape[:2], "image")
-    values = _image_values(array)
-    tensor = torch.from_numpy(np.ascontiguousarray(values.reshape(*values.shape[:2], -1).transpose(2, 0, 1)))
-    return tensor.expand(3, -1, -1)[None]
+    pixels = torch.from_numpy(_image_values(array)).view(*array.shape[:2], -1)
+    return pixels.expand(-1, -1, 3)[None].permute(0, 3, 1, 2)  # channels last, as the array was
 
 
 def mask_to_tensor(mask: Any, size: Size, *, name: str = "mask") -> Float[Tensor, "1 1 height width"]:
@@ -112,25 +111,27 @@ def _check_sides(shape: tuple[int, ...], name: str) -> None:
 
 def _image_values(array: NDArray[Any]) -> NDArray[np.float32]:
     if array.dtype in (np.uint8, np.uint16):
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+        values = array.astype(np.float32, order="C")
+        values /= np.float32(np.iinfo(array.dtype).max)
+        return values
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"image is of type {array.dtype}; accepted: uint8, uint16 or float in [0, 1]")
     low, high = _finite_range(array, "image")
     if low < 0 or high > 1:
         advice = "; divide it by 255" if 1 < high <= 255 and low >= 0 else ""
         raise InputError(f"image has values from {low:g} to {high:g}; a float image is in [0, 1]{advice}")
-    return array.astype(np.float32)
+    return array.astype(np.float32, order="C")
 
 
 def _mask_values(array: NDArray[Any], name: str) -> NDArray[np.float32]:
     if array.dtype == np.bool_:
-        return array.astype(np.float32)
+        return array.astype(np.float32, order="C")
     if np.issubdtype(array.dtype, np.floating):
         low, high = _finite_range(array, name)
         if low < 0 or high > 1:
             advice = "; divide it by 255" if 1 < high <= 255 and low >= 0 else ""
             raise InputError(f"{name} has values from {low:g} to {high:g}; a float mask is in [0, 1]{advice}")
-        return array.astype(np.float32)
+        return array.astype(np.float32, order="C")
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(f"{name} is of type {array.dtype}; accepted: {_MASK_KINDS}")
     low, high = int(array.min()), int(array.max())
@@ -142,7 +143,10 @@ def _mask_values(array: NDArray[Any], name: str) -> NDArray[np.float32]:
             f"{name} has whole values from {low} to {high}, which looks like a map of labels; "
             f"pass one mask per label, for example {name} == {high}"
         )
-    return array.astype(np.float32) / np.float32(scale)
+    values = array.astype(np.float32, order="C")
+    if scale > 1:
+        values /= np.float32(scale)
+    return values
 
 
 def _finite_range(array: NDArray[Any], name: str) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from mask2alpha.ops.resize import resize, shrink_to_side
+from mask2alpha.ops.resize import enlarge, halve, resize, shrink_to_side
 
 
 def test_resize_to_the_same_size_is_the_identity() -> None:
@@ -19,6 +20,32 @@ def test_resize_keeps_a_constant_and_the_range() -> None:
     resized = resize((torch.rand(1, 1, 16, 16) > 0.5).float(), (40, 5))
     assert resized.min() >= 0
     assert resized.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 1, 1, 1), (1, 4, 1, 6), (2, 1, 9, 2)])
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_enlarging_without_gradient_equals_the_general_kernel(
+    shape: tuple[int, ...], factor: int, memory_format: torch.memory_format
+) -> None:
+    feature_map = torch.randn(shape).contiguous(memory_format=memory_format)
+    expected = F.interpolate(feature_map, scale_factor=factor, mode="bilinear", align_corners=False)
+    with torch.inference_mode():
+        torch.testing.assert_close(enlarge(feature_map, factor), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_enlarging_has_a_gradient() -> None:
+    feature_map = torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: enlarge(x, 2), feature_map)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_halving_takes_the_mean_of_four_pixels(memory_format: torch.memory_format) -> None:
+    picture = torch.rand(2, 3, 6, 10).contiguous(memory_format=memory_format)
+    expected = F.avg_pool2d(picture, 2)
+    with torch.inference_mode():
+        torch.testing.assert_close(halve(picture), expected, rtol=0, atol=1e-6)
+    assert torch.equal(halve(picture), expected)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.folding import fold_batch_norm, store_weights_as
+from mask2alpha.model.layers import ConvBlock
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.outputs import RunOptions
+
+
+@pytest.fixture
+def model() -> Mask2Alpha:
+    """A tiny model whose norms have statistics, scales and shifts of all kinds."""
+    model = Mask2Alpha(PRESETS["tiny"])
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.3, 3)
+            module.weight.data.uniform_(-1.5, 1.5)
+            module.bias.data.normal_(std=0.3)
+    return model
+
+
+@pytest.fixture
+def image_and_mask() -> tuple[torch.Tensor, torch.Tensor]:
+    mask = torch.zeros(2, 1, 64, 128)
+    mask[0, :, 10:50, 20:90] = 1
+    mask[1, :, 40:] = 1
+    return torch.rand(2, 3, 64, 128).contiguous(memory_format=torch.channels_last), mask
+
+
+def test_the_folded_model_has_no_batch_norm_and_equals_the_original(
+    model: Mask2Alpha, image_and_mask: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    options = RunOptions(num_steps=1)  # which pixels turn fine may depend on the last bit
+    with torch.inference_mode():
+        expected = model.eval()(*image_and_mask, options)
+        folded = fold_batch_norm(model)
+        result = folded(*image_and_mask, options)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(result.coarse.alpha_logits, expected.coarse.alpha_logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(result.alpha, expected.alpha, rtol=0, atol=1e-5)
+
+
+def test_inference_equals_the_graph_that_training_differentiates(
+    model: Mask2Alpha, image_and_mask: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    options = RunOptions(num_steps=1)
+    model.eval()
+    recorded = model(*image_and_mask, options)
+    with torch.inference_mode():
+        result = model(*image_and_mask, options)
+    assert recorded.alpha.requires_grad
+    torch.testing.assert_close(result.alpha, recorded.alpha.detach(), rtol=0, atol=1e-5)
+
+
+def test_folding_leaves_the_original_alone(model: Mask2Alpha) -> None:
+    before = copy.deepcopy(model.state_dict())
+    fold_batch_norm(model.train())
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_stored_weights_give_what_autocast_gives(
+    model: Mask2Alpha, image_and_mask: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    folded = fold_batch_norm(model)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = folded(*image_and_mask)
+        store_weights_as(folded, torch.bfloat16)
+        result = folded(*image_and_mask)
+    assert folded.decoder.heads.weight.dtype == torch.bfloat16
+    assert torch.equal(result.alpha, expected.alpha)
+
+
+@torch.inference_mode()
+def test_a_block_beside_equals_the_block_of_the_concatenation() -> None:
+    block = ConvBlock(5, 8).eval()
+    x, extra = torch.randn(2, 4, 6, 7), torch.randn(2, 1, 6, 7)
+    expected = block(torch.cat([x, extra], dim=1))
+    torch.testing.assert_close(block.forward_beside(x, extra), expected, rtol=1e-5, atol=1e-6)
