@@ -1,8 +1,12 @@
 """`mask2alpha compare`: several methods on the same pairs, as tables, plots and pictures."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from mask2alpha.evaluation.benchmarks import Benchmark
 
 
 def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
@@ -16,8 +20,42 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     return sizes
 
 
+def split(text: str | None) -> list[str] | None:
+    """The names in "exact,eroded"; None where nothing was said."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def open_pairs(
+    benchmark: str,
+    root: str | None,
+    kinds: list[str] | None,
+    recipes: list[str] | None,
+    mask_folder: Path | None,
+    made_masks: Path,
+) -> "Benchmark":
+    """The benchmark that the two arguments name, all its masks as files."""
+    from mask2alpha.evaluation.benchmarks import Masks
+    from mask2alpha.evaluation.guidance import RECIPES
+    from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
+
+    if root is None and benchmark in BENCHMARKS:
+        raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
+    if root is not None and benchmark not in BENCHMARKS:
+        raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
+    chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
+    choice = Masks(folder=mask_folder, kinds=kinds, recipes=chosen)
+    opened = open_benchmark(*(("folder", benchmark) if root is None else (benchmark, root)), masks=choice)
+    if not opened.recipes:
+        return opened
+
+    from mask2alpha.evaluation.runner import write_masks
+
+    return write_masks(opened, made_masks)
+
+
 @click.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("benchmark", metavar="[BENCHMARK]")
+@click.argument("root", required=False, default=None)
 @click.option(
     "-m",
     "--method",
@@ -35,6 +73,19 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     help="Folder for the report and each method's results; a stopped run goes on from it.",
 )
 @click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
+@click.option(
+    "--masks",
+    "recipes",
+    default=None,
+    metavar="RECIPE,...",
+    help="Make the masks from the true alphas, as `mask2alpha eval` does; they are kept in OUTPUT/masks.",
+)
+@click.option(
+    "--mask-folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Take the masks KIND/NAME.png of this folder.",
+)
 @click.option("--title", default=None, help="What the report calls the data.  [default: the folder's name]")
 @click.option(
     "--cost-sizes",
@@ -50,24 +101,35 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     show_default=True,
     help="Most rows of pictures in the HTML report, 0.1 to 0.2 MB each.",
 )
+@click.option(
+    "--redo",
+    multiple=True,
+    metavar="LABEL",
+    help="Throw this method's kept results away first, as after a change of code; repeatable.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
 def command(
-    root: Path,
+    benchmark: str,
+    root: str | None,
     methods: tuple[str, ...],
     output: Path,
     kinds: str | None,
+    recipes: str | None,
+    mask_folder: Path | None,
     title: str | None,
     cost_sizes: tuple[float, ...],
     sheet_rows: int,
+    redo: tuple[str, ...],
     seed: int,
     resamples: int,
 ) -> None:
-    r"""Compare methods on the photographs, true alphas and guidance masks in ROOT.
+    r"""Compare methods on the photographs, true alphas and guidance masks in the folder ROOT.
 
-    ROOT holds image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png. OUTPUT gets comparison.html (everything, to look
-    at), comparison.md, comparison.json, figures/*.svg and methods/, where results are kept pair by pair: methods that
-    are done are not run again.
+    BENCHMARK is a published set's name as for `mask2alpha eval`, or left out: then ROOT holds image/NAME.png,
+    alpha/NAME.png and mask/KIND/NAME.png. OUTPUT gets comparison.html (everything, to look at), comparison.md,
+    comparison.json, figures/*.svg and methods/, where results are kept pair by pair: methods that are done are not run
+    again.
 
     \b
     METHOD is one of
@@ -87,20 +149,20 @@ def command(
     import json
     import sys
 
-    from mask2alpha.evaluation.benchmarks import GuidedFolder
     from mask2alpha.evaluation.compare import compare
     from mask2alpha.evaluation.html_report import draw_plots, format_html
     from mask2alpha.evaluation.summary import format_markdown, summarise, to_json
     from mask2alpha.evaluation.svg_plots import standalone
     from mask2alpha.imaging.atomic import replacing
 
-    chosen = None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    opened = open_pairs(benchmark, root, split(kinds), split(recipes), mask_folder, output / "masks")
     comparison = compare(
         methods,
-        GuidedFolder(root, chosen),
+        opened,
         output,
-        title=title or root.resolve().name,
+        title=title or (opened.root.resolve().name if root is None else opened.title),
         cost_sizes=cost_sizes,
+        redo=redo,
         has_progress=sys.stderr.isatty(),
     )
     summary = summarise(comparison, num_resamples=resamples, seed=seed)

@@ -52,6 +52,7 @@ from mask2alpha.imaging.encode import write_image
 
 METRICS = tuple(field.name for field in fields(MatteScores))
 _COLUMNS = ("name", "kind", "height", "width", *METRICS, "wall_s", "cpu_s", "peak_bytes", "failure", "files")
+_JPEG_CHROMA = 8  # the channels of a grey JPEG may differ by this much
 _WARM_UP_SIZE, _WARM_UP_RADIUS = 256, 80
 _Key: TypeAlias = tuple[str, str]
 
@@ -152,6 +153,7 @@ def compare(
     *,
     title: str,
     cost_sizes: Sequence[float] = (),
+    redo: Sequence[str] = (),
     has_progress: bool = False,
 ) -> Comparison:
     """Run the methods on the pairs, one method after the other.
@@ -162,10 +164,13 @@ def compare(
         folder: Where results are kept; results of other methods in it stay.
         title: What was compared on, in words.
         cost_sizes: In megapixels: the first pair is also resized to each of them, to measure time and memory.
+        redo: Labels of methods whose kept results are thrown away first: a model's after a change of code that neither
+            its weights nor the version tell of.
         has_progress: Show a bar on the standard error stream.
 
     Raises:
-        InputError: A method cannot be read or lacks what it needs, two have the same label, or there are no pairs.
+        InputError: A method cannot be read or lacks what it needs, two have the same label, a label of `redo` is none
+            of theirs, or there are no pairs.
             What goes wrong while a method runs is recorded as that pair's failure instead.
     """
     chosen = [parse_method(text) for text in methods]
@@ -175,14 +180,21 @@ def compare(
     for label in labels:
         if labels.count(label) > 1:
             raise InputError(f"methods: {label!r} is there twice; tell them apart with :label=NAME")
+    unknown = [label for label in redo if label not in labels]
+    if unknown:
+        raise InputError(f"redo: {', '.join(unknown)} is none of the methods {', '.join(labels)}")
     identities = [identify_method(method) for method in chosen]
     all_pairs = tuple(pairs)
     if not all_pairs:
         raise InputError("pairs: got none, expected at least one")
     digests = {pair: _digest(pair.image_path, pair.alpha_path, pair.mask_path) for pair in all_pairs}
+    folders = [Path(folder) / "methods" / _slug(method) for method in chosen]
+    for label, method_folder in zip(labels, folders, strict=True):
+        if label in redo:
+            _forget_results(method_folder)
     results = [
-        _run_method(method, identity, digests, Path(folder) / "methods" / _slug(method), cost_sizes, has_progress)
-        for method, identity in zip(chosen, identities, strict=True)
+        _run_method(method, identity, digests, method_folder, cost_sizes, has_progress)
+        for method, identity, method_folder in zip(chosen, identities, folders, strict=True)
     ]
     return Comparison(
         title=title,
@@ -213,8 +225,7 @@ def _run_method(
         _Job(pair=first.pair, files=first.files, megapixels=size) for size in cost_sizes if not is_made_elsewhere
     ]
     if not about:  # results of other weights or settings: first they go, then the new identity is written
-        for name in ("pairs.csv", "costs.csv"):
-            (folder / name).unlink(missing_ok=True)
+        _forget_results(folder)
     done, costs = (_read_results(folder / name) for name in ("pairs.csv", "costs.csv"))
     work = [(job, done, folder / "pairs.csv") for job in jobs] + [
         (job, costs, folder / "costs.csv") for job in cost_jobs
@@ -240,6 +251,11 @@ def _run_method(
         costs=tuple(costs[job.pair.name, job.kind] for job in cost_jobs),
         alpha_folder=folder / "alpha",
     )
+
+
+def _forget_results(folder: Path) -> None:
+    for name in ("pairs.csv", "costs.csv"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _is_done(job: _Job, table: Mapping[_Key, PairResult]) -> bool:
@@ -404,9 +420,13 @@ def _check_size(path: Path, size: tuple[int, ...], image_size: tuple[int, ...]) 
 def _read_alpha(path: Path) -> npt.NDArray[np.float64]:
     """One grey channel of 8 or 16 bits as values in [0, 1]."""
     pixels = read_image(path).pixels
+    grey = pixels[..., 0]
     if (pixels != pixels[..., :1]).any():
-        raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
-    return pixels[..., 0] / float(np.iinfo(pixels.dtype).max)
+        spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
+        if path.suffix.lower() not in (".jpg", ".jpeg") or spread > _JPEG_CHROMA:
+            raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
+        grey = pixels.mean(axis=2)
+    return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
 
 
 def _reset_peak() -> None:

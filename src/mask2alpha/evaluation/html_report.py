@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -157,11 +158,12 @@ def choose_rows(comparison: Comparison, count: int) -> list[SheetRow]:
         if result.scores is not None:
             rows.append(SheetRow(pair=pair, sad=result.scores.sad))
     rows.sort(key=lambda row: -row.sad)
-    seen: dict[str, int] = {}
+    seen: dict[Path, int] = {}
     ranked = []
     for row in rows:
-        seen[row.pair.name] = seen.get(row.pair.name, 0) + 1
-        ranked.append((seen[row.pair.name], -row.sad, row))
+        photograph = row.pair.image_path
+        seen[photograph] = seen.get(photograph, 0) + 1
+        ranked.append((seen[photograph], -row.sad, row))
     ranked.sort(key=lambda entry: entry[:2])
     return sorted((row for _, _, row in ranked[:count]), key=lambda row: -row.sad)
 

@@ -41,6 +41,8 @@ _PACKAGE_OF = {
     "onnx": "onnxruntime",
 }
 _PAD_MULTIPLE = 32
+_RECIPE = 1
+"""Raised whenever a method of this file gives other mattes; results of another recipe are made again."""
 
 
 def _switch(text: str) -> bool:
@@ -190,7 +192,7 @@ def identify_method(method: Method) -> str:
     settings = ", ".join(
         f"{name} {value}" for name, value in sorted(method.options.items()) if value is not None and value is not False
     )
-    about = [method.name, settings, f"mask2alpha {__version__}"]
+    about = [method.name, settings, f"mask2alpha {__version__}" if method.name == MODEL else f"recipe {_RECIPE}"]
     if package is not None:
         about.append(f"{package} {version(package)}")
     if method.name == PREDICTIONS and not Path(method.source or "").is_dir():

@@ -100,7 +100,8 @@ def summarise(comparison: Comparison, *, num_resamples: int = 10_000, seed: int 
         for pair in comparison.pairs
         if counted and all((pair.name, pair.kind) in keys for keys in counted)
     ]
-    photographs = [name for name, _ in common]
+    photograph_of = {(pair.name, pair.kind): str(pair.image_path) for pair in comparison.pairs}
+    photographs = [photograph_of[key] for key in common]  # instances of one photograph share it
     bootstrap = Bootstrap(photographs, num_resamples=num_resamples, seed=seed) if common else None
     first = comparison.methods[0]
     return Summary(

@@ -57,6 +57,19 @@ def test_one_command_writes_the_whole_report(root: Path, tmp_path: Path) -> None
     assert {path: path.stat().st_mtime_ns for path in (out / "methods").rglob("*.csv")} == before
 
 
+def test_a_named_benchmark_with_masks_made_by_a_recipe(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["folder", root, "--masks", "eroded-v1", "-m", "mask", "-o", out, "--resamples", "100"]
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert report["kinds"] == ["eroded-v1"]
+    assert (out / "masks" / "eroded-v1" / "one.png").is_file()
+    assert run(*arguments).stdout == result.stdout
+    assert "expected one of" in run("no-such-benchmark", root, "-m", "mask", "-o", out).stderr
+    assert "ROOT is missing" in run("aim-500", "-m", "mask", "-o", out).stderr
+
+
 def test_failures_are_listed_and_change_the_exit_code(root: Path, tmp_path: Path) -> None:
     (tmp_path / "mattes").mkdir()
     result = run(root, "-m", "mask", "-m", f"predictions:{tmp_path / 'mattes'}", "-o", tmp_path / "out")

@@ -110,6 +110,9 @@ def test_what_is_done_is_not_repeated_and_other_methods_can_join(
     again = run(tmp_path, root, "feather", "mask")
     assert [label for label, _, _ in in_process] == ["mask"] * 4 + ["feather"] * 4
     assert again.methods[1].pairs == first.methods[0].pairs
+    del in_process[:]
+    run(tmp_path, root, "feather", "mask", redo=["mask"])
+    assert [label for label, _, _ in in_process] == ["mask"] * 4
 
 
 def test_new_weights_and_changed_files_are_run_again(
@@ -139,7 +142,7 @@ def test_stale_results_go_before_the_new_identity_is_written(
     root = make_root()
     results = run(tmp_path, root, "mask").methods[0]
     about = results.alpha_folder.parent / "method.json"
-    about.write_text(about.read_text(encoding="utf-8").replace("mask2alpha ", "mask2alpha before "), encoding="utf-8")
+    about.write_text(about.read_text(encoding="utf-8").replace("recipe ", "an earlier recipe "), encoding="utf-8")
 
     def stop(self: _Worker, job: Any) -> PairResult:
         raise KeyboardInterrupt
@@ -211,6 +214,8 @@ def test_unusable_requests_are_refused(make_root: Callable[..., Path], tmp_path:
         run(tmp_path, root)
     with pytest.raises(InputError, match="'mask' is there twice; tell them apart with :label=NAME"):
         run(tmp_path, root, "mask", "mask")
+    with pytest.raises(InputError, match="redo: small is none of the methods mask"):
+        run(tmp_path, root, "mask", redo=["small"])
     with pytest.raises(InputError, match="pairs: got none"):
         compare(["mask"], [], tmp_path, title="test")
     run(tmp_path / "out", root, "mask")
@@ -264,6 +269,16 @@ def test_the_summary_is_that_of_the_pairs(comparison: Comparison) -> None:
     assert blurred.kinds["exact"]["sad"] == pytest.approx(sads["feather"][::2].mean())
     assert summarise(comparison, num_resamples=300) == summary
     assert summarise(comparison, num_resamples=300, seed=1) != summary
+
+
+def test_instances_of_one_photograph_are_one_photograph(comparison: Comparison) -> None:
+    image_path = comparison.pairs[0].image_path
+    shared = replace(comparison, pairs=tuple(replace(pair, image_path=image_path) for pair in comparison.pairs))
+    summary = summarise(shared, num_resamples=100)
+    assert summary.num_photographs == 1
+    interval = summary.methods[0].scores["sad"]
+    assert interval.low == pytest.approx(interval.mean)
+    assert interval.high == pytest.approx(interval.mean)
 
 
 def test_means_are_over_the_pairs_that_all_finished(comparison: Comparison) -> None:
