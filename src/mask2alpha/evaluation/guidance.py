@@ -94,7 +94,7 @@ def _exact(mask: _BoolArray, chance: _Chance) -> _BoolArray:
 
 
 def _eroded(mask: _BoolArray, chance: _Chance) -> _BoolArray:
-    radius = _share(_extent(mask), chance, 20, 60)
+    radius = _share(_extent(mask), chance, 5, 30)
     window = _around(mask, radius)
     result = np.zeros_like(mask)
     result[window] = ~_dilate(~mask[window], radius)  # what lies beyond the picture does not erode
@@ -102,7 +102,7 @@ def _eroded(mask: _BoolArray, chance: _Chance) -> _BoolArray:
 
 
 def _dilated(mask: _BoolArray, chance: _Chance) -> _BoolArray:
-    radius = _share(_extent(mask), chance, 20, 60)
+    radius = _share(_extent(mask), chance, 5, 30)
     window = _around(mask, radius)
     result = np.zeros_like(mask)
     result[window] = _dilate(mask[window], radius)
@@ -206,8 +206,8 @@ _MAKERS: Mapping[str, _Recipe] = {
 RECIPES: Mapping[str, str] = MappingProxyType(
     {
         "exact-v1": "alpha above one half",
-        "eroded-v1": "exact, less a rim of 2 to 6 % of the extent",
-        "dilated-v1": "exact, and a rim of 2 to 6 % of the extent",
+        "eroded-v1": "exact, less a rim of 0.5 to 3 % of the extent",
+        "dilated-v1": "exact, and a rim of 0.5 to 3 % of the extent",
         "lowres-v1": "exact, seen through a grid of 40 to 96 cells along the longer side",
         "perturbed-v1": "exact, its outline displaced by up to 2 to 5 % of the extent, with blobs missing and too many",
     }
