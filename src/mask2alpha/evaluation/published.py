@@ -98,7 +98,7 @@ PUBLISHED: Mapping[str, PublishedTable] = MappingProxyType(
             source=f"Table 2, {_PAPER}",
             known=(
                 "natural subset, masks r50_c4_3x, printed as SAD / MSE / Grad / Conn; MGM is MGM-in-the-wild, "
-                "re-implemented; Mask2Alpha was not trained on several people"
+                "re-implemented; the paper's own model was not trained on several people"
             ),
             unknown=(
                 "the evaluator: SAD, Grad and Conn are 2 to 14 % above those of the same methods and masks in the "
