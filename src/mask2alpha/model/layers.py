@@ -26,21 +26,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out _h _w"]:
         """Convolve, normalise, rectify."""
-        return self._finish(self.conv(x))
-
-    def forward_beside(
-        self, x: Float[Tensor, "batch _in height width"], extra: Float[Tensor, "batch _extra height width"]
-    ) -> Float[Tensor, "batch _out _h _w"]:
-        """`forward(torch.cat([x, extra], dim=1))`; without gradient the two are convolved apart and not copied."""
-        if torch.is_grad_enabled():
-            return self.forward(torch.cat([x, extra], dim=1))
-        weight, extra_weight = torch.split(self.conv.weight, [x.shape[1], extra.shape[1]], dim=1)
-        stride, padding = self.conv.stride, self.conv.padding
-        convolved = F.conv2d(x, weight, self.conv.bias, stride, padding)
-        return self._finish(convolved.add_(F.conv2d(extra, extra_weight, None, stride, padding)))
-
-    def _finish(self, x: Tensor) -> Tensor:
-        x = self.norm(x)
+        x = self.norm(self.conv(x))
         return F.relu(x, inplace=True) if self.has_relu else x
 
 

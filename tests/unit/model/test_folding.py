@@ -6,7 +6,6 @@ from torch import nn
 
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.folding import fold_batch_norm, store_weights_as
-from mask2alpha.model.layers import ConvBlock
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import RunOptions
 
@@ -78,11 +77,3 @@ def test_stored_weights_give_what_autocast_gives(
         result = folded(*image_and_mask)
     assert folded.decoder.heads.weight.dtype == torch.bfloat16
     assert torch.equal(result.alpha, expected.alpha)
-
-
-@torch.inference_mode()
-def test_a_block_beside_equals_the_block_of_the_concatenation() -> None:
-    block = ConvBlock(5, 8).eval()
-    x, extra = torch.randn(2, 4, 6, 7), torch.randn(2, 1, 6, 7)
-    expected = block(torch.cat([x, extra], dim=1))
-    torch.testing.assert_close(block.forward_beside(x, extra), expected, rtol=1e-5, atol=1e-6)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -58,12 +58,7 @@ class FeatureFusion(nn.Module):
             features = pyramid[level] if level < num_projected else self.laterals[level](pyramid[level])
             if fused is not None:
                 features = enlarge(self.reductions[level](fused), 2).add_(features)
-            fused = self._mix(level, features, beside[level].to(features.dtype))
+            level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
+            fused = self.mixers[level](torch.cat([features, level_beside], dim=1))
         assert fused is not None
         return fused
-
-    def _mix(self, level: int, features: Tensor, beside: Tensor) -> Tensor:
-        mixer = cast("nn.Sequential", self.mixers[level])
-        block = cast("ConvBlock", mixer[0])
-        mixed: Tensor = mixer[1](block.forward_beside(features, beside))
-        return mixed
