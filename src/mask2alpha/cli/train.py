@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--run",
+    "--run-folder",  # torchrun takes --run for an abbreviation of its own options
     "run_folder",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),

@@ -65,9 +65,8 @@ class Processes:
         if self.count == 1:
             return module
         synchronize_batch_norm(module)
-        # Batch norm's buffers follow from shared statistics, so they are the same everywhere.
         device_ids = [torch.device(device)] if torch.device(device).type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=device_ids, broadcast_buffers=False)
+        return DistributedDataParallel(module, device_ids=device_ids)
 
     def agree(self, seconds: float, is_stopped: bool, device: str) -> tuple[float, bool]:
         """The first process's clock, and whether any process was asked to stop: decisions must be the same in all."""

@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,11 @@ from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
 from mask2alpha.errors import CheckpointError, TrainingError
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.training.config import OptimConfig, Recipe, override
+from mask2alpha.training.config import Recipe, override
 from mask2alpha.training.loop import STATE_FILE, train
 from mask2alpha.training.monitor import LOG_FILE, Watch
-from mask2alpha.training.optim import learning_rate
 from mask2alpha.training.recipes import debug
-from mask2alpha.training.state import AveragedWeights, Progress
+from mask2alpha.training.state import AveragedWeights
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +87,6 @@ def test_a_state_of_another_model_is_refused(sources: Sources, tmp_path: Path) -
 def test_a_time_budget_ends_the_run(sources: Sources, tmp_path: Path) -> None:
     train(with_steps(10**9), sources, tmp_path, budget_minutes=0.02)
     assert (tmp_path / STATE_FILE).exists()
-
-
-def test_learning_rate_warms_up_and_falls_like_a_cosine() -> None:
-    config = OptimConfig(lr=1.0, num_steps=100, warmup_steps=4)
-    rates = [learning_rate(config, Progress(step=step), None) for step in range(101)]
-    assert rates[0] == pytest.approx(0.25)
-    assert rates.index(max(rates)) == 3
-    assert rates[50] == pytest.approx(0.505)
-    assert rates[100] == pytest.approx(0.01)
-    assert all(later < earlier for earlier, later in pairwise(rates[3:]))
 
 
 def test_average_follows_the_weights() -> None:
