@@ -125,6 +125,8 @@ def command(
 
     if model is not None and predictions is not None:
         raise click.UsageError("--model and --predictions exclude each other")
+    if output is not None and output.suffix == ".parquet":
+        raise click.UsageError("--output: name the .csv file; the .parquet file beside it follows")
     opened = _open(benchmark, root, _split(kinds), _split(masks), mask_folder, segmenter)
 
     from mask2alpha.evaluation.report import format_report
@@ -171,6 +173,8 @@ def _open(
         raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
     if root is not None and benchmark not in BENCHMARKS:
         raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
+    if root is None and not Path(benchmark).is_dir():
+        raise InputError(f"{benchmark}: neither a folder nor a benchmark; these are {', '.join(BENCHMARKS)}")
     chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
     if recipes is not None and not chosen:
         raise click.UsageError(f"--masks: got none, expected some of {', '.join(RECIPES)}, or all")

@@ -310,9 +310,10 @@ def _find_base(root: Path, bases: Sequence[str], image: _Part) -> Path:
             return root / base
     candidates = [path.parent for depth in range(1, _DEPTH + 1) for path in root.glob("*/" * depth + image.folder)]
     for misplaced in sorted(path for path in candidates if path.is_dir() and "train" not in path.parts):
+        otherwise = "" if bases[0] else f", or give {misplaced} as the root"
         raise InputError(
             f"root: {root / bases[0]} has no {image.folder}/, {misplaced} has; "
-            f"move what is in {misplaced} to {root / bases[0]}"
+            f"move what is in {misplaced} to {root / bases[0]}{otherwise}"
         )
     return root / bases[0]
 

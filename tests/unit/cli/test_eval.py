@@ -147,12 +147,13 @@ def test_unusable_arguments_are_refused_in_one_sentence(root: Path, tmp_path: Pa
         (["aim-500"], "ROOT is missing: the folder that holds aim-500"),
         (["aim", root], "got 'aim', expected one of aim-500"),
         ([root, "--masks", ","], "--masks: got none"),
+        ([root, "--output", "a.parquet"], "--output: name the .csv file"),
         ([], "Missing argument"),
     ):
         result = CliRunner().invoke(command, [str(argument) for argument in arguments])
         assert result.exit_code == 2
         assert message in result.stderr
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="neither a folder nor a benchmark; these are aim-500"):
         run(tmp_path / "none")
     with pytest.raises(InputError, match="has no original/; move the photographs there"):
         run("aim-500", tmp_path, "--model", "mask")
