@@ -1,4 +1,4 @@
-"""`mask2alpha ablate ROOT --table 3|4|5`: the paper's ablations on a benchmark."""
+"""`mask2alpha ablate [BENCHMARK] ROOT --table 3|4|5`: the paper's ablations on a benchmark."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -7,6 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from mask2alpha.evaluation.ablations import NamedModel, Table, Variant
+    from mask2alpha.evaluation.benchmarks import Benchmark
 
 
 def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -23,7 +24,8 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 @click.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("benchmark", metavar="[BENCHMARK]")
+@click.argument("root", required=False, default=None)
 @click.option("--table", type=click.Choice(["3", "4", "5"]), required=True, help="3: MGFSM, 4: steps, 5: detail stage.")
 @click.option(
     "--model",
@@ -35,6 +37,18 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option("--steps", callback=parse_steps, metavar="N,...", help="Of table 4.  [default: 1,3,6,10,20]")
 @click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
+@click.option(
+    "--masks",
+    default=None,
+    metavar="RECIPE,...",
+    help="Make the masks from the true alphas: exact-v1, eroded-v1, dilated-v1, lowres-v1, perturbed-v1, or all.",
+)
+@click.option(
+    "--mask-folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Take the masks KIND/NAME.png of this folder.",
+)
 @click.option(
     "--error-threshold",
     type=click.FloatRange(0, 1),
@@ -68,11 +82,14 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Form of the table on the standard output.",
 )
 def command(
-    root: Path,
+    benchmark: str,
+    root: str | None,
     table: str,
     sources: tuple[str, ...],
     steps: tuple[int, ...] | None,
     kinds: str | None,
+    masks: str | None,
+    mask_folder: Path | None,
     error_threshold: float | None,
     repeats: int,
     timed_photos: int,
@@ -81,11 +98,14 @@ def command(
     output: Path | None,
     style: Literal["text", "markdown", "json"],
 ) -> None:
-    """Score a model with and without a part of the method, on the benchmark in ROOT.
+    """Score a model with and without a part of the method on a benchmark.
 
     With one --model, parts are switched off at run time: nothing is trained again, unlike in the paper's tables. With
     several, each is run as it was trained. Table 4 varies the number of steps and times both the decoder's loop and the
-    whole call. ROOT holds image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png. The paper's numbers stand beside ours.
+    whole call. The paper's numbers stand beside ours.
+
+    BENCHMARK is a published set's name as for `mask2alpha eval`, or left out: then ROOT holds image/NAME.png,
+    alpha/NAME.png and mask/KIND/NAME.png.
     """
     import sys
 
@@ -93,17 +113,15 @@ def command(
 
     from mask2alpha.evaluation.ablation_report import format_ablation
     from mask2alpha.evaluation.ablations import run_ablation
-    from mask2alpha.evaluation.benchmarks import GuidedFolder
 
     number = cast("Table", int(table))
     if steps is not None and number != 4:
         raise click.UsageError("--steps belongs to --table 4")
-    chosen = None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    benchmark = GuidedFolder(root, chosen)
+    opened = open_pairs(benchmark, root, _split(kinds), _split(masks), mask_folder)
     ablation = run_ablation(
         number,
         plan(number, [load_named(source) for source in sources], steps),
-        benchmark,
+        opened,
         device=device,
         dtype=getattr(torch, dtype),
         error_threshold=error_threshold,
@@ -113,6 +131,27 @@ def command(
         has_progress=sys.stderr.isatty(),
     )
     click.echo(format_ablation(ablation, style))
+
+
+def open_pairs(
+    benchmark: str, root: str | None, kinds: list[str] | None, recipes: list[str] | None, mask_folder: Path | None
+) -> "Benchmark":
+    """The benchmark that the two arguments name, with the masks that the options choose."""
+    from mask2alpha.evaluation.benchmarks import Masks
+    from mask2alpha.evaluation.guidance import RECIPES
+    from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
+
+    if root is None and benchmark in BENCHMARKS:
+        raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
+    if root is not None and benchmark not in BENCHMARKS:
+        raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
+    chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
+    choice = Masks(folder=mask_folder, kinds=kinds, recipes=chosen)
+    return open_benchmark(*(("folder", benchmark) if root is None else (benchmark, root)), masks=choice)
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def load_named(source: str) -> "NamedModel":

@@ -97,9 +97,10 @@ def list_notes(ablation: Ablation) -> list[str]:
     settings = ablation.settings
     published = PUBLISHED[ablation.table]
     notes = [
-        f"Measured: means over {settings['num_pairs']} pairs, whole image, original resolution, SAD, Grad and Conn in "
-        f"thousands (Adobe convention); kinds of masks: {', '.join(settings['kinds'])}. `vs last` is the row's SAD "
-        "against that of the last row, the whole method; `better`: on how many pairs its SAD is lower.",
+        f"Measured: benchmark {settings['benchmark']}, means over {settings['num_pairs']} pairs, whole image, original "
+        "resolution, SAD, Grad and Conn in thousands (Adobe convention); kinds of masks: "
+        f"{', '.join(settings['kinds'])}. `vs last` is the row's SAD against that of the last row, the whole method; "
+        "`better`: on how many pairs its SAD is lower.",
         f"`paper` columns are published numbers, not ours: {published.conditions}. Only the order of the rows and the "
         "relative changes can be compared; other photographs, masks, training data and network sizes make the numbers "
         "themselves incomparable.",
@@ -130,9 +131,10 @@ def _notes_on_time(ablation: Ablation) -> list[str]:
     settings = ablation.settings
     sizes = ", ".join(f"{width} x {height}" for height, width in settings["timed_sizes"])
     notes = [
-        f"Times: medians of {settings['repeats']} interleaved repeats, in ms per photograph and mask ({sizes} pixels), "
-        f"{settings['device']}, {settings['threads']} thread(s), {settings['dtype']}, PyTorch {settings['torch']}. "
-        "`loop` is the decoder's steps alone; `whole` is the call, from arrays to arrays, with encoding and detail."
+        f"Times: medians of {settings['repeats']} interleaved repeats, in ms per photograph and mask ({sizes} pixels, "
+        f"masks: {settings['timed_masks']}), {settings['device']}, {settings['threads']} thread(s), "
+        f"{settings['dtype']}, PyTorch {settings['torch']}. `loop` is the decoder's steps alone; `whole` is the call, "
+        "from arrays to arrays, with encoding and detail.",
     ]
     line = fit_times(ablation)
     if line is not None:

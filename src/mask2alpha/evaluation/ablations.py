@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import GuidedFolder
+from mask2alpha.evaluation.benchmarks import Benchmark
 from mask2alpha.evaluation.inspection import scale_mask
 from mask2alpha.evaluation.runner import Evaluation, evaluate, use_predictor
 from mask2alpha.imaging.decode import read_image, read_mask
@@ -229,7 +229,7 @@ def plan_table_5(models: Sequence[NamedModel]) -> list[Variant]:
 def run_ablation(
     table: Table,
     variants: Sequence[Variant],
-    benchmark: GuidedFolder,
+    benchmark: Benchmark,
     *,
     kinds: Sequence[str] | None = None,
     device: str | None = None,
@@ -281,7 +281,8 @@ def run_ablation(
     photographs = [] if repeats == 0 else read_photographs(benchmark, evaluations[0].kinds[0], num_timed)
     times = measure_times(predictors, photographs, repeats) if photographs else [None] * len(predictors)
     settings = {
-        "benchmark": str(benchmark.root),
+        "benchmark": benchmark.name,
+        "root": str(benchmark.root),
         "num_pairs": len(evaluations[0].pairs),
         "kinds": list(evaluations[0].kinds),
         "device": _device_name(predictors[0].device),
@@ -289,6 +290,9 @@ def run_ablation(
         "torch": torch.__version__,
         "dtype": str(dtype).removeprefix("torch."),
         "repeats": repeats,
+        "timed_masks": evaluations[0].kinds[0]
+        if evaluations[0].kinds[0] in benchmark.photographs[0].mask_paths
+        else "the true alpha cut at one half",
         "timed_sizes": [list(image.shape[:2]) for image, _ in photographs],
     }
     rows = zip(variants, evaluations, times, strict=True)
@@ -315,10 +319,13 @@ def describe(variant: Variant, predictor: Predictor) -> str:
     )
 
 
-def read_photographs(benchmark: GuidedFolder, kind: str, count: int) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """The first photographs of a benchmark with their masks of one kind."""
+def read_photographs(benchmark: Benchmark, kind: str, count: int) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """The first photographs with their masks of one kind, or, where those are no files, with the truth cut."""
     return [
-        (read_image(photograph.image_path).pixels, read_mask(photograph.mask_paths[kind]) > 127)
+        (
+            read_image(photograph.image_path).pixels,
+            read_mask(photograph.mask_paths.get(kind, photograph.alpha_path)) > 127,
+        )
         for photograph in benchmark.photographs[:count]
     ]
 

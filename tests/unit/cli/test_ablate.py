@@ -64,6 +64,22 @@ def test_one_model_is_switched(table: int, labels: list[str], root: Path, weight
     assert "Times" not in result.stdout
 
 
+def test_a_published_benchmark_and_recipes_are_understood(root: Path, weights: Path, tmp_path: Path) -> None:
+    aim = tmp_path / "AIM-500"
+    for folder, name in (("original", "o_one.jpg"), ("mask", "o_one.png"), ("trimap", "o_one.png")):
+        (aim / folder).mkdir(parents=True)
+        source = root / ("image" if folder == "original" else "alpha") / "one.png"
+        Image.open(source).convert("RGB" if folder == "original" else "L").save(aim / folder / name)
+    arguments = ["--table", 5, "--model", weights, "--device", "cpu", "--format", "json"]
+    result = run("aim-500", aim, *arguments, "--masks", "eroded-v1", "--repeats", 1)
+    assert result.exit_code == 0, result.output
+    settings = json.loads(result.stdout)["settings"]
+    assert (settings["benchmark"], settings["kinds"]) == ("aim-500", ["eroded-v1"])
+    assert settings["timed_masks"] == "the true alpha cut at one half"
+    assert "ROOT is missing" in run("aim-500", *arguments).stderr
+    assert "expected one of" in run("no-such-set", root, *arguments).stderr
+
+
 def test_unusable_options_are_refused(root: Path, weights: Path) -> None:
     for steps, reason in (("1,x", "expected numbers"), ("0,3", "at least 1")):
         result = run(root, "--table", 4, "--model", weights, "--steps", steps)

@@ -23,6 +23,7 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 
 SETTINGS = {
     "benchmark": "folder",
+    "root": "somewhere",
     "num_pairs": 2,
     "kinds": ["eroded"],
     "device": "cpu",
@@ -30,6 +31,7 @@ SETTINGS = {
     "torch": torch.__version__,
     "dtype": "float32",
     "repeats": 3,
+    "timed_masks": "eroded",
     "timed_sizes": [[400, 600]],
 }
 
