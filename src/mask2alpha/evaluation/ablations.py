@@ -268,13 +268,14 @@ def run_ablation(
     evaluations = []
     for variant, predictor in zip(variants, predictors, strict=True):
         about = describe(variant, predictor)
+        file_name = re.sub(r"[^a-z0-9.]+", "_", f"{benchmark.name}, {about}".lower()) + ".csv"
         evaluations.append(
             evaluate(
                 use_predictor(predictor),
                 benchmark,
                 kinds=kinds,
                 predictor=about,
-                output=None if output is None else output / f"{re.sub(r'[^a-z0-9.]+', '_', about.lower())}.csv",
+                output=None if output is None else output / file_name,
                 has_progress=has_progress,
             )
         )
