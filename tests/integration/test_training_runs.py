@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,8 @@ def train(*arguments: object) -> Result:
 def test_a_folder_becomes_a_checkpoint_that_knows_its_origin(data: Path, tmp_path: Path) -> None:
     result = train("--data", data, "--run", tmp_path / "run", *FAST)
     assert result.exit_code == 0, result.output
-    assert result.output.strip() == f"Averaged weights: {tmp_path / 'run' / 'model.safetensors'}"
+    assert result.stdout.strip() == f"Averaged weights: {tmp_path / 'run' / 'model.safetensors'}"
+    assert re.match(r"step 2, \d+\.\d min: loss ", result.stderr)
     metadata = read_metadata(tmp_path / "run" / "model.safetensors")
     assert metadata["training_data"]["card"] == [{"name": "mine", "licence": "CC0-1.0"}]
     assert [entry["name"] for entry in metadata["training_data"]["sets"]] == ["mine", "walls"]

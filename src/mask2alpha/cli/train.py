@@ -1,5 +1,6 @@
 """`mask2alpha train RECIPE`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,7 @@ def command(
         validation=None if validation_root is None else GuidedFolder(validation_root, kinds),
         validation_minutes=validate_minutes,
         has_tensorboard=has_tensorboard,
+        on_line=_show,
     )
     about: dict[str, Any] = {}
     if data_card is not None:
@@ -165,6 +167,16 @@ def command(
     )
     if processes.is_first:
         click.echo(f"Averaged weights: {weights}")
+
+
+def _show(line: Mapping[str, Any]) -> None:
+    """One line of the log in short, on the standard error stream."""
+    about = f"step {line['step']}, {line['seconds'] / 60:.1f} min"
+    if "validation" in line:
+        best = ", the best so far" if line["is_best"] else ""
+        click.echo(f"{about}: validation SAD {line['validation']['sad']:.2f}{best}", err=True)
+    else:
+        click.echo(f"{about}: loss {line['total']:.3f}, {line['wait']:.2f} s a step waiting for samples", err=True)
 
 
 def _open_sources(

@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Watch:
     """Between validations; the last comes at the end of the run."""
     has_tensorboard: bool = False
     """Also write the log and the previews for TensorBoard."""
+    on_line: Callable[[Mapping[str, Any]], None] = field(default=lambda line: None)
+    """Called with every line of the log."""
 
     def __post_init__(self) -> None:
         if self.log_every < 1:
@@ -70,6 +72,7 @@ class Monitor:
         self._recipe = recipe
         self._device = device
         self._window: list[dict[str, float]] = []
+        self._last = (progress, 0.0, 0)
         self._last_preview = self._last_validation = progress.seconds
         self._last_validated_step = progress.step
         self._samples = (
@@ -89,9 +92,15 @@ class Monitor:
             num_images: Seen so far, by all processes.
         """
         self._window.append(terms)
-        if len(self._window) < self._watch.log_every:
+        self._last = progress, lr, num_images
+        if len(self._window) == self._watch.log_every:
+            self._write_window()
+
+    def _write_window(self) -> None:
+        if not self._window:
             return
-        means = {name: sum(step[name] for step in self._window) / len(self._window) for name in terms}
+        progress, lr, num_images = self._last
+        means = {name: sum(step[name] for step in self._window) / len(self._window) for name in self._window[0]}
         self._window.clear()
         self._write(
             {"images": num_images, "lr": lr, **{name: round(mean, 6) for name, mean in means.items()}}, progress
@@ -100,6 +109,8 @@ class Monitor:
     def look(self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any], *, is_last: bool) -> float:
         """Draw previews and validate if it is time to; returns the seconds that took."""
         started = time.monotonic()
+        if is_last:
+            self._write_window()
         is_preview_due = progress.seconds - self._last_preview >= 60 * self._watch.preview_minutes or is_last
         is_validation_due = progress.seconds - self._last_validation >= 60 * self._watch.validation_minutes or (
             is_last and self._last_validated_step < progress.step
@@ -113,7 +124,8 @@ class Monitor:
         return time.monotonic() - started
 
     def close(self) -> None:
-        """Finish what is still being written."""
+        """Log the steps since the last line, and finish what is still being written."""
+        self._write_window()
         if self._writer is not None:
             self._writer.close()
 
@@ -121,6 +133,7 @@ class Monitor:
         line = {"step": progress.step, "seconds": round(progress.seconds, 1), **values}
         with (self._run_folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self._watch.on_line(line)
         if self._writer is not None:
             for name, value in _flatten(values).items():
                 self._writer.add_scalar(name, value, progress.step)

@@ -63,14 +63,17 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_log_line_is_the_mean_of_its_steps(sources: Sources, tmp_path: Path) -> None:
-    monitor = make_monitor(Watch(log_every=2, preview_minutes=0.0), tmp_path, sources)
+    shown: list[Any] = []
+    monitor = make_monitor(Watch(log_every=2, preview_minutes=0.0, on_line=shown.append), tmp_path, sources)
     for step, total in enumerate([1.0, 3.0, 5.0, 7.0, 9.0], start=1):
         monitor.record({"total": total}, Progress(step=step, seconds=10.0 * step), lr=0.1, num_images=8 * step)
     monitor.close()
     assert read_log(tmp_path) == [
         {"step": 2, "seconds": 20.0, "images": 16, "lr": 0.1, "total": 2.0},
         {"step": 4, "seconds": 40.0, "images": 32, "lr": 0.1, "total": 6.0},
+        {"step": 5, "seconds": 50.0, "images": 40, "lr": 0.1, "total": 9.0},
     ]
+    assert shown == read_log(tmp_path)
 
 
 def test_previews_show_image_mask_alpha_and_truth_in_time(
