@@ -310,6 +310,7 @@ class _Worker:
 def _serve(method: Method, connection: "Connection[Any, Any]") -> None:
     """The worker's life: load the method, warm it up, then answer jobs until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    os.dup2(2, 1)  # libraries print there, and the standard output is the report's
     matting: Matting | None = None
     reason = ""
     if method.name != PREDICTIONS:
@@ -319,12 +320,10 @@ def _serve(method: Method, connection: "Connection[Any, Any]") -> None:
             reason = _explain(error)
         else:
             _warm_up(matting)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the other side is gone
+        while True:
             job = connection.recv()
-        except EOFError:
-            return
-        connection.send(_fail(job, reason) if reason else _run_job(job, matting))
+            connection.send(_fail(job, reason) if reason else _run_job(job, matting))
 
 
 def _warm_up(matting: Matting) -> None:

@@ -365,7 +365,8 @@ article {{ background: var(--raised); border-radius: 10px; padding: 0.75rem; mar
   th, td {{ padding: 1.5pt 4pt; font-size: 8pt; }}
   figure, tr {{ break-inside: avoid; }}
   h2, h3, h4 {{ break-after: avoid; }}
-  .sheet, .sheet.crops {{ grid-template-columns: repeat(6, 1fr); gap: 4pt; }}
+  .sheet {{ grid-template-columns: repeat(6, 1fr); gap: 4pt; }}
+  .sheet.crops {{ grid-template-columns: repeat(8, 1fr); }}
   .plots {{ grid-template-columns: 1fr 1fr; }}
   article {{ border: 1px solid var(--soft); }}
 }}

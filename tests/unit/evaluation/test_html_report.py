@@ -234,6 +234,20 @@ def test_a_browser_shows_the_page_without_sideways_scrolling(
     assert (pixels.std(axis=(1, 2)) > 1).mean() > 0.3  # rows of the picture that show something
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on PATH")
+def test_a_browser_prints_the_page(page: str, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert BROWSER is not None
+    base = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    pdf = tmp_path / "page.pdf"
+    target = (tmp_path / "page.html").as_uri()
+    subprocess.run([*base, f"--print-to-pdf={pdf}", target], capture_output=True, check=True, timeout=120)
+    pages = re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())
+    assert 2 <= len(pages) <= 8
+    assert pdf.read_bytes().count(b"/Subtype /Image") >= 10  # equal pictures are stored once
+
+
 @pytest.fixture
 def read_pixels() -> Callable[[Path], np.ndarray]:
     return lambda path: np.asarray(Image.open(path).convert("RGB"), dtype=np.float64)
