@@ -23,6 +23,9 @@ from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor, spli
 
 PIXELS_AT_ONCE = 2**21
 """Masks of one image are decoded together while they have no more pixels than this (all masks counted)."""
+MAX_ACTIVE_PIXELS = 2**22
+"""Pixels per mask recomputed at full resolution unless the caller says otherwise: far more than a photograph needs, and
+a bound on memory (about 0.5 KB each) where the network is unsure of a large picture as a whole."""
 
 
 class Predictor(AbstractPredictor):
@@ -53,7 +56,7 @@ class Predictor(AbstractPredictor):
             num_steps: Decoding steps, at least 1; default: the model's.
             error_threshold: In [0, 1]: pixels with a higher predicted error are recomputed at full resolution;
                 default: the model's.
-            active_budget: Most pixels recomputed per mask, the largest errors first; default: no limit.
+            active_budget: Most pixels recomputed per mask, the largest errors first; default: `MAX_ACTIVE_PIXELS`.
             max_encoder_side: Longest side, in pixels, of what the encoder sees, which is half the image's. A larger
                 image is encoded and decoded smaller, and only its detail is recovered at full resolution.
 
@@ -234,4 +237,5 @@ def _checked_options(num_steps: int | None, error_threshold: float | None, activ
         raise InputError(f"error_threshold must be in [0, 1]; got {error_threshold}")
     if active_budget is not None and active_budget < 0:
         raise InputError(f"active_budget must not be negative; got {active_budget}")
-    return RunOptions(num_steps=num_steps, error_threshold=error_threshold, active_budget=active_budget)
+    budget = MAX_ACTIVE_PIXELS if active_budget is None else active_budget
+    return RunOptions(num_steps=num_steps, error_threshold=error_threshold, active_budget=budget)

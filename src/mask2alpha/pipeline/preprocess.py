@@ -101,7 +101,7 @@ def _as_array(value: Any, name: str, accepted: str) -> NDArray[Any]:
             f"{name} is a {type(value).__name__}, not a NumPy array; accepted: {accepted} "
             "(np.asarray converts a PIL picture, mask2alpha.imaging.decode reads a file)"
         )
-    return value
+    return value.astype(value.dtype.newbyteorder("="), copy=False)  # files of 16 bits often have the other byte order
 
 
 def _check_sides(shape: tuple[int, ...], name: str) -> None:

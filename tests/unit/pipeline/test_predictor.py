@@ -42,7 +42,7 @@ def test_any_size_comes_back_unpadded(echo: EchoNetwork, rng: np.random.Generato
     assert all(side % 64 == 0 for side in echo.encoded_sizes[0] + echo.decoded_shapes[0][2:])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 90), (65, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (65, 3), (700, 10)])
 def test_the_network_itself_takes_any_size(tiny: Mask2Alpha, rng: np.random.Generator, size: tuple[int, int]) -> None:
     matte = Predictor(tiny, dtype=torch.float32).predict(picture(rng, *size), np.full(size, 0.5))
     assert matte.alpha.shape == size
@@ -117,6 +117,25 @@ def test_options_reach_the_network(echo: EchoNetwork, rng: np.random.Generator) 
     predictor.predict(picture(rng, 8, 8), disc(8, 8))
     assert echo.options is not None
     assert (echo.options.num_steps, echo.options.error_threshold, echo.options.active_budget) == (7, 0.3, 99)
+
+
+def test_the_number_of_active_pixels_is_bounded_by_default(echo: EchoNetwork, rng: np.random.Generator) -> None:
+    Predictor(echo).predict(picture(rng, 8, 8), disc(8, 8))
+    assert echo.options is not None
+    assert echo.options.active_budget == predictor_module.MAX_ACTIVE_PIXELS
+
+
+def test_the_model_is_copied_and_left_as_it_was(tiny: Mask2Alpha, rng: np.random.Generator) -> None:
+    before = {name: value.clone() for name, value in tiny.state_dict().items()}
+    tiny.train()
+    predictor = Predictor(tiny, dtype=torch.bfloat16)
+    predictor.predict(picture(rng, 64, 64), disc(64, 64))
+    assert tiny.training
+    assert predictor.model is not tiny
+    assert not predictor.model.training
+    for name, value in tiny.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name])
 
 
 @pytest.mark.parametrize(

@@ -119,3 +119,23 @@ def test_masks_are_split() -> None:
         split_masks(np.zeros((4, 5), bool))
     with pytest.raises(InputError, match=r"^masks is a str"):
         split_masks("masks")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_the_byte_order_does_not_matter(dtype: type, rng: np.random.Generator) -> None:
+    top = 65535 if dtype is np.uint16 else 1
+    native = (rng.random((4, 5, 3)) * top).astype(dtype)
+    swapped = native.astype(native.dtype.newbyteorder())
+    assert torch.equal(image_to_tensor(swapped), image_to_tensor(native))
+    assert torch.equal(mask_to_tensor(swapped[..., 0], (4, 5)), mask_to_tensor(native[..., 0], (4, 5)))
+
+
+def test_the_layout_in_memory_does_not_matter(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    mask = image[..., 0] > 127
+    for view in (np.s_[::-1, ::-1], np.s_[::2, ::2], np.s_[1:4, 2:7]):
+        assert torch.equal(image_to_tensor(image[view]), image_to_tensor(image[view].copy()))
+        size = mask[view].shape
+        assert torch.equal(mask_to_tensor(mask[view], size), mask_to_tensor(mask[view].copy(), size))
+    turned = image.transpose(1, 0, 2)
+    assert torch.equal(image_to_tensor(turned), image_to_tensor(turned.copy()))
