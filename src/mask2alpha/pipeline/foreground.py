@@ -44,13 +44,14 @@ def estimate_foreground(
     for size in _level_sizes((image.shape[1], image.shape[2])):
         level_pixels, level_matte = _sample(pixels, size), _sample(matte, size)
         colours = _sample(colours, size)
-        colours[..., :3] = torch.where(level_matte == 1, level_pixels, colours[..., :3])
-        colours[..., 3:] = torch.where(level_matte == 0, level_pixels, colours[..., 3:])
+        # mixing by exactly 0 or 1 is choosing
+        colours[..., :3].lerp_(level_pixels, (level_matte == 1).float())
+        colours[..., 3:].lerp_(level_pixels, (level_matte == 0).float())
         is_small = max(size) <= _SMALL_SIDE
         solved = torch.ones(size, dtype=torch.bool) if is_small else _is_uncertain(level_matte[..., 0])
         sweeps = _SMALL_SWEEPS if is_small else _LARGE_SWEEPS
         _solve(colours, level_pixels, level_matte, solved, sweeps=sweeps)
-    return torch.where(matte == 1, pixels, colours[..., :3]).permute(2, 0, 1).contiguous()
+    return colours[..., :3].lerp(pixels, (matte == 1).float()).permute(2, 0, 1)
 
 
 def _mean_colour(
@@ -68,12 +69,16 @@ def _level_sizes(size: Size) -> list[Size]:
 
 
 def _sample(picture: Float[Tensor, "_h _w channels"], size: Size) -> Float[Tensor, "h w channels"]:
-    """Nearest-neighbour resampling; always a copy."""
+    """Nearest-neighbour resampling; the picture itself where the size is the same."""
+    if picture.shape[:2] == size:
+        return picture
     row, column = (
         ((torch.arange(new) + 0.5) * (old / new)).long().clamp(max=old - 1)
         for new, old in zip(size, picture.shape[:2], strict=True)
     )
-    return picture[row[:, None], column]
+    if size[0] > picture.shape[0]:  # the axis that grows comes last, so that less is moved
+        return picture.index_select(1, column).index_select(0, row)
+    return picture.index_select(0, row).index_select(1, column)
 
 
 def _is_uncertain(matte: Float[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
