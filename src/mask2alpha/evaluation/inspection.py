@@ -58,7 +58,7 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
     """Run the network once, in float32, and keep what it did.
 
     Args:
-        predictor: Model, device and settings; its active budget is left aside.
+        predictor: Model, device and settings; its active budget bounds the detail, not the active pixels shown.
         image: As for `Predictor.predict`.
         mask: As for `Predictor.predict`.
 
@@ -72,7 +72,7 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
         raise InputError("mask is empty or full; the network is not asked then, so there is nothing to draw")
     padded_mask = pad_to_multiple(own_mask, STRIDE_MULTIPLE).to(predictor.device)
     model = predictor.model
-    options = replace(predictor.options, has_trace=True, active_budget=None)
+    options = replace(predictor.options, has_trace=True)
     configured = model.config.detail.error_threshold
     threshold = configured if options.error_threshold is None else options.error_threshold
     with torch.inference_mode():
