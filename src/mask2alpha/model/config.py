@@ -166,8 +166,8 @@ PRESETS: dict[str, ModelConfig] = {
     "small": ModelConfig(),
     "dinov2_small": ModelConfig(
         encoder=_DINOV2_SMALL,
-        decoder=DecoderConfig(fused_channels=48, pyramid_channels=128),
-        detail=DetailConfig(channels=(32, 64), feature_channels=16),
+        decoder=DecoderConfig(fused_channels=40, pyramid_channels=128),
+        detail=DetailConfig(channels=(24, 48), feature_channels=16),
     ),
     "dinov2_base": ModelConfig(
         encoder=replace(_DINOV2_SMALL, embed_dim=768, num_heads=12, adapter_heads=12),
