@@ -135,6 +135,10 @@ def format_numbers(summary: dict[str, Any]) -> str:
     ):
         row = summary[key]
         lines.append(f"{title:22}" + "".join(f"{row[name]:12.2%}" for name in ("foreground", "edge", "background")))
+    spread = summary["token_spread"]
+    lines.append(
+        f"tokens before the guided block: deviation {spread['all']:.3g}, over places {spread['over_places']:.3g}"
+    )
     guidance = summary["guidance"]
     if guidance is None:
         lines.append("this model has no guidance (MGFSM): on is off")

@@ -4,6 +4,7 @@ Maps at stride 4 and the token grid lie over the padded photograph, which may ha
 `Inspection.covered` says which share of them is photograph.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +49,9 @@ class Inspection:
     """(rows, columns), the share of the last block's attention that each patch receives, steered by the mask."""
     attention_off: NDArray[np.float32]
     """The same without the mask's guidance."""
+    token_spread: tuple[float, float]
+    """Standard deviation of the patch tokens' values before the guided block: of all values, and over the places of the
+    picture alone (the mean over the channels). Where the second is far smaller, all tokens are alike."""
     guidance: tuple[float, float] | None
     """beta and r, the learnt scalars of MGFSM; None for a model without it."""
     covered: tuple[float, float]
@@ -93,6 +97,7 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
             regions=_array(find_regions(small_mask, encoding.token_grid)[0]),
             attention_on=_array(model.encoder.received_attention(encoding, small_mask)[0]),
             attention_off=_array(model.encoder.received_attention(encoding, small_mask, has_guidance=False)[0]),
+            token_spread=measure_spread(encoding.tokens[0, -math.prod(encoding.token_grid) :]),
             guidance=None if guidance is None else (float(guidance.relevance_gain), float(guidance.relevance_bias)),
             covered=(height / encoded.padded.shape[2], width / encoded.padded.shape[3]),
         )
@@ -103,6 +108,11 @@ def scale_mask(
 ) -> Float[Tensor, "batch 1 height width"]:
     """The mask at the size at which the image was encoded, as `Mask2Alpha.decode` scales it."""
     return mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
+
+
+def measure_spread(patches: Float[Tensor, "tokens dim"]) -> tuple[float, float]:
+    """`Inspection.token_spread` of the patch tokens of one picture."""
+    return float(patches.std(correction=0)), float(patches.std(dim=0, correction=0).mean())
 
 
 def replay_steps(
@@ -144,6 +154,7 @@ def summarise(inspection: Inspection) -> dict[str, Any]:
         "token_share": {name: float(where.mean()) for name, where in regions.items()},
         "attention_off": {name: float(inspection.attention_off[where].sum()) for name, where in regions.items()},
         "attention_on": {name: float(inspection.attention_on[where].sum()) for name, where in regions.items()},
+        "token_spread": {"all": inspection.token_spread[0], "over_places": inspection.token_spread[1]},
         "guidance": None,
     }
     if inspection.guidance is not None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.ablations import switch
-from mask2alpha.evaluation.inspection import Inspection, inspect, summarise
+from mask2alpha.evaluation.inspection import Inspection, inspect, measure_spread, summarise
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.predictor import Predictor
@@ -125,3 +125,10 @@ def test_a_model_without_guidance_or_detail_is_inspected_too(image: NDArray[np.u
 def test_a_mask_that_the_network_never_sees_is_refused(value: int, model: Mask2Alpha, image: NDArray[np.uint8]) -> None:
     with pytest.raises(InputError, match="empty or full"):
         inspect(make_predictor(model), image, np.full((150, 200), value, dtype=np.uint8))
+
+
+def test_the_spread_of_the_tokens_is_told_from_what_they_have_in_common() -> None:
+    patches = torch.tensor([[9.0, -10.0], [11.0, -10.0], [9.0, -10.0], [11.0, -10.0]])
+    everything, over_places = measure_spread(patches)
+    assert everything == pytest.approx(patches.numpy().std())
+    assert over_places == pytest.approx(0.5)  # 1 in the first channel, 0 in the second
