@@ -356,7 +356,7 @@ article {{ background: var(--raised); border-radius: 10px; padding: 0.75rem; mar
 .less {{ color: var(--less); font-weight: 600; }}
 @media (max-width: 600px) {{
   th, td {{ padding: 0.35rem 0.5rem; font-size: 0.9rem; }}
-  th:first-child {{ min-width: 30vw; max-width: 38vw; white-space: normal; overflow-wrap: anywhere; }}
+  th:first-child {{ min-width: 36vw; max-width: 40vw; white-space: normal; overflow-wrap: anywhere; }}
 }}
 @media print {{
   @page {{ margin: 12mm; }}
