@@ -26,7 +26,8 @@ def sources() -> Sources:
     alpha = (np.hypot(x - 48, y - 48) < 30).astype(np.uint8) * 255
     cutout = Cutout(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), alpha)
     photo = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    return Sources(cutouts=CutoutFolder.from_arrays([cutout]), photos=PhotoFolder.from_arrays([photo]))
+    cutouts, photos = CutoutFolder.from_arrays([cutout]), PhotoFolder.from_arrays([photo])
+    return Sources(cutouts=cutouts, photos=photos, procedural_share=0.0)  # quickly made samples
 
 
 def with_steps(num_steps: int) -> Recipe:
