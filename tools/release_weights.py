@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from mask2alpha.checkpoints import load_model, read_metadata, save_model
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.mask2alpha import Mask2Alpha
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "src/mask2alpha/weights/small.safetensors"
-KEPT = ("recipe", "step", "samples", "training_seconds")
+KEPT = ("recipe", "step", "training_seconds")
 
 
 def summarise(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -42,8 +44,10 @@ def main() -> None:
         "training_data": json.loads((ROOT / "docs/training_data.json").read_text(encoding="utf-8")),
         "metrics": summarise(json.loads(arguments.evaluation.read_text(encoding="utf-8"))),
     }
+    model = Mask2Alpha(PRESETS["small"])  # with the preset's run-time defaults, whatever the run had
+    model.load_state_dict(load_model(arguments.weights).state_dict())
     SHIPPED.parent.mkdir(exist_ok=True)
-    save_model(load_model(arguments.weights), SHIPPED, metadata)
+    save_model(model, SHIPPED, metadata)
     print(f"{SHIPPED.relative_to(ROOT)}: {SHIPPED.stat().st_size / 1e6:.1f} MB, step {metadata['step']}")
 
 

@@ -80,7 +80,7 @@ class DecoderConfig:
     """Channels of a decoder step at H/4."""
     step_channels_os8: int = 48
     """Channels of a decoder step at H/8."""
-    num_steps: int = 3
+    num_steps: int = 2
     """Default number of iterations T; a run-time choice."""
     is_iterative: bool = True
     """False: a single pass that never sees a state (the paper's Table 4 row "none")."""
