@@ -3,6 +3,7 @@
 So a run gives the same batches with any number of workers, and may be resumed at any sample.
 """
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,7 @@ def make_loader(
         prefetch_factor=prefetch_factor,
         persistent_workers=True,
         multiprocessing_context="fork",
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_prepare_worker,
         pin_memory=has_pinned_memory,
     )
 
@@ -175,7 +176,11 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _use_one_thread(worker: int) -> None:
-    """Keep each worker to one core; OpenCV's thread pool does not survive a fork anyway."""
+def _prepare_worker(worker: int) -> None:
+    """Keep a worker to one core (OpenCV's thread pool does not survive a fork anyway), and leave Ctrl-C to the parent.
+
+    It reaches the whole process group; a training that ends with a checkpoint needs its workers until then.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
