@@ -1,4 +1,7 @@
 import itertools
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -80,3 +83,15 @@ def test_wrong_numbers_are_named(sources: Sources) -> None:
         SampleStream(sources, size=64, batch_size=0)
     with pytest.raises(InputError, match="rank"):
         SampleStream(sources, size=64, batch_size=1, rank=2, world_size=2)
+
+
+def test_ctrl_c_does_not_end_the_workers(sources: Sources) -> None:
+    others = set(multiprocessing.active_children())
+    batches = iter(make_loader(make_stream(sources), num_workers=1))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - others
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGINT)
+    for _ in range(5):
+        assert next(batches).image.shape == (2, 3, 64, 64)
+    assert worker.is_alive()
