@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
+
 if TYPE_CHECKING:
     from mask2alpha.evaluation.ablations import NamedModel, Table, Variant
-    from mask2alpha.evaluation.benchmarks import Benchmark
 
 
 def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -24,8 +25,7 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 @click.command()
-@click.argument("benchmark", metavar="[BENCHMARK]")
-@click.argument("root", required=False, default=None)
+@benchmark_options
 @click.option("--table", type=click.Choice(["3", "4", "5"]), required=True, help="3: MGFSM, 4: steps, 5: detail stage.")
 @click.option(
     "--model",
@@ -36,19 +36,6 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Shipped name, .safetensors file or folder, or hub id; repeat it for networks trained separately.",
 )
 @click.option("--steps", callback=parse_steps, metavar="N,...", help="Of table 4.  [default: 1,3,6,10,20]")
-@click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
-@click.option(
-    "--masks",
-    default=None,
-    metavar="RECIPE,...",
-    help="Make the masks from the true alphas: exact-v1, eroded-v1, dilated-v1, lowres-v1, perturbed-v1, or all.",
-)
-@click.option(
-    "--mask-folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
-    help="Take the masks KIND/NAME.png of this folder.",
-)
 @click.option(
     "--error-threshold",
     type=click.FloatRange(0, 1),
@@ -73,14 +60,7 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     default=None,
     help="Folder for one CSV file a row; a stopped run goes on from it, and tables share rows.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "markdown", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the table on the standard output.",
-)
+@format_option
 def command(
     benchmark: str,
     root: str | None,
@@ -88,7 +68,7 @@ def command(
     sources: tuple[str, ...],
     steps: tuple[int, ...] | None,
     kinds: str | None,
-    masks: str | None,
+    recipes: str | None,
     mask_folder: Path | None,
     error_threshold: float | None,
     repeats: int,
@@ -117,7 +97,7 @@ def command(
     number = cast("Table", int(table))
     if steps is not None and number != 4:
         raise click.UsageError("--steps belongs to --table 4")
-    opened = open_pairs(benchmark, root, _split(kinds), _split(masks), mask_folder)
+    opened = open_chosen(benchmark, root, kinds, recipes, mask_folder)
     ablation = run_ablation(
         number,
         plan(number, [load_named(source) for source in sources], steps),
@@ -131,27 +111,6 @@ def command(
         has_progress=sys.stderr.isatty(),
     )
     click.echo(format_ablation(ablation, style))
-
-
-def open_pairs(
-    benchmark: str, root: str | None, kinds: list[str] | None, recipes: list[str] | None, mask_folder: Path | None
-) -> "Benchmark":
-    """The benchmark that the two arguments name, with the masks that the options choose."""
-    from mask2alpha.evaluation.benchmarks import Masks
-    from mask2alpha.evaluation.guidance import RECIPES
-    from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
-
-    if root is None and benchmark in BENCHMARKS:
-        raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
-    if root is not None and benchmark not in BENCHMARKS:
-        raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
-    chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
-    choice = Masks(folder=mask_folder, kinds=kinds, recipes=chosen)
-    return open_benchmark(*(("folder", benchmark) if root is None else (benchmark, root)), masks=choice)
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def load_named(source: str) -> "NamedModel":

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mask2alpha.cli.benchmark_options import benchmark_options, open_chosen
+
 if TYPE_CHECKING:
     from mask2alpha.evaluation.benchmarks import Benchmark
 
@@ -20,42 +22,15 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     return sizes
 
 
-def split(text: str | None) -> list[str] | None:
-    """The names in "exact,eroded"; None where nothing was said."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def open_pairs(
-    benchmark: str,
-    root: str | None,
-    kinds: list[str] | None,
-    recipes: list[str] | None,
-    mask_folder: Path | None,
-    made_masks: Path,
-) -> "Benchmark":
-    """The benchmark that the two arguments name, all its masks as files."""
-    from mask2alpha.evaluation.benchmarks import Masks
-    from mask2alpha.evaluation.guidance import RECIPES
-    from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
-
-    if root is None and benchmark in BENCHMARKS:
-        raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
-    if root is not None and benchmark not in BENCHMARKS:
-        raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
-    chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
-    choice = Masks(folder=mask_folder, kinds=kinds, recipes=chosen)
-    opened = open_benchmark(*(("folder", benchmark) if root is None else (benchmark, root)), masks=choice)
-    if not opened.recipes:
-        return opened
-
+def with_mask_files(opened: "Benchmark", made_masks: Path) -> "Benchmark":
+    """The benchmark with all its masks as files: those that recipes make are written to `made_masks`."""
     from mask2alpha.evaluation.runner import write_masks
 
-    return write_masks(opened, made_masks)
+    return write_masks(opened, made_masks) if opened.recipes else opened
 
 
 @click.command()
-@click.argument("benchmark", metavar="[BENCHMARK]")
-@click.argument("root", required=False, default=None)
+@benchmark_options
 @click.option(
     "-m",
     "--method",
@@ -71,20 +46,6 @@ def open_pairs(
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     help="Folder for the report and each method's results; a stopped run goes on from it.",
-)
-@click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
-@click.option(
-    "--masks",
-    "recipes",
-    default=None,
-    metavar="RECIPE,...",
-    help="Make the masks from the true alphas, as `mask2alpha eval` does; they are kept in OUTPUT/masks.",
-)
-@click.option(
-    "--mask-folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
-    help="Take the masks KIND/NAME.png of this folder.",
 )
 @click.option("--title", default=None, help="What the report calls the data.  [default: the folder's name]")
 @click.option(
@@ -155,7 +116,7 @@ def command(
     from mask2alpha.evaluation.svg_plots import standalone
     from mask2alpha.imaging.atomic import replacing
 
-    opened = open_pairs(benchmark, root, split(kinds), split(recipes), mask_folder, output / "masks")
+    opened = with_mask_files(open_chosen(benchmark, root, kinds, recipes, mask_folder), output / "masks")
     comparison = compare(
         methods,
         opened,

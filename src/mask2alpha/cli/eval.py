@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
 from mask2alpha.errors import InputError
 
 if TYPE_CHECKING:
-    from mask2alpha.evaluation.benchmarks import Benchmark, Segment
+    from mask2alpha.evaluation.benchmarks import Segment
 
 DEFAULT_MODEL = "small"
 MASK_MODEL = "mask"
@@ -17,8 +18,7 @@ MASK_MODEL = "mask"
 
 
 @click.command()
-@click.argument("benchmark", metavar="[BENCHMARK]")
-@click.argument("root", required=False, default=None)
+@benchmark_options
 @click.option(
     "--model",
     default=None,
@@ -29,19 +29,6 @@ MASK_MODEL = "mask"
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=None,
     help="Score the mattes KIND/NAME.png in this folder instead of a model's.",
-)
-@click.option("--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]")
-@click.option(
-    "--masks",
-    default=None,
-    metavar="RECIPE,...",
-    help="Make the masks from the true alphas: exact-v1, eroded-v1, dilated-v1, lowres-v1, perturbed-v1, or all.",
-)
-@click.option(
-    "--mask-folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
-    help="Take the masks KIND/NAME.png of this folder.",
 )
 @click.option(
     "--segmenter",
@@ -85,21 +72,14 @@ MASK_MODEL = "mask"
     default=None,
     help="CSV file with one row a pair; a stopped run goes on from it. With pyarrow also a .parquet.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "markdown", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the report on the standard output.",
-)
+@format_option
 def command(
     benchmark: str,
     root: str | None,
     model: str | None,
     predictions: Path | None,
     kinds: str | None,
-    masks: str | None,
+    recipes: str | None,
     mask_folder: Path | None,
     segmenter: str | None,
     protocol: Literal["whole", "trimap-unknown", "him2k"],
@@ -127,7 +107,8 @@ def command(
         raise click.UsageError("--model and --predictions exclude each other")
     if output is not None and output.suffix == ".parquet":
         raise click.UsageError("--output: name the .csv file; the .parquet file beside it follows")
-    opened = _open(benchmark, root, _split(kinds), _split(masks), mask_folder, segmenter)
+    segmenters = {} if segmenter is None else {segmenter.replace(":", "."): _import_segmenter(segmenter)}
+    opened = open_chosen(benchmark, root, kinds, recipes, mask_folder, segmenters)
 
     from mask2alpha.evaluation.report import format_report
     from mask2alpha.evaluation.results import write_parquet
@@ -150,41 +131,6 @@ def command(
     if output is not None:
         write_parquet(evaluation, output.with_suffix(".parquet"))
     click.echo(format_report(evaluation, style))
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _open(
-    benchmark: str,
-    root: str | None,
-    kinds: list[str] | None,
-    recipes: list[str] | None,
-    mask_folder: Path | None,
-    segmenter: str | None,
-) -> "Benchmark":
-    """The benchmark that the two arguments name, with the masks that the options choose."""
-    from mask2alpha.evaluation.benchmarks import Masks
-    from mask2alpha.evaluation.guidance import RECIPES
-    from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
-
-    if root is None and benchmark in BENCHMARKS:
-        raise click.UsageError(f"ROOT is missing: the folder that holds {benchmark}")
-    if root is not None and benchmark not in BENCHMARKS:
-        raise click.UsageError(f"BENCHMARK: got {benchmark!r}, expected one of {', '.join(BENCHMARKS)}")
-    if root is None and not Path(benchmark).is_dir():
-        raise InputError(f"{benchmark}: neither a folder nor a benchmark; these are {', '.join(BENCHMARKS)}")
-    chosen = tuple(RECIPES) if recipes == ["all"] else tuple(recipes or ())
-    if recipes is not None and not chosen:
-        raise click.UsageError(f"--masks: got none, expected some of {', '.join(RECIPES)}, or all")
-    choice = Masks(
-        folder=mask_folder,
-        kinds=kinds,
-        recipes=chosen,
-        segmenters={} if segmenter is None else {segmenter.replace(":", "."): _import_segmenter(segmenter)},
-    )
-    return open_benchmark(*(("folder", benchmark) if root is None else (benchmark, root)), masks=choice)
 
 
 def _import_segmenter(text: str) -> "Segment":
