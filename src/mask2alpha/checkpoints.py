@@ -7,7 +7,7 @@ The file's metadata holds ``format`` ("mask2alpha"), ``format_version``, ``model
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def load_model(source: str | Path) -> Mask2Alpha:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    _check_fit(model.state_dict(), tensors, path)
+    check_fit(model.state_dict(), tensors, source=path, target="the model")
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -192,10 +192,29 @@ def _download(repo: str, revision: str | None) -> Path:
         raise CheckpointError(f"{repo}: {FILE_NAME} cannot be fetched from the hub: {reason}") from error
 
 
-def _check_fit(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], path: Path) -> None:
+def check_fit(
+    expected: Mapping[str, torch.Tensor],
+    found: Mapping[str, torch.Tensor],
+    *,
+    source: Path,
+    target: str,
+    unknown: Sequence[str] = (),
+) -> None:
+    """Refuse tensors that are not those of a network.
+
+    Args:
+        expected: The network's, by name.
+        found: The file's, under the same names.
+        source: The file, for the message.
+        target: What they should fit, for the message.
+        unknown: Names in the file that stand for nothing of ours.
+
+    Raises:
+        CheckpointError: Some are missing, unknown or of another shape; names them.
+    """
     problems = {
         "missing": sorted(expected.keys() - found.keys()),
-        "unknown": sorted(found.keys() - expected.keys()),
+        "unknown": sorted([*unknown, *(found.keys() - expected.keys())]),
         "of another shape": sorted(
             f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
             for name in expected.keys() & found.keys()
@@ -204,7 +223,7 @@ def _check_fit(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.T
     }
     parts = [f"{len(names)} {kind}: {_some(names)}" for kind, names in problems.items() if names]
     if parts:
-        raise CheckpointError(f"{path}: the tensors do not fit the model; " + "; ".join(parts))
+        raise CheckpointError(f"{source}: the tensors do not fit {target}; " + "; ".join(parts))
 
 
 def _some(names: list[str], limit: int = 8) -> str:

@@ -17,15 +17,13 @@ BEiT v2 is published as a pickle (.pth) only. Pickles are refused; where you tru
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
-from mask2alpha.checkpoints import find_checkpoint
+from mask2alpha.checkpoints import check_fit, find_checkpoint
 from mask2alpha.errors import CheckpointError
 from mask2alpha.model.pretrained_names import rename_published
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
@@ -75,7 +73,7 @@ def load_encoder_weights(encoder: VitAdapterEncoder, source: str | Path) -> Weig
     expected = encoder.vit.state_dict()
     has_final_norm = "final_norm.weight" in expected
     tensors, unknown = rename_published(published, depth=len(encoder.vit.blocks), has_final_norm=has_final_norm)
-    _check_fit(expected, tensors, unknown, path)
+    check_fit(expected, tensors, source=path, target="the encoder's ViT", unknown=unknown)
     encoder.vit.load_state_dict(tensors)
     is_local = Path(source).exists()
     return WeightOrigin(
@@ -83,21 +81,6 @@ def load_encoder_weights(encoder: VitAdapterEncoder, source: str | Path) -> Weig
         sha256=_sha256(path),
         licence=None if is_local else LICENCES.get(str(source).partition("@")[0]),
     )
-
-
-def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], unknown: Sequence[str], path: Path) -> None:
-    problems = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "not known": sorted([*unknown, *(found.keys() - expected.keys())]),
-        "of another shape": sorted(
-            f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
-            for name in expected.keys() & found.keys()
-            if found[name].shape != expected[name].shape
-        ),
-    }
-    parts = [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names]
-    if parts:
-        raise CheckpointError(f"{path}: the weights do not fit the encoder's ViT; " + "; ".join(parts))
 
 
 def _sha256(path: Path) -> str:

@@ -156,14 +156,14 @@ def test_errors_name_missing_unknown_and_misshaped_tensors_and_change_nothing(tm
         load_encoder_weights(encoder, save(published, tmp_path / "odd.safetensors"))
     message = str(caught.value)
     assert "1 missing: class_token" in message
-    assert "1 not known: blocks.0.attn.rotary.freqs" in message
+    assert "1 unknown: blocks.0.attn.rotary.freqs" in message
     assert "positions.table (1, 5, 12) instead of (1, 10, 12)" in message
     assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
 
 
 def test_weights_of_a_deeper_encoder_do_not_fit(tmp_path: Path) -> None:
     path = save(original_dinov2(depth=3), tmp_path / "deep.safetensors")
-    with pytest.raises(CheckpointError, match=r"not known: blocks\.2\.attention\.key\.bias"):
+    with pytest.raises(CheckpointError, match=r"unknown: blocks\.2\.attention\.key\.bias"):
         load_encoder_weights(VitAdapterEncoder(DINOV2), path)
 
 
