@@ -47,7 +47,9 @@ class EchoNetwork(Mask2Alpha):
             alpha=mask,
             predicted_error=image[:, :1],
             active=mask > 2,
-            coarse=CoarseMatte(alpha_logits=small, predicted_error=small, features=small),
+            coarse=CoarseMatte(
+                alpha_logits=small, predicted_error=small, features=small, local_colours=small.expand(-1, 6, -1, -1)
+            ),
         )
 
 

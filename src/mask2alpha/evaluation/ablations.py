@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
@@ -376,12 +375,11 @@ def _prepare_loop(predictor: Predictor, image: NDArray[Any], mask: NDArray[np.bo
         return torch.autocast(predictor.device.type, dtype=predictor.dtype)
 
     with torch.inference_mode(), running():
-        features = model.decode(encoded.padded, encoded.encoding, padded_mask, predictor.options).coarse.features
-        mask_os4 = F.avg_pool2d(scale_mask(padded_mask, encoded.encoding), 4)
+        fused = model.fuse(encoded.encoding, scale_mask(padded_mask, encoded.encoding))
 
     def loop() -> object:
         with torch.inference_mode(), running():
-            return refine(model.decoder, features, mask_os4, model.config.decoder, predictor.options)
+            return refine(model.decoder, fused, model.config.decoder, predictor.options)
 
     return loop
 

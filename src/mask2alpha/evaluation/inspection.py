@@ -18,7 +18,7 @@ from torch import Tensor
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.figures import StepMaps
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, ImageEncoding
+from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding
 from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_regions
 from mask2alpha.model.stage2_decoding.refine import start_coarse
 from mask2alpha.model.stage3_detail.active import select_active_pixels, select_active_shm
@@ -88,7 +88,7 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
         guidance = model.encoder.guidance
         height, width = encoded.size
         return Inspection(
-            steps=replay_steps(model, output.coarse, small_mask),
+            steps=replay_steps(model, model.fuse(encoding, small_mask), output.coarse),
             alpha=_array(output.alpha[0, 0, :height, :width]),
             predicted_error=_array(output.predicted_error[0, 0, :height, :width]),
             active_sgsdr=_array(sgsdr[0, 0, :height, :width]),
@@ -115,23 +115,21 @@ def measure_spread(patches: Float[Tensor, "tokens dim"]) -> tuple[float, float]:
     return float(patches.std(correction=0)), float(patches.std(dim=0, correction=0).mean())
 
 
-def replay_steps(
-    model: Mask2Alpha, coarse: CoarseMatte, mask: Float[Tensor, "1 1 height width"]
-) -> tuple[StepMaps, ...]:
+def replay_steps(model: Mask2Alpha, fused: FusedFeatures, coarse: CoarseMatte) -> tuple[StepMaps, ...]:
     """Each step of a traced run: the state that it read, and what it predicted from it.
 
     Args:
         model: That made `coarse`.
+        fused: What the steps read.
         coarse: With its trace.
-        mask: At the size of the encoding.
     """
-    prepared = model.decoder.prepare(coarse.features)
-    states = (start_coarse(F.avg_pool2d(mask, 4)), *coarse.trace[:-1])
+    prepared = model.decoder.prepare(fused.features)
+    states = (start_coarse(fused), *coarse.trace[:-1])
     return tuple(
         StepMaps(
             mixed_matte=_array(state.mixed_matte[0, 0]),
             is_fine=_array(state.is_fine[0, 0]),
-            alpha=_array(model.decoder(prepared, coarse.features, state).alpha[0, 0]),
+            alpha=_array(model.decoder(prepared, fused.features, state).alpha[0, 0]),
         )
         for state in states
     )

@@ -47,9 +47,9 @@ class ResidualBlock(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learnt factor per channel on a residual branch."""
+    """A learnt factor per channel on a residual branch; small at first, so that tokens keep what they stand for."""
 
-    def __init__(self, dim: int, *, initial: float = 1.0) -> None:
+    def __init__(self, dim: int, *, initial: float = 0.1) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.full((dim,), initial))
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mask2alpha.model.colours import colour_cues, find_local_colours
+from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
@@ -81,19 +81,18 @@ class Mask2Alpha(nn.Module):
         options = options or RunOptions()
         encoded_mask = mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
         fused = self.fuse(encoding, encoded_mask)
-        coarse = refine(self.decoder, fused.features, fused.mask_os4, self.config.decoder, options)
-        return self.recover(image, mask, replace(coarse, local_colours=fused.local_colours), options)
+        return self.recover(image, mask, refine(self.decoder, fused, self.config.decoder, options), options)
 
     def fuse(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> FusedFeatures:
-        """The guided last block, then all that the decoding steps and the detail stage read, at stride 4."""
+        """The guided last block, then all that the decoding steps read, at stride 4."""
         mask_os4 = F.avg_pool2d(mask, 4)
-        local_colours = find_local_colours(encoding.thumbnail, mask_os4)
+        evidence = find_colour_evidence(encoding.thumbnail, mask_os4)
         beside = [2 * mask_os4 - 1]
         if self.config.decoder.has_colour_cues:
-            beside.append(colour_cues(encoding.thumbnail.float(), local_colours))
+            beside.append(evidence.cues)
         pyramid = self.encoder.guide(encoding, mask)
         features = self.fusion(pyramid, torch.cat(beside, dim=1), num_projected=self.encoder.num_kept_maps)
-        return FusedFeatures(features=features, mask_os4=mask_os4, local_colours=local_colours)
+        return FusedFeatures(features=features, mask_os4=mask_os4, thumbnail=encoding.thumbnail, evidence=evidence)
 
     def recover(
         self,

@@ -78,6 +78,24 @@ class ImageEncoding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColourEvidence:
+    """What the colours of target and surroundings say, at stride 4 (`colours.py`)."""
+
+    local_colours: Float[Tensor, "batch 6 h w"]
+    """Colours of the target and of its surroundings nearby, in [0, 1]."""
+    cues: Float[Tensor, "batch cues h w"]
+    """What they and the picture's colour histograms say about each pixel."""
+
+    def where(self, chosen: Bool[Tensor, " batch"], other: "ColourEvidence") -> "ColourEvidence":
+        """This evidence for the chosen pictures, the other for the rest."""
+        of_picture = chosen.view(-1, 1, 1, 1)
+        return ColourEvidence(
+            local_colours=torch.where(of_picture, self.local_colours, other.local_colours),
+            cues=torch.where(of_picture, self.cues, other.cues),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingState:
     """Which pixels are fine, and the mixture of fine and coarse values (paper 3.2; m_t and x_t)."""
 
@@ -85,18 +103,22 @@ class DecodingState:
     """Alpha where fine, the coarse mask elsewhere, in [0, 1]."""
     is_fine: Bool[Tensor, "batch 1 h w"]
     """True where the pixel has left the coarse state."""
+    evidence: ColourEvidence
+    """What the colours say, given the mask (before the first step) or the last step's alpha (after it)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedFeatures:
-    """What the decoding steps and the detail stage read of image and mask, at stride 4."""
+    """What the decoding steps read of image and mask, at stride 4."""
 
     features: Float[Tensor, "batch channels h w"]
     """Fused features, read by every step."""
     mask_os4: Float[Tensor, "batch 1 h w"]
     """The mask in [0, 1]: the coarse values."""
-    local_colours: Float[Tensor, "batch 6 h w"]
-    """Colours of the target and of its surroundings nearby, in [0, 1]."""
+    thumbnail: Float[Tensor, "batch 3 h w"]
+    """The image, in [0, 1]."""
+    evidence: ColourEvidence
+    """What the colours say, given the mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +131,8 @@ class CoarseMatte:
     """The paper's C: a guess at |alpha - truth|, in [0, 1]; high where unsure."""
     features: Float[Tensor, "batch channels h w"]
     """The fused features that every step read."""
-    local_colours: Float[Tensor, "batch 6 h w"] | None = None
-    """Colours of the target and of its surroundings nearby, in [0, 1]; None where no detail stage needs them."""
+    local_colours: Float[Tensor, "batch 6 h w"]
+    """Colours of the target and of its surroundings nearby, in [0, 1], as the step saw them."""
     trace: tuple[DecodingState, ...] = ()
     """States after each step, oldest first; empty unless asked for."""
 

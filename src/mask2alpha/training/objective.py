@@ -46,21 +46,15 @@ class MattingObjective(nn.Module):
 
         encoding = self.model.encode(pixels).select(pictures)
         fused = self.model.fuse(encoding, masks)
-        features, mask_os4 = fused.features, fused.mask_os4
         truth_os4 = F.avg_pool2d(truth, 4)
         decoder = self.model.decoder
         if self.model.config.decoder.is_iterative:
             state = draw_training_state(
-                decoder,
-                features,
-                mask_os4,
-                truth_os4,
-                own_share=self.recipe.own_state_share,
-                generator=generator,
+                decoder, fused, truth_os4, own_share=self.recipe.own_state_share, generator=generator
             )
         else:
-            state = start_coarse(mask_os4)
-        coarse = decoder(decoder.prepare(features), features, state)
+            state = start_coarse(fused)
+        coarse = decoder(decoder.prepare(fused.features), fused.features, state)
         low, high = (math.log(threshold) for threshold in self.recipe.error_thresholds)
         tau = math.exp(low + (high - low) * torch.rand((), generator=generator, device=image.device).item())
         window = draw_windows(coarse.predicted_error, size=self.recipe.detail_window, generator=generator)
@@ -72,7 +66,7 @@ class MattingObjective(nn.Module):
                 alpha_logits=window.cut(coarse.alpha_logits, stride=4),
                 predicted_error=window.cut(coarse.predicted_error, stride=4),
                 features=window.cut(coarse.features, stride=4),
-                local_colours=window.cut(fused.local_colours, stride=4),
+                local_colours=window.cut(coarse.local_colours, stride=4),
             ),
             options,
         )

@@ -38,7 +38,7 @@ def make_model(config: ModelConfig = TINY, *, seed: int = 0) -> Mask2Alpha:
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
         if model.encoder.guidance is not None:
-            model.encoder.guidance.relevance_gain.fill_(1.0)
+            model.encoder.guidance.relevance_gain.fill_(20.0)
     return model
 
 

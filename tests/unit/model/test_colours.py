@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mask2alpha.model.colours import colour_cues, find_local_colours
+from mask2alpha.model.colours import colour_cues, colour_odds, find_colour_evidence, find_local_colours
 
 
 def two_colours(alpha: torch.Tensor, foreground: list[float], background: list[float]) -> torch.Tensor:
@@ -49,11 +49,32 @@ def test_equal_colours_give_no_estimate() -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_empty_and_full_masks_give_finite_cues(value: float) -> None:
     thumbnail = torch.rand(2, 3, 16, 32)
-    cues = colour_cues(thumbnail, find_local_colours(thumbnail, torch.full((2, 1, 16, 32), value)))
-    assert cues.isfinite().all()
+    evidence = find_colour_evidence(thumbnail, torch.full((2, 1, 16, 32), value))
+    assert evidence.cues.isfinite().all()
+    assert evidence.local_colours.isfinite().all()
 
 
 def test_pictures_do_not_influence_each_other() -> None:
     thumbnail, mask = torch.rand(2, 3, 32, 32), (torch.rand(2, 1, 32, 32) > 0.5).float()
-    both = find_local_colours(thumbnail, mask)
-    torch.testing.assert_close(both[1:], find_local_colours(thumbnail[1:], mask[1:]))
+    both, second = find_colour_evidence(thumbnail, mask), find_colour_evidence(thumbnail[1:], mask[1:])
+    torch.testing.assert_close(both.local_colours[1:], second.local_colours)
+    torch.testing.assert_close(both.cues[1:], second.cues)
+
+
+def test_odds_tell_a_target_of_two_colours_from_surroundings_whose_mean_is_the_same() -> None:
+    alpha = torch.zeros(1, 1, 64, 64)
+    alpha[..., 16:48, 16:48] = 1
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:44, 20:44] = 1  # a quarter of the target is missing
+    stripes = (torch.arange(64) // 4 % 2).float().expand(1, 1, 64, 64)
+    target = two_colours(stripes, [0.9, 0.5, 0.1], [0.1, 0.5, 0.9])
+    thumbnail = alpha * target + (1 - alpha) * 0.5
+    odds = colour_odds(thumbnail, mask)
+    assert odds[alpha > 0.5].min() > 0.8
+    assert odds[alpha < 0.5].max() < -0.8
+
+
+def test_odds_are_near_zero_where_both_have_the_same_colours() -> None:
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 16:48, 16:48] = 1
+    assert colour_odds(torch.full((1, 3, 64, 64), 0.3), mask).abs().max() < 1e-3

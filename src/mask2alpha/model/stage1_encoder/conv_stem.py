@@ -27,7 +27,7 @@ class ConvStemEncoder(nn.Module):
             self.stages.append(nn.Sequential(ConvBlock(previous, width, stride=2), *residuals))
             previous = width
         dim = config.embed_dim
-        self.embedding = nn.Conv2d(previous, dim, 1)
+        self.embedding = ConvBlock(previous, dim, kernel_size=1, has_relu=False)
         self.positions = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.blocks = nn.ModuleList(
             Block(

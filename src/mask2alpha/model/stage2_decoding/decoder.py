@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mask2alpha.model.colours import NUM_MAP_CUES
 from mask2alpha.model.config import DecoderConfig
 from mask2alpha.model.layers import ConvBlock, ResidualBlock
 from mask2alpha.model.outputs import CoarseMatte, DecodingState
@@ -23,7 +24,9 @@ class StepDecoder(nn.Module):
         super().__init__()
         channels, channels_os8 = config.step_channels, config.step_channels_os8
         self.prepare = nn.Conv2d(config.fused_channels, channels, 3, padding=1)
-        self.state = nn.Conv2d(2, channels, 3, padding=1, bias=False)
+        num_cues = NUM_MAP_CUES * config.has_colour_cues
+        self.state = nn.Conv2d(2 + num_cues, channels, 3, padding=1, bias=False)
+        self.has_colour_cues = config.has_colour_cues
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(channels)
         self.down = nn.Sequential(
             ConvBlock(channels, channels_os8, stride=2), ResidualBlock(channels_os8), ResidualBlock(channels_os8)
@@ -46,14 +49,22 @@ class StepDecoder(nn.Module):
         Args:
             prepared: `prepare(features)`.
             features: The fused features, handed on in the result.
-            state: The mixed matte and the states of the pixels.
+            state: The mixed matte, the states of the pixels, and what the colours say.
 
         Returns:
             Alpha logits and predicted error in float32.
         """
-        matte = torch.cat([2 * state.mixed_matte - 1, state.is_fine.to(state.mixed_matte.dtype)], dim=1)
-        x = self.norm(self.state(matte.to(prepared.dtype)).add_(prepared)).relu_()
+        parts = [2 * state.mixed_matte - 1, state.is_fine.to(state.mixed_matte.dtype)]
+        if self.has_colour_cues:
+            parts.append(state.evidence.cues)
+        shown = torch.cat(parts, dim=1).to(prepared.dtype, memory_format=torch.channels_last)
+        x = self.norm(self.state(shown).add_(prepared)).relu_()
         context = enlarge(self.up(self.down(x)), 2)
         x = self.merge(context.add_(x))
         alpha_logits, error_logits = self.heads(x).float().split(1, dim=1)
-        return CoarseMatte(alpha_logits=alpha_logits, predicted_error=error_logits.sigmoid(), features=features)
+        return CoarseMatte(
+            alpha_logits=alpha_logits,
+            predicted_error=error_logits.sigmoid(),
+            features=features,
+            local_colours=state.evidence.local_colours,
+        )

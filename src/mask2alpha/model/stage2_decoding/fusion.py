@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mask2alpha.model.colours import NUM_CUES
+from mask2alpha.model.colours import NUM_MAP_CUES
 from mask2alpha.model.config import DecoderConfig
 from mask2alpha.model.layers import ConvBlock, ResidualBlock
 from mask2alpha.ops.resize import enlarge
@@ -23,7 +23,7 @@ class FeatureFusion(nn.Module):
     def __init__(self, in_channels: tuple[int, ...], config: DecoderConfig) -> None:
         super().__init__()
         widths = [min(config.pyramid_channels, config.fused_channels * 2**level) for level in range(len(in_channels))]
-        num_beside = 1 + NUM_CUES * config.has_colour_cues
+        num_beside = 1 + NUM_MAP_CUES * config.has_colour_cues
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths, strict=True)
         )
@@ -44,7 +44,7 @@ class FeatureFusion(nn.Module):
         Args:
             pyramid: Feature maps at strides 4, 8, 16, ..., finest first.
             beside_os4: What stands beside the features at each level: the mask as -1 and 1 and, with
-                `has_colour_cues`, the four cues; at stride 4.
+                `has_colour_cues`, the five cues; at stride 4.
             num_projected: How many of the finest maps have been through `project`.
 
         Returns:

@@ -7,30 +7,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import DecoderConfig
-from mask2alpha.model.outputs import CoarseMatte, DecodingState, RunOptions
+from mask2alpha.model.outputs import CoarseMatte, DecodingState, FusedFeatures, RunOptions
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.states import advance, coarse_prob, turn_most_confident_fine
 
 
-def start_coarse(mask_os4: Float[Tensor, "batch 1 h w"]) -> DecodingState:
+def start_coarse(fused: FusedFeatures) -> DecodingState:
     """The first state: every pixel coarse, the mixed matte the mask itself."""
-    return DecodingState(mixed_matte=mask_os4, is_fine=torch.zeros_like(mask_os4, dtype=torch.bool))
+    is_fine = torch.zeros_like(fused.mask_os4, dtype=torch.bool)
+    return DecodingState(mixed_matte=fused.mask_os4, is_fine=is_fine, evidence=fused.evidence)
 
 
-def refine(
-    decoder: StepDecoder,
-    features: Float[Tensor, "batch channels h w"],
-    mask_os4: Float[Tensor, "batch 1 h w"],
-    config: DecoderConfig,
-    options: RunOptions,
-) -> CoarseMatte:
+def refine(decoder: StepDecoder, fused: FusedFeatures, config: DecoderConfig, options: RunOptions) -> CoarseMatte:
     """Algorithm 2: decode `num_steps` times; after each, the most confident coarse pixels turn fine.
 
     Args:
         decoder: The step network.
-        features: Fused features at stride 4.
-        mask_os4: The coarse values, in [0, 1].
+        fused: What the steps read.
         config: Default number of steps, update rule, and whether decoding is iterative at all.
         options: Number of steps, sampler and trace of this run.
 
@@ -39,12 +34,12 @@ def refine(
         which it turned fine.
     """
     num_steps = (options.num_steps or config.num_steps) if config.is_iterative else 1
-    prepared = decoder.prepare(features)
-    state = start_coarse(mask_os4)
+    prepared = decoder.prepare(fused.features)
+    state = start_coarse(fused)
     trace: list[DecodingState] = []
-    sticky_logits = torch.zeros_like(mask_os4, dtype=torch.float32)
+    sticky_logits = torch.zeros_like(fused.mask_os4, dtype=torch.float32)
     for step in range(1, num_steps + 1):
-        coarse: CoarseMatte = decoder(prepared, features, state)
+        coarse: CoarseMatte = decoder(prepared, fused.features, state)
         if config.update == "sticky":
             sticky_logits = torch.where(state.is_fine, sticky_logits, coarse.alpha_logits)
             coarse = replace(coarse, alpha_logits=sticky_logits)
@@ -58,23 +53,30 @@ def refine(
             sampler=options.sampler,
             generator=options.generator,
         )
-        state = mix(coarse.alpha, mask_os4, is_fine)
+        state = next_state(coarse.alpha, fused, is_fine)
         if options.has_trace:
             trace.append(state)
     return replace(coarse, trace=tuple(trace))
 
 
+def next_state(
+    alpha: Float[Tensor, "batch 1 h w"], fused: FusedFeatures, is_fine: Bool[Tensor, "batch 1 h w"]
+) -> DecodingState:
+    """The state after a step that gave `alpha`: m_t, and what the colours say now that the target is better known."""
+    evidence = find_colour_evidence(fused.thumbnail, alpha.detach())
+    return DecodingState(mixed_matte=mix(alpha, fused.mask_os4, is_fine), is_fine=is_fine, evidence=evidence)
+
+
 def mix(
     alpha: Float[Tensor, "batch 1 h w"], mask_os4: Float[Tensor, "batch 1 h w"], is_fine: Bool[Tensor, "batch 1 h w"]
-) -> DecodingState:
+) -> Float[Tensor, "batch 1 h w"]:
     """m_t: alpha where fine, the mask where coarse."""
-    return DecodingState(mixed_matte=torch.where(is_fine, alpha, mask_os4.to(alpha.dtype)), is_fine=is_fine)
+    return torch.where(is_fine, alpha, mask_os4.to(alpha.dtype))
 
 
 def draw_training_state(
     decoder: StepDecoder,
-    features: Float[Tensor, "batch channels h w"],
-    mask_os4: Float[Tensor, "batch 1 h w"],
+    fused: FusedFeatures,
     true_alpha_os4: Float[Tensor, "batch 1 h w"],
     *,
     own_share: float,
@@ -84,12 +86,12 @@ def draw_training_state(
 
     By the paper, pixels are fine independently of each other and fine values are the truth. At inference, however, the
     network meets its own errors and the states that its own predicted error chose. In a share of the pictures both
-    therefore come from a gradient-free pass of the decoder, which removes the exposure bias.
+    therefore come from a gradient-free pass of the decoder, which removes the exposure bias. What the colours say
+    always comes from that pass: from the truth it would give the answer away.
 
     Args:
         decoder: The step network.
-        features: Fused features; not differentiated here.
-        mask_os4: The coarse values.
+        fused: What the steps read; not differentiated here.
         true_alpha_os4: The truth at stride 4.
         own_share: Probability, per picture, that states and fine values are the network's own.
         generator: For all draws.
@@ -98,12 +100,15 @@ def draw_training_state(
         The state to predict from. Time 0, where all is coarse (the first step of every inference), is drawn with
         probability 1/4.
     """
+    mask_os4 = fused.mask_os4
     batch = mask_os4.shape[0]
     device = mask_os4.device
+    first = start_coarse(fused)
     with torch.no_grad():
-        guess = decoder(decoder.prepare(features.detach()), features, start_coarse(mask_os4))
+        guess = decoder(decoder.prepare(fused.features.detach()), fused.features, first)
     uniform = torch.rand(batch, 2, generator=generator, device=device)
     is_own = uniform[:, 0] < own_share
+    is_later = uniform[:, 1] > 0.25
     time = ((uniform[:, 1] - 0.25) / 0.75).clamp(min=0).tolist()
     noise = torch.rand(mask_os4.shape, generator=generator, device=device)
     is_fine = torch.empty_like(mask_os4, dtype=torch.bool)
@@ -118,4 +123,5 @@ def draw_training_state(
         else:
             is_fine[index] = noise[index] < fine_share
     fine_values = torch.where(is_own.view(-1, 1, 1, 1), guess.alpha, true_alpha_os4)
-    return mix(fine_values, mask_os4, is_fine)
+    evidence = find_colour_evidence(fused.thumbnail, guess.alpha).where(is_later, first.evidence)
+    return DecodingState(mixed_matte=mix(fine_values, mask_os4, is_fine), is_fine=is_fine, evidence=evidence)

@@ -103,7 +103,6 @@ class DetailRecovery(nn.Module):
             error = predicted_error.detach()
             correct = self._correct_sparse if is_sparse else self._correct_dense
             colours = coarse.local_colours if self.config.has_colour_cues else None
-            assert (colours is not None) == self.config.has_colour_cues, "the cues need the local colours"
             logits = correct(logits, active, image, mask, error, features, colours)
         alpha = logits.sigmoid() if torch.is_grad_enabled() else logits.sigmoid_()
         return DetailResult(alpha=alpha, predicted_error=predicted_error, active=active)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.outputs import RunOptions
+from mask2alpha.model.outputs import FusedFeatures, RunOptions
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, mix, refine, start_coarse
 from mask2alpha.model.stage2_decoding.states import num_fine
@@ -20,20 +21,22 @@ def decoder() -> StepDecoder:
 
 
 @pytest.fixture
-def features() -> torch.Tensor:
-    return torch.randn(2, CONFIG.fused_channels, 16, 24, generator=torch.Generator().manual_seed(1))
+def fused() -> FusedFeatures:
+    generator = torch.Generator().manual_seed(1)
+    mask = (torch.rand(2, 1, 16, 24, generator=generator) > 0.5).float()
+    thumbnail = torch.rand(2, 3, 16, 24, generator=generator)
+    return FusedFeatures(
+        features=torch.randn(2, CONFIG.fused_channels, 16, 24, generator=generator),
+        mask_os4=mask,
+        thumbnail=thumbnail,
+        evidence=find_colour_evidence(thumbnail, mask),
+    )
 
 
-@pytest.fixture
-def mask() -> torch.Tensor:
-    return (torch.rand(2, 1, 16, 24, generator=torch.Generator().manual_seed(2)) > 0.5).float()
-
-
-def test_trace_grows_by_the_schedule_and_ends_all_fine(
-    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
-) -> None:
-    coarse = refine(decoder, features, mask, CONFIG, RunOptions(num_steps=5, has_trace=True))
+def test_trace_grows_by_the_schedule_and_ends_all_fine(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    coarse = refine(decoder, fused, CONFIG, RunOptions(num_steps=5, has_trace=True))
     assert len(coarse.trace) == 5
+    mask = fused.mask_os4
     previous = torch.zeros_like(mask, dtype=torch.bool)
     for step, state in enumerate(coarse.trace, start=1):
         assert (state.is_fine | ~previous).all()
@@ -43,43 +46,36 @@ def test_trace_grows_by_the_schedule_and_ends_all_fine(
     assert previous.all()
 
 
-def test_formula_returns_the_last_prediction(decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor) -> None:
-    coarse = refine(decoder, features, mask, CONFIG, RunOptions(num_steps=3, has_trace=True))
+def test_formula_returns_the_last_prediction(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    coarse = refine(decoder, fused, CONFIG, RunOptions(num_steps=3, has_trace=True))
     torch.testing.assert_close(coarse.trace[-1].mixed_matte, coarse.alpha)
-    repeated = decoder(decoder.prepare(features), features, coarse.trace[-2])
+    repeated = decoder(decoder.prepare(fused.features), fused.features, coarse.trace[-2])
     torch.testing.assert_close(coarse.alpha_logits, repeated.alpha_logits)
 
 
-def test_sticky_pixels_keep_the_value_they_turned_fine_with(
-    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
-) -> None:
+def test_sticky_pixels_keep_the_value_they_turned_fine_with(decoder: StepDecoder, fused: FusedFeatures) -> None:
     options = RunOptions(num_steps=4, has_trace=True)
-    coarse = refine(decoder, features, mask, replace(CONFIG, update="sticky"), options)
+    coarse = refine(decoder, fused, replace(CONFIG, update="sticky"), options)
     for before, after in zip(coarse.trace, coarse.trace[1:], strict=False):
         torch.testing.assert_close(after.mixed_matte[before.is_fine], before.mixed_matte[before.is_fine])
     torch.testing.assert_close(coarse.alpha, coarse.trace[-1].mixed_matte)
 
 
-def test_decoding_that_is_not_iterative_is_one_pass_from_the_mask(
-    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
-) -> None:
-    single = refine(decoder, features, mask, replace(CONFIG, is_iterative=False), RunOptions(num_steps=7))
-    expected = decoder(decoder.prepare(features), features, start_coarse(mask))
+def test_decoding_that_is_not_iterative_is_one_pass_from_the_mask(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    single = refine(decoder, fused, replace(CONFIG, is_iterative=False), RunOptions(num_steps=7))
+    expected = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
     torch.testing.assert_close(single.alpha_logits, expected.alpha_logits)
 
 
-def test_trace_is_empty_unless_asked_for(decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor) -> None:
-    assert refine(decoder, features, mask, CONFIG, RunOptions()).trace == ()
+def test_trace_is_empty_unless_asked_for(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    assert refine(decoder, fused, CONFIG, RunOptions()).trace == ()
 
 
-def test_bernoulli_repeats_with_the_same_generator_seed(
-    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
-) -> None:
+def test_bernoulli_repeats_with_the_same_generator_seed(decoder: StepDecoder, fused: FusedFeatures) -> None:
     runs = [
         refine(
             decoder,
-            features,
-            mask,
+            fused,
             CONFIG,
             RunOptions(sampler="bernoulli", generator=torch.Generator().manual_seed(seed), num_steps=4),
         ).alpha_logits
@@ -96,22 +92,38 @@ def test_fewer_than_one_step_is_refused() -> None:
 
 def test_mix_takes_alpha_where_fine_and_the_mask_elsewhere() -> None:
     alpha, mask = torch.full((1, 1, 1, 2), 0.25), torch.ones(1, 1, 1, 2)
-    state = mix(alpha, mask, torch.tensor([[[[True, False]]]]))
-    assert state.mixed_matte.flatten().tolist() == [0.25, 1.0]
+    mixed = mix(alpha, mask, torch.tensor([[[[True, False]]]]))
+    assert mixed.flatten().tolist() == [0.25, 1.0]
 
 
-def test_training_states_mix_the_truth_or_the_own_prediction(
-    decoder: StepDecoder, features: torch.Tensor, mask: torch.Tensor
-) -> None:
+def test_training_states_mix_the_truth_or_the_own_prediction(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    mask = fused.mask_os4
     truth = torch.full_like(mask, 0.3)
-    from_truth = draw_training_state(
-        decoder, features, mask, truth, own_share=0.0, generator=torch.Generator().manual_seed(5)
-    )
+    from_truth = draw_training_state(decoder, fused, truth, own_share=0.0, generator=torch.Generator().manual_seed(5))
     torch.testing.assert_close(from_truth.mixed_matte, torch.where(from_truth.is_fine, truth, mask))
-    own = draw_training_state(decoder, features, mask, truth, own_share=1.0, generator=torch.Generator().manual_seed(5))
-    guess = decoder(decoder.prepare(features), features, start_coarse(mask))
+    own = draw_training_state(decoder, fused, truth, own_share=1.0, generator=torch.Generator().manual_seed(5))
+    guess = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
     torch.testing.assert_close(own.mixed_matte, torch.where(own.is_fine, guess.alpha.detach(), mask))
     for picture in range(2):  # chosen by the own predicted error: no coarse pixel is surer than a fine one
         is_fine, error = own.is_fine[picture], guess.predicted_error[picture]
         if is_fine.any() and not is_fine.all():
             assert error[is_fine].max() <= error[~is_fine].min()
+
+
+def test_colours_are_looked_at_again_with_each_better_matte(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    coarse = refine(decoder, fused, CONFIG, RunOptions(num_steps=3, has_trace=True))
+    first = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    expected = find_colour_evidence(fused.thumbnail, first.alpha)
+    torch.testing.assert_close(coarse.trace[0].evidence.cues, expected.cues)
+    assert not torch.equal(expected.cues, fused.evidence.cues)
+    last_read = coarse.trace[-2].evidence  # the state that the last step read
+    torch.testing.assert_close(coarse.local_colours, last_read.local_colours)
+
+
+def test_training_never_shows_colours_sorted_by_the_truth(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    truths = [torch.zeros_like(fused.mask_os4), torch.ones_like(fused.mask_os4)]
+    first, second = (
+        draw_training_state(decoder, fused, truth, own_share=0.0, generator=torch.Generator().manual_seed(5))
+        for truth in truths
+    )
+    torch.testing.assert_close(first.evidence.cues, second.evidence.cues, rtol=0, atol=0)
