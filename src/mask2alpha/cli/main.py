@@ -10,6 +10,7 @@ from mask2alpha.errors import Mask2AlphaError
 
 COMMANDS = {
     "matte": "Matte photographs with guidance masks.",
+    "batch": "Matte a manifest of photographs, here or on a Ray cluster.",
     "eval": "Measure mattes against true ones.",
     "compare": "Compare methods on the same pairs.",
     "explain": "Draw what the network does with a photograph and a mask.",

@@ -1,0 +1,103 @@
+"""A batch from manifest to table: plan what is left, have it done, merge the results."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mask2alpha.batch import results, storage
+from mask2alpha.batch.manifest import Manifest, Row, make_chunks
+from mask2alpha.batch.results import Result
+from mask2alpha.batch.worker import WorkerSettings
+from mask2alpha.checkpoints import find_checkpoint
+from mask2alpha.errors import InputError
+
+_IDENTITY = ("kinds", "num_steps", "error_threshold", "active_budget", "dtype")
+"""Settings that decide what a matte looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a batch ended."""
+
+    num_matted: int
+    """In this run."""
+    num_before: int
+    """Matted by earlier runs."""
+    failures: list[Result]
+    """All of the manifest's rows that are set aside, by this run or an earlier one."""
+
+
+def run_batch(
+    manifest: Manifest,
+    settings: WorkerSettings,
+    engine: Callable[[Sequence[tuple[Row, ...]], WorkerSettings], Iterator[Result]],
+    *,
+    chunk_size: int = 32,
+    has_overwrite: bool = False,
+    retries_failed: bool = False,
+    on_start: Callable[[int, int], None] = lambda total, num_before: None,
+    on_result: Callable[[Result], None] = lambda result: None,
+) -> Report:
+    """Matte the rows of a manifest that have no result yet.
+
+    Args:
+        manifest: What to do.
+        settings: With what, and where to.
+        engine: `run_here`, or `run_on_ray` with its pool bound.
+        chunk_size: Rows that a worker is given at a time; what a dying worker loses.
+        has_overwrite: Forget earlier results and make everything again.
+        retries_failed: Try again what earlier runs set aside.
+        on_start: Called with the number of rows and how many of them have a result.
+        on_result: Called as results arrive.
+
+    Returns:
+        What was done; OUT/results.parquet says it row by row.
+
+    Raises:
+        InputError: OUT holds mattes made with other settings, or an output would overwrite an input.
+        CheckpointError: The model cannot be found.
+    """
+    out = settings.out
+    _check_inputs_stay(manifest, settings)
+    identity = {key: value for key, value in asdict(settings).items() if key in _IDENTITY}
+    identity |= {"kinds": list(settings.kinds), "model_sha256": _digest(settings.model)}
+    if has_overwrite:
+        results.forget(out)
+    results.check_settings(out, identity)
+    known = results.merge_parts(out)
+    todo = [row for row in manifest.rows if not _is_settled(known.get(row.name), row, retries_failed)]
+    num_before = len(manifest.rows) - len(todo)
+    on_start(len(manifest.rows), num_before)
+    num_failed_before = sum(known[row.name].reason is not None for row in set(manifest.rows) - set(todo))
+    num_matted = 0
+    try:
+        if todo:
+            for result in engine(make_chunks(todo, chunk_size), settings):
+                num_matted += result.reason is None
+                on_result(result)
+    finally:
+        known = results.merge_parts(out)
+    names = {row.name for row in manifest.rows}
+    failures = [result for result in known.values() if result.reason is not None and result.name in names]
+    return Report(num_matted, num_before - num_failed_before, failures)
+
+
+def _is_settled(result: Result | None, row: Row, retries_failed: bool) -> bool:
+    """Whether a row needs no work: it has a result, and the manifest has not given its name to other pictures."""
+    return result is not None and result.row == row and not (retries_failed and result.reason is not None)
+
+
+def _check_inputs_stay(manifest: Manifest, settings: WorkerSettings) -> None:
+    inputs = {storage.join(manifest.base, path) for row in manifest.rows for path in (row.photo, row.mask)}
+    for row in manifest.rows:
+        for kind in settings.kinds:
+            if (target := storage.join(settings.out, f"{kind}/{row.name}.png")) in inputs:
+                raise InputError(f"{target} is an input and would be overwritten; give another OUT")
+
+
+def _digest(model: str) -> str:
+    """What tells weights apart, wherever they lie."""
+    with storage.local_copy(model) as copy:
+        path: Path = find_checkpoint(model) if storage.is_local(model) else copy
+        return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,160 @@
+"""Files that lie in a folder or in an object store, by their URI.
+
+What has no scheme is a local path. pyarrow itself speaks `s3://` and `gs://`; any other scheme is left to fsspec and
+whatever package fsspec names for it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow
+from pyarrow import fs as arrow_fs
+
+from mask2alpha.errors import ImageFileError, InputError
+from mask2alpha.imaging.atomic import replacing
+
+_NATIVE_SCHEMES = ("s3", "gs", "gcs")
+
+
+def is_local(uri: str) -> bool:
+    """Whether the URI is a path of this machine."""
+    return "://" not in uri
+
+
+def absolute(uri: str) -> str:
+    """The URI, or the absolute path: it means the same to a process elsewhere on the machine."""
+    return str(Path(uri).absolute()) if is_local(uri) else uri
+
+
+def join(folder: str, name: str) -> str:
+    """`name` below `folder`; an absolute path or a URI stays what it is."""
+    if is_local(folder):
+        return name if "://" in name else str(Path(folder) / name)
+    return name if "://" in name or name.startswith("/") else f"{folder.rstrip('/')}/{name}"
+
+
+def parent(uri: str) -> str:
+    """The folder that a file lies in."""
+    if is_local(uri):
+        return str(Path(uri).parent)
+    return uri.rstrip("/").rpartition("/")[0]
+
+
+def file_system(uri: str) -> tuple[Any, str]:
+    """The pyarrow file system of a URI, and its path there.
+
+    Raises:
+        InputError: Nothing here can read that scheme.
+    """
+    if is_local(uri):
+        return arrow_fs.LocalFileSystem(), str(Path(uri).absolute())
+    scheme, _, path = uri.partition("://")
+    host = path.partition("/")[0]
+    try:
+        return _remote(scheme, host if scheme in _NATIVE_SCHEMES else ""), path
+    except (ImportError, ValueError, pyarrow.ArrowInvalid) as error:
+        raise InputError(f"{uri}: cannot be reached: {error}") from error
+
+
+@lru_cache
+def _remote(scheme: str, host: str) -> Any:
+    if scheme in _NATIVE_SCHEMES:
+        return arrow_fs.FileSystem.from_uri(f"{scheme}://{host}")[0]
+    import fsspec
+
+    return arrow_fs.PyFileSystem(arrow_fs.FSSpecHandler(fsspec.filesystem(scheme)))
+
+
+def list_files(folder: str) -> list[str]:
+    """The URIs of the files directly in a folder, sorted, but for hidden ones; none where there is no such folder."""
+    system, path = file_system(folder)
+    found = system.get_file_info(arrow_fs.FileSelector(path, allow_not_found=True))
+    names = [info.base_name for info in found if info.type == arrow_fs.FileType.File]
+    return [join(folder, name) for name in sorted(names) if not name.startswith(".")]
+
+
+def is_folder(uri: str) -> bool:
+    """Whether something lies below the URI."""
+    system, path = file_system(uri)
+    return bool(system.get_file_info(path).type == arrow_fs.FileType.Directory)
+
+
+def exists(uri: str) -> bool:
+    """Whether there is such a file."""
+    system, path = file_system(uri)
+    return bool(system.get_file_info(path).type == arrow_fs.FileType.File)
+
+
+def read_bytes(uri: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: It cannot be read; FileNotFoundError where there is none.
+    """
+    system, path = file_system(uri)
+    with system.open_input_stream(path) as file:
+        return bytes(file.read())
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file whole or not at all; missing folders are made.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if is_local(uri):
+        path = Path(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+        return
+    system, path_there = file_system(uri)
+    if uri.partition("://")[0] not in _NATIVE_SCHEMES:
+        system.create_dir(str(PurePosixPath(path_there).parent), recursive=True)
+    with system.open_output_stream(path_there) as file:  # an object appears when its upload is complete
+        file.write(content)
+
+
+def delete(uri: str) -> None:
+    """Delete a file; that there is none is no error."""
+    system, path = file_system(uri)
+    try:
+        system.delete_file(path)
+    except FileNotFoundError:
+        return
+
+
+@contextmanager
+def local_copy(uri: str) -> Iterator[Path]:
+    """A path at which the content of a file can be read while the block runs; a local file is not copied.
+
+    Raises:
+        OSError: It cannot be read.
+        ImageFileError: As raised in the block, naming the URI instead of the copy.
+    """
+    if is_local(uri):
+        yield Path(uri)
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / PurePosixPath(uri).name
+        copy.write_bytes(read_bytes(uri))
+        try:
+            yield copy
+        except ImageFileError as error:
+            raise ImageFileError(str(error).replace(str(copy), uri)) from error.__cause__
+
+
+@contextmanager
+def local_target(uri: str) -> Iterator[Path]:
+    """A path to write a file at, which is at its URI when the block has ended well. The block writes it whole."""
+    if is_local(uri):
+        yield Path(uri)
+        return
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / PurePosixPath(uri).name
+        yield target
+        write_bytes(uri, target.read_bytes())

@@ -1,0 +1,247 @@
+"""What one process does: matte the rows of a chunk, and write what became of them.
+
+Doing a chunk twice writes the same files twice, so it may be done again whenever it is not certain that it was done.
+
+A photograph may end the process itself (memory runs out, a codec crashes), which nothing in the process can report.
+So each chunk has a note while it is worked on. A note that is there at the start means that a worker died on this
+chunk; then the note is rewritten before each photograph, and one on which workers die again and again is set aside.
+"""
+
+import json
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mask2alpha.batch import storage
+from mask2alpha.batch.manifest import Row
+from mask2alpha.batch.results import Result, chunk_name, write_part
+from mask2alpha.checkpoints import load_model
+from mask2alpha.errors import ImageFileError, Mask2AlphaError
+from mask2alpha.imaging.decode import Photo, read_image, read_mask
+from mask2alpha.imaging.encode import write_image
+from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.pipeline.matte import EncodedImage, Matte
+from mask2alpha.pipeline.predictor import Predictor
+
+ATTEMPTS = "_batch/attempts"
+KINDS = ("alpha", "cutout", "foreground")
+_LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Everything that a worker must know; each worker builds its own predictor from it."""
+
+    base: str
+    """The folder that the rows' paths are relative to."""
+    out: str
+    """Folder or URI that receives the mattes and the results."""
+    kinds: tuple[str, ...] = ("alpha",)
+    """Pictures to make of each matte, of `KINDS`."""
+    model: str = "small"
+    """As for `load_model`, or a .safetensors file at any URI."""
+    num_steps: int | None = None
+    error_threshold: float | None = None
+    active_budget: int | None = None
+    device: str | None = None
+    dtype: str | None = None
+    """These as for `Predictor`."""
+    threads: int | None = None
+    """CPU threads of the network; None: PyTorch's choice."""
+    retries: int = 2
+    """How often to try again what may be a passing failure, and how many deaths a photograph is allowed."""
+
+
+def build_predictor(settings: WorkerSettings) -> AbstractPredictor:
+    """Load the model, once per worker."""
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    with storage.local_copy(settings.model) as source:  # a shipped name or hub id passes through unchanged
+        model = load_model(settings.model if storage.is_local(settings.model) else source)
+    return Predictor(
+        model,
+        device=settings.device,
+        dtype=getattr(torch, settings.dtype) if settings.dtype else None,
+        num_steps=settings.num_steps,
+        error_threshold=settings.error_threshold,
+        active_budget=settings.active_budget,
+    )
+
+
+class Worker:
+    """Mattes chunks; holds the model."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        make_predictor: Callable[[WorkerSettings], AbstractPredictor] = build_predictor,
+        pause_s: float = 1.0,
+    ) -> None:
+        """Build the predictor.
+
+        Args:
+            settings: What to do and how.
+            make_predictor: Builds the predictor.
+            pause_s: Wait before the first retry, in seconds; doubled before each further one.
+        """
+        self.settings = settings
+        self.predictor = make_predictor(settings)
+        self.pause_s = pause_s
+
+    def run(self, chunk: Sequence[Row]) -> Iterator[Result]:
+        """Matte a chunk, whose rows of one photograph are beside each other, and write its part of the results.
+
+        Yields:
+            What became of each row; with the last one taken, the chunk's results are written.
+
+        Raises:
+            OSError: The results themselves cannot be written.
+            RuntimeError: The GPU is lost, and with it this process.
+        """
+        name = chunk_name(chunk)
+        note = Note(storage.join(self.settings.out, f"{ATTEMPTS}/{name}.json"), self.settings.retries)
+        self._retry(note.open)
+        results: list[Result] = []
+        try:
+            for photo, rows in groupby(chunk, key=lambda row: row.photo):
+                for result in self._matte_photo(photo, list(rows), note):
+                    results.append(result)
+                    yield result
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):  # asked to stop: that is nobody's fault
+            note.close()
+            raise
+        self._retry(lambda: write_part(self.settings.out, name, results))
+        note.close()
+
+    def _matte_photo(self, path: str, rows: list[Row], note: "Note") -> list[Result]:
+        num_deaths = note.begin(path)
+        if num_deaths > self.settings.retries:
+            return [Result(*row, reason=f"{num_deaths} workers died on this photograph") for row in rows]
+        try:
+            photo = self._retry(lambda: self._read(path, read_image))
+            encoded = self._retry(lambda: self.predictor.encode(photo.pixels))
+        except Exception as error:
+            return [_failure(row, error) for row in rows]
+        return [self._matte(photo, encoded, row) for row in rows]
+
+    def _matte(self, photo: Photo, encoded: EncodedImage, row: Row) -> Result:
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                mask = self._retry(lambda: self._read(row.mask, read_mask))
+                matte = self._retry(lambda: self.predictor.predict(encoded, mask))
+            for kind in self.settings.kinds:
+                self._retry(lambda kind=kind: self._write(matte, photo, kind, row.name))  # type: ignore[misc]
+        except Exception as error:
+            return _failure(row, error)
+        height, width = matte.alpha.shape
+        return Result(
+            *row,
+            warning="; ".join(str(warning.message) for warning in caught) or None,
+            height=height,
+            width=width,
+            coverage=float(matte.alpha.mean()),
+            predicted_error=float(matte.predicted_error.mean()),
+        )
+
+    def _read(self, path: str, read: Callable[..., T]) -> T:
+        with storage.local_copy(storage.join(self.settings.base, path)) as copy:
+            return read(copy)
+
+    def _write(self, matte: Matte, photo: Photo, kind: str, name: str) -> None:
+        with storage.local_target(storage.join(self.settings.out, f"{kind}/{name}.png")) as path:
+            write_image(path, make_picture(matte, kind), icc_profile=None if kind == "alpha" else photo.icc_profile)
+
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Call, and again after a pause where the failure may pass."""
+        for attempt in range(self.settings.retries):
+            try:
+                return call()
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+            time.sleep(self.pause_s * 2**attempt)
+        return call()
+
+
+class Note:
+    """Which photograph of a chunk is being worked on, for whoever comes after a worker that died."""
+
+    def __init__(self, uri: str, retries: int) -> None:
+        self.uri = uri
+        self.retries = retries
+        self.deaths: Counter[str] = Counter()
+        """How many workers died on each photograph."""
+        self.is_careful = False
+        """Whether a worker died on this chunk before: from then on it is noted which photograph it died on."""
+
+    def open(self) -> None:
+        """Read what was left by a worker that died, or leave a note that there is one at work."""
+        try:
+            left = json.loads(storage.read_bytes(self.uri))
+        except FileNotFoundError:
+            self._write(None)
+            return
+        self.is_careful = True
+        self.deaths = Counter(left["deaths"])
+        if left["photo"] is not None:
+            self.deaths[left["photo"]] += 1
+
+    def begin(self, photo: str) -> int:
+        """Say that a photograph is next.
+
+        Returns:
+            How many workers died on it.
+        """
+        if self.is_careful:
+            self._write(photo if self.deaths[photo] <= self.retries else None)
+        return self.deaths[photo]
+
+    def close(self) -> None:
+        """Nobody died."""
+        storage.delete(self.uri)
+
+    def _write(self, photo: str | None) -> None:
+        storage.write_bytes(self.uri, json.dumps({"photo": photo, "deaths": self.deaths}).encode())
+
+
+def make_picture(matte: Matte, kind: str) -> NDArray[Any]:
+    """The pixels of a kind of output: alpha in the depth of the photograph, or colours with or without alpha."""
+    if kind == "cutout":
+        return matte.cutout()
+    if kind == "foreground":
+        return matte.foreground()
+    dtype = np.uint16 if matte.image.dtype == np.uint16 else np.uint8
+    return np.asarray(np.rint(matte.alpha * np.iinfo(dtype).max), dtype=dtype)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed later: storage and memory recover, damaged pictures do not."""
+    if isinstance(error, ImageFileError):
+        cause = error.__cause__  # damage has no errno; what the operating system refuses has one
+        return isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, _LASTING_ERRORS)
+    if isinstance(error, OSError):
+        return not isinstance(error, _LASTING_ERRORS)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether a GPU error has spoilt this process: only a new one can go on."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
+
+
+def _failure(row: Row, error: Exception) -> Result:
+    if is_device_lost(error):
+        raise error
+    message = " ".join(str(error).split())
+    is_expected = isinstance(error, (Mask2AlphaError, OSError)) and message
+    return Result(*row, reason=message if is_expected else f"{type(error).__name__}: {message}")
