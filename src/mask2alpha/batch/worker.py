@@ -231,7 +231,9 @@ def may_pass(error: Exception) -> bool:
         return isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, _LASTING_ERRORS)
     if isinstance(error, OSError):
         return not isinstance(error, _LASTING_ERRORS)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+    if isinstance(error, RuntimeError):
+        return "memory" in str(error) and not is_device_lost(error)
+    return isinstance(error, MemoryError)
 
 
 def is_device_lost(error: BaseException) -> bool:
