@@ -10,6 +10,7 @@ from mask2alpha.errors import Mask2AlphaError
 
 COMMANDS = {
     "matte": "Matte photographs with guidance masks.",
+    "serve": "Serve mattes over HTTP, with a page to make them.",
     "batch": "Matte a manifest of photographs, here or on a Ray cluster.",
     "eval": "Measure mattes against true ones.",
     "compare": "Compare methods on the same pairs.",

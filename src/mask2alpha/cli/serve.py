@@ -1,0 +1,142 @@
+"""`mask2alpha serve`: the HTTP service and its page."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mask2alpha.errors import InputError
+
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+_MEBIBYTE = 2**20
+
+
+@click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE"})
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all of them.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one.")
+@click.option(
+    "--model",
+    default="small",
+    show_default=True,
+    help="Shipped name, .safetensors file or folder, or a hub id that was downloaded before.",
+)
+@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Of the network's arithmetic.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that matte.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of each worker.  [default: the cores, shared out]")
+@click.option("--queue", type=click.IntRange(min=0), default=32, show_default=True, help="Requests that may wait.")
+@click.option(
+    "--deadline", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds to the answer."
+)
+@click.option(
+    "--time-limit", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds of a worker's work."
+)
+@click.option(
+    "--upload-timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds for an upload."
+)
+@click.option("--max-body", type=click.FloatRange(min=0.001), default=64.0, show_default=True, help="MiB of an upload.")
+@click.option(
+    "--max-pixels", type=click.FloatRange(min=0.001), default=40.0, show_default=True, help="Megapixels of a picture."
+)
+@click.option(
+    "--worker-memory", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="GiB of work memory each."
+)
+@click.option(
+    "--worker-cache", type=click.FloatRange(min=0), default=512, show_default=True, help="MiB of encodings each keeps."
+)
+@click.option("--encodings", type=click.IntRange(min=1), default=64, show_default=True, help="Photographs kept.")
+@click.option(
+    "--encoding-expiry", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds without use."
+)
+@click.option(
+    "--api-keys",
+    "api_key_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with one line sha256:HEX per accepted key; see --new-key.",
+)
+@click.option("--cors-origin", "cors_origins", multiple=True, help="Another site whose pages may use the service.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    help="Name under which the service is reached.  [default: this machine's own where it listens locally, else any]",
+)
+@click.option(
+    "--spool",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder for uploads in passing.  [default: the system's temporary folder]",
+)
+@click.option("--new-key", is_flag=True, help="Print a new API key and its line for the file, and end.")
+def command(
+    host: str,
+    port: int,
+    max_body: float,
+    max_pixels: float,
+    worker_memory: float,
+    worker_cache: float,
+    api_key_file: Path | None,
+    allowed_hosts: tuple[str, ...],
+    new_key: bool,
+    **settings: Any,
+) -> None:
+    """Serve mattes over HTTP, and the page to make them with, until Ctrl-C or SIGTERM.
+
+    Every option can be given in the environment: --max-body as MASK2ALPHA_SERVE_MAX_BODY. Logs go to standard error,
+    one JSON object a line.
+    """
+    if new_key:
+        _print_new_key()
+        return
+    try:
+        from mask2alpha.serving.server import serve
+        from mask2alpha.serving.settings import ServiceSettings
+    except ImportError as error:
+        raise InputError(f'the service needs more packages ({error.name}): pip install "mask2alpha[serve]"') from error
+    keys = read_key_hashes(api_key_file) if api_key_file else ()
+    is_local = host in ("localhost", "::1") or host.startswith("127.")
+    if not is_local and not keys:
+        click.echo("Warning: whoever reaches this address may use the service; --api-keys asks for keys", err=True)
+    serve(
+        ServiceSettings(
+            max_body=round(max_body * _MEBIBYTE),
+            max_pixels=round(max_pixels * 1e6),
+            worker_memory=round(worker_memory * 1024 * _MEBIBYTE),
+            worker_cache=round(worker_cache * _MEBIBYTE),
+            api_key_hashes=keys,
+            allowed_hosts=allowed_hosts or (_LOCAL_HOSTS if is_local else ("*",)),
+            **settings,
+        ),
+        host=host,
+        port=port,
+    )
+
+
+def read_key_hashes(path: Path) -> tuple[str, ...]:
+    """The hashes in a file of keys; empty lines and those that begin with # are skipped.
+
+    Raises:
+        InputError: A line is no `sha256:` with 64 hexadecimal digits, or there is none.
+    """
+    import re
+
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    hashes = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        match = re.fullmatch(r"sha256:([0-9a-f]{64})", line)
+        if match is None:
+            raise InputError(f"{path}, line {number}: accepted: sha256: and 64 hexadecimal digits; see --new-key")
+        hashes.append(match[1])
+    if not hashes:
+        raise InputError(f"{path}: no key in it; leave --api-keys out to serve without keys")
+    return tuple(hashes)
+
+
+def _print_new_key() -> None:
+    import hashlib
+    import secrets
+
+    key = secrets.token_urlsafe(32)
+    click.echo(f"key, to be kept by its user: {key}")
+    click.echo(f"line for the file of --api-keys: sha256:{hashlib.sha256(key.encode()).hexdigest()}")

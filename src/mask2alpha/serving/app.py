@@ -1,0 +1,588 @@
+"""The service's addresses: forms in, jobs to the workers, pictures out."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, File, Form, Header, Query, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
+
+from mask2alpha._version import __version__
+from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
+from mask2alpha.serving import metrics as metrics_module
+from mask2alpha.serving.encodings import KeptPhoto, KeptPhotos, new_key
+from mask2alpha.serving.forms import (
+    Budget,
+    BoxText,
+    MaxSide,
+    OutputsText,
+    RegionText,
+    Steps,
+    StrokesText,
+    TargetsText,
+    Threshold,
+    invalid,
+    invalid_fields,
+    read_box,
+    read_outputs,
+    read_targets,
+)
+from mask2alpha.serving.gate import Gate
+from mask2alpha.serving.jobs import EncodeJob, Format, JobResult, MatteJob, ShowJob
+from mask2alpha.serving.metrics import Metrics
+from mask2alpha.serving.pool import COMMAND, Pool, Ticket
+from mask2alpha.serving.problems import MEDIA_TYPE, TITLES, ProblemError
+from mask2alpha.serving.settings import FORMATS, MAX_OBJECTS, MAX_SIDE, MAX_STEPS, OUTPUTS, ServiceSettings
+from mask2alpha.serving.worker import WorkerSettings
+
+SWEEP_SECONDS = 5.0
+PACKAGE = Path(str(resources.files("mask2alpha")))
+EXAMPLES = {"photo": ("photo.jpg", "image/jpeg"), "mask": ("mask.png", "image/png")}
+Token = Annotated[str, Header(alias="X-Encoding-Token", max_length=200, description="As `POST /v1/encodings` gave it.")]
+
+
+class EncodingAnswer(BaseModel):
+    """A kept photograph."""
+
+    id: str
+    token: str | None = None
+    """The owner's, told once."""
+    width: int
+    height: int
+    is_16_bit: bool
+    expires_in: float
+    """Seconds after the last use."""
+    warnings: list[str] = []
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[dict[str, str]] = []
+
+
+class ProgressAnswer(BaseModel):
+    """How far a request is."""
+
+    state: Literal["waiting", "working"]
+    ahead: int = 0
+    """Requests that come first."""
+    stage: str = ""
+    done: float = 0.0
+
+
+class Service:
+    """What the addresses share."""
+
+    def __init__(self, settings: ServiceSettings, *, pool: Pool, metrics: Metrics, spool: Path) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.metrics = metrics
+        self.spool = spool
+        self.photos = KeptPhotos(
+            spool,
+            max_count=settings.encodings,
+            max_bytes=settings.encodings_bytes,
+            expiry=settings.encoding_expiry,
+            on_removed=pool.forget,
+        )
+        self.tickets: dict[str, Ticket] = {}
+        """By the id of their request."""
+        metrics.gauge("queue", "Jobs that wait for a worker", lambda: pool.num_waiting)
+        metrics.gauge("workers_ready", "Workers that hold a model", lambda: pool.num_ready)
+        metrics.gauge("encodings", "Photographs kept", lambda: len(self.photos))
+        metrics.gauge("encodings_bytes", "Bytes of the uploads kept", lambda: self.photos.num_bytes)
+
+    def folder(self, request: Request) -> Path:
+        """The request's own folder; it goes when the request is answered."""
+        folder = self.spool / f"request-{token_hex(8)}"
+        folder.mkdir()
+        request.state.folder = folder
+        return folder
+
+    async def run(self, request: Request, job: EncodeJob | ShowJob | MatteJob) -> JobResult:
+        """Have a job done; it is dropped when the client leaves while it waits.
+
+        Raises:
+            ProblemError: There is no room, or the job failed.
+            ClientDisconnect: The client has left.
+        """
+        request_id = request.state.request_id
+        ticket = self.pool.submit(job)
+        self.tickets[request_id] = ticket
+        waiting = asyncio.ensure_future(self.pool.wait(ticket))
+        leaving = asyncio.ensure_future(_until_left(request))
+        try:
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                self.pool.cancel(ticket)
+                raise ClientDisconnect
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+            if self.tickets.get(request_id) is ticket:
+                del self.tickets[request_id]
+
+    async def sweep(self) -> None:
+        """Remove expired photographs, again and again."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.photos.remove_expired()
+
+
+def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND) -> FastAPI:
+    """Build the service; its workers start with it.
+
+    Args:
+        settings: Limits and choices.
+        command: Starts a worker.
+    """
+    metrics = Metrics()
+    pool = Pool(
+        _worker_settings(settings),
+        workers=settings.workers,
+        queue=settings.queue,
+        deadline=settings.deadline,
+        time_limit=settings.time_limit,
+        command=command,
+        on_job=metrics.count_job,
+        on_death=metrics.count_death,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        spool = Path(tempfile.mkdtemp(prefix="mask2alpha-", dir=settings.spool))
+        sweeper = None
+        try:
+            await pool.start()
+            app.state.service = Service(settings, pool=pool, metrics=metrics, spool=spool)
+            sweeper = asyncio.ensure_future(app.state.service.sweep())
+            yield
+        finally:
+            if sweeper is not None:
+                sweeper.cancel()
+            await pool.stop()
+            shutil.rmtree(spool, ignore_errors=True)
+
+    app = FastAPI(
+        title="mask2alpha",
+        version=__version__,
+        description="A photograph and a rough mask in, a full-resolution alpha matte out.",
+        lifespan=lifespan,
+        docs_url=None,  # those pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.add_exception_handler(ProblemError, _answer_problem)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    _add_status(app, settings, metrics, pool)
+    _add_encodings(app)
+    _add_mattes(app)
+    _add_examples(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "X-Encoding-Token", "X-Request-Id"],
+            expose_headers=["X-Request-Id", "X-Warnings", "X-Active-Share", "Retry-After", "Server-Timing"],
+        )
+    app.add_middleware(Gate, settings=settings, metrics=metrics, check_room=pool.check_room)
+    if (PACKAGE / "web").is_dir():
+        app.mount("/", StaticFiles(directory=PACKAGE / "web", html=True), name="page")
+    return app
+
+
+def _problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of the problems of an address."""
+    texts: dict[int, list[str]] = {}
+    for kind in ("key-needed", "bad-request", "cross-site", *kinds):
+        texts.setdefault(TITLES[kind][0], []).append(TITLES[kind][1])
+    return {
+        status: {"description": "; ".join(titles), "content": {MEDIA_TYPE: {"schema": _PROBLEM_REFERENCE}}}
+        for status, titles in texts.items()
+    }
+
+
+_PROBLEM_REFERENCE = Problem.model_json_schema()
+_WORK_PROBLEMS = (
+    "upload-too-slow",
+    "body-too-large",
+    "invalid-field",
+    "picture-refused",
+    "too-much-memory",
+    "queue-full",
+    "worker-died",
+    "deadline",
+    "starting",
+)
+_PICTURE = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _add_status(app: FastAPI, settings: ServiceSettings, metrics: Metrics, pool: Pool) -> None:
+    @app.get("/health", tags=["status"])
+    async def health() -> dict[str, str]:
+        """The front process answers."""
+        return {"status": "ok"}
+
+    @app.get("/ready", tags=["status"], responses=_problems("starting"))
+    async def ready() -> dict[str, int]:
+        """At least one worker holds a model."""
+        if pool.num_ready == 0:
+            raise ProblemError("starting", "No worker is ready.", retry_after=2)
+        return {"workers": pool.num_ready}
+
+    @app.get("/metrics", tags=["status"], response_class=Response, responses=_problems())
+    async def show_metrics() -> Response:
+        """Counters in Prometheus' text format."""
+        return Response(metrics.render(), media_type=metrics_module.CONTENT_TYPE)
+
+    @app.get("/v1/info", tags=["status"])
+    async def info() -> dict[str, Any]:
+        """Version, model, limits, and what can be asked for."""
+        return {
+            "version": __version__,
+            "model": Path(settings.model).name,
+            "device": pool.about["device"],
+            "defaults": {name: pool.about[name] for name in ("steps", "error_threshold")},
+            "needs_key": bool(settings.api_key_hashes),
+            "limits": {
+                "body_bytes": settings.max_body,
+                "pixels": settings.max_pixels,
+                "side": MAX_SIDE,
+                "objects": MAX_OBJECTS,
+                "steps": MAX_STEPS,
+                "deadline_seconds": settings.deadline,
+            },
+            "input_formats": [suffix.removeprefix(".") for suffix in INPUT_SUFFIXES],
+            "formats": FORMATS,
+            "outputs": OUTPUTS,
+        }
+
+    @app.get("/v1/progress/{request_id}", tags=["status"], responses=_problems("not-found", "invalid-field"))
+    async def progress(request: Request, request_id: str) -> ProgressAnswer:
+        """How far the request with this `X-Request-Id` is."""
+        ticket = _service(request).tickets.get(request_id)
+        if ticket is None:
+            raise ProblemError("not-found", "No such request is waiting or being worked on.")
+        if ticket.started is None:
+            return ProgressAnswer(state="waiting", ahead=_service(request).pool.num_ahead(ticket))
+        return ProgressAnswer(state="working", stage=ticket.stage, done=ticket.done)
+
+
+def _add_encodings(app: FastAPI) -> None:
+    @app.post(
+        "/v1/encodings",
+        status_code=201,
+        tags=["encodings"],
+        response_model_exclude_none=True,
+        responses=_problems(*_WORK_PROBLEMS),
+    )
+    async def encode(
+        request: Request,
+        photo: Annotated[UploadFile, File(description="The photograph, in any accepted format.")],
+        max_side: MaxSide = None,
+    ) -> EncodingAnswer:
+        """Keep a photograph for any number of masks; it is encoded once."""
+        service = _service(request)
+        folder, key = service.folder(request), new_key()
+        path = await _save(photo, folder / "photo")
+        result = await service.run(request, EncodeJob(photo=path, key=key, max_side=max_side))
+        size = {"width": result.width, "height": result.height, "is_16_bit": result.is_16_bit}
+        kept, token = service.photos.add(key, path, **size)
+        return _about(service, kept).model_copy(update={"token": token, "warnings": result.warnings})
+
+    @app.get(
+        "/v1/encodings/{encoding_id}",
+        tags=["encodings"],
+        response_model_exclude_none=True,
+        responses=_problems("encoding-not-found", "invalid-field"),
+    )
+    async def look_up(request: Request, encoding_id: str, token: Token = "") -> EncodingAnswer:
+        """What is known of a kept photograph; its expiry begins anew."""
+        service = _service(request)
+        return _about(service, service.photos.get(encoding_id, token))
+
+    @app.get(
+        "/v1/encodings/{encoding_id}/photo",
+        tags=["encodings"],
+        response_class=FileResponse,
+        responses=_problems("encoding-not-found", *_WORK_PROBLEMS),
+    )
+    async def show(
+        request: Request,
+        encoding_id: str,
+        token: Token = "",
+        max_side: Annotated[int | None, Query(ge=16, le=MAX_SIDE)] = None,
+        format: Literal["jpeg", "png", "webp"] = "jpeg",
+    ) -> Response:
+        """The photograph as it was read: upright, 8 bits, in a format that browsers show."""
+        service = _service(request)
+        kept = service.photos.get(encoding_id, token)
+        folder = service.folder(request)
+        job = ShowJob(photo=_borrow(kept, folder), folder=folder, max_side=max_side, format=format)
+        return _file(await service.run(request, job))
+
+    @app.delete(
+        "/v1/encodings/{encoding_id}",
+        status_code=204,
+        tags=["encodings"],
+        responses=_problems("encoding-not-found", "invalid-field"),
+    )
+    async def forget(request: Request, encoding_id: str, token: Token = "") -> None:
+        """Forget a photograph."""
+        _service(request).photos.remove(encoding_id, token)
+
+
+def _add_mattes(app: FastAPI) -> None:
+    pictures = {
+        200: {
+            "description": "One picture; or several as an archive, or as a form where `Accept: multipart/form-data` asks.",
+            "content": {
+                media_type: _PICTURE
+                for media_type in (
+                    "image/png", "image/webp", "image/tiff", "image/jpeg", "application/zip", "multipart/form-data",
+                )
+            },
+        }
+    }  # fmt: skip
+
+    async def run(
+        request: Request,
+        folder: Path,
+        photo: Path,
+        key: str | None,
+        *,
+        mask: list[UploadFile],
+        box: str | None,
+        strokes: str | None,
+        objects: str | None,
+        outputs: str,
+        format: Format,
+        background: UploadFile | str,
+        max_side: int | None,
+        region: str | None,
+        steps: int | None,
+        error_threshold: float | None,
+        active_budget: int | None,
+    ) -> Response:
+        if region is not None and max_side is not None:
+            raise invalid("region", "give region or max_side, not both")
+        if len(mask) > MAX_OBJECTS:
+            raise invalid("mask", f"{len(mask)} masks; accepted: at most {MAX_OBJECTS}")
+        targets = read_targets(box, strokes, objects, len(mask))
+        wanted = read_outputs(outputs)
+        masks = [await _save(upload, folder / f"mask-{index}") for index, upload in enumerate(mask)]
+        if not isinstance(background, str):
+            background_given: str | Path = await _save(background, folder / "background")
+        else:
+            background_given = background
+        is_form_wanted = "multipart/form-data" in request.headers.get("accept", "")
+        job = MatteJob(
+            photo=photo,
+            key=key,
+            max_side=max_side,
+            targets=targets,
+            masks=masks,
+            outputs=wanted,
+            format=format,
+            background=background_given,
+            region=read_box("region", region),
+            steps=steps,
+            error_threshold=error_threshold,
+            active_budget=active_budget,
+            answer="form" if is_form_wanted else "zip",
+            folder=folder,
+        )
+        return _file(await _service(request).run(request, job))
+
+    masks_field = Annotated[list[UploadFile], File(description="White is the object; repeat it for several objects.")]
+    format_field = Annotated[Format, Form(description="Of the pictures. JPEG holds no cut-out; 16 bits are PNG only.")]
+    background_field = Annotated[
+        UploadFile | str, Form(description="Of composites: a colour such as white or #20a040, or a picture.")
+    ]
+
+    @app.post(
+        "/v1/mattes", tags=["mattes"], response_class=FileResponse, responses={**pictures, **_problems(*_WORK_PROBLEMS)}
+    )
+    async def matte(
+        request: Request,
+        photo: Annotated[UploadFile, File(description="The photograph, in any accepted format.")],
+        mask: masks_field = [],
+        box: BoxText = None,
+        strokes: StrokesText = None,
+        objects: TargetsText = None,
+        outputs: OutputsText = "alpha",
+        format: format_field = "png",
+        background: background_field = "white",
+        max_side: MaxSide = None,
+        region: RegionText = None,
+        steps: Steps = None,
+        error_threshold: Threshold = None,
+        active_budget: Budget = None,
+    ) -> Response:
+        """Matte a photograph; nothing of it is kept."""
+        folder = _service(request).folder(request)
+        path = await _save(photo, folder / "photo")
+        return await run(
+            request, folder, path, None,
+            mask=mask, box=box, strokes=strokes, objects=objects, outputs=outputs, format=format,
+            background=background, max_side=max_side, region=region, steps=steps,
+            error_threshold=error_threshold, active_budget=active_budget,
+        )  # fmt: skip
+
+    @app.post(
+        "/v1/encodings/{encoding_id}/mattes",
+        tags=["mattes"],
+        response_class=FileResponse,
+        responses={**pictures, **_problems("encoding-not-found", *_WORK_PROBLEMS)},
+    )
+    async def matte_again(
+        request: Request,
+        encoding_id: str,
+        token: Token = "",
+        mask: masks_field = [],
+        box: BoxText = None,
+        strokes: StrokesText = None,
+        objects: TargetsText = None,
+        outputs: OutputsText = "alpha",
+        format: format_field = "png",
+        background: background_field = "white",
+        max_side: MaxSide = None,
+        region: RegionText = None,
+        steps: Steps = None,
+        error_threshold: Threshold = None,
+        active_budget: Budget = None,
+    ) -> Response:
+        """Matte a kept photograph."""
+        service = _service(request)
+        kept = service.photos.get(encoding_id, token)
+        folder = service.folder(request)
+        return await run(
+            request, folder, _borrow(kept, folder), kept.id,
+            mask=mask, box=box, strokes=strokes, objects=objects, outputs=outputs, format=format,
+            background=background, max_side=max_side, region=region, steps=steps,
+            error_threshold=error_threshold, active_budget=active_budget,
+        )  # fmt: skip
+
+
+def _add_examples(app: FastAPI) -> None:
+    @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse)
+    async def example(what: Literal["photo", "mask"]) -> FileResponse:
+        """The built-in photograph, and a rough mask of it."""
+        name, media_type = EXAMPLES[what]
+        return FileResponse(PACKAGE / "serving" / "example" / name, media_type=media_type)
+
+
+def _service(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+async def _save(upload: UploadFile, path: Path) -> Path:
+    """Write an upload to a file; its name is ours, the client's is not used."""
+
+    def copy() -> None:
+        with path.open("wb") as file:
+            shutil.copyfileobj(upload.file, file, 2**20)
+
+    await asyncio.to_thread(copy)
+    return path
+
+
+def _borrow(kept: KeptPhoto, folder: Path) -> Path:
+    """A name of the upload that lasts as long as the request, whatever becomes of the kept photograph."""
+    path = folder / "photo"
+    path.hardlink_to(kept.path)
+    return path
+
+
+def _about(service: Service, kept: KeptPhoto) -> EncodingAnswer:
+    return EncodingAnswer(
+        id=kept.id,
+        width=kept.width,
+        height=kept.height,
+        is_16_bit=kept.is_16_bit,
+        expires_in=service.photos.expiry,
+    )
+
+
+def _file(result: JobResult) -> FileResponse:
+    assert result.path is not None
+    headers = {}
+    if result.warnings:
+        headers["X-Warnings"] = json.dumps(result.warnings[:20])
+    if result.active_shares:
+        headers["X-Active-Share"] = ",".join(f"{share:.4f}" for share in result.active_shares)
+    return FileResponse(result.path, media_type=result.media_type, headers=headers)
+
+
+async def _until_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _worker_settings(settings: ServiceSettings) -> WorkerSettings:
+    return WorkerSettings(
+        model=settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        threads=settings.threads or max(1, usable_cores() // settings.workers),
+        memory=settings.worker_memory,
+        cache_bytes=settings.worker_cache,
+        max_pixels=settings.max_pixels,
+        max_bytes=settings.max_body,
+    )
+
+
+async def _answer_problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, ProblemError)
+    return problem.response(request.state.request_id)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return invalid_fields(error.errors()).response(request.state.request_id)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself."""
+    assert isinstance(error, HTTPException)
+    kind = {404: "not-found", 405: "wrong-method"}.get(error.status_code, "bad-request")
+    detail = {
+        "not-found": "There is nothing at this address.",
+        "wrong-method": "This address does not answer such requests.",
+    }.get(kind, str(error.detail))
+    response = ProblemError(kind, detail).response(request.state.request_id)
+    if error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,153 @@
+"""The fields of the forms, from text to values; what is wrong is told by field."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar, get_args
+
+from fastapi import Form
+from pydantic import TypeAdapter, ValidationError
+
+from mask2alpha.serving.jobs import Box, Output, Stroke, Target
+from mask2alpha.serving.problems import ProblemError
+from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS
+
+_NUMBER = r"\s*-?\d{1,6}(\.\d{1,6})?\s*"
+_BOX_PATTERN = rf"^{_NUMBER}(,{_NUMBER}){{3}}$"
+_OUTPUT_PATTERN = "({})".format("|".join(get_args(Output)))
+
+MaxSide = Annotated[
+    int | None,
+    Form(ge=16, le=MAX_SIDE, description="Shrink the photograph to this longest side first; it is never enlarged."),
+]
+BoxText = Annotated[
+    str | None,
+    Form(
+        pattern=_BOX_PATTERN,
+        max_length=200,
+        description="left,top,right,bottom in pixels of the photograph: GrabCut makes the rough mask.",
+        examples=["120,40,480,512"],
+    ),
+]
+RegionText = Annotated[
+    str | None,
+    Form(
+        pattern=_BOX_PATTERN,
+        max_length=200,
+        description="left,top,right,bottom: the pictures are cut to it. Not together with max_side.",
+    ),
+]
+StrokesText = Annotated[
+    str | None,
+    Form(
+        description="JSON: a list of strokes, painted over mask or box in their order.",
+        examples=['[{"points": [[200, 100], [220, 300]], "radius": 40, "erase": false}]'],
+    ),
+]
+TargetsText = Annotated[
+    str | None,
+    Form(
+        description="JSON, for several objects: a list of {name, mask: index of the mask file, box, strokes}; instead "
+        "of box and strokes.",
+        examples=['[{"name": "person", "box": [120, 40, 480, 512]}, {"name": "helmet", "mask": 0}]'],
+    ),
+]
+OutputsText = Annotated[
+    str,
+    Form(
+        pattern=rf"^{_OUTPUT_PATTERN}(,{_OUTPUT_PATTERN})*$",
+        max_length=200,
+        description=f"With commas between: {', '.join(get_args(Output))}.",
+        examples=["alpha", "alpha,cutout"],
+    ),
+]
+Steps = Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")]
+Threshold = Annotated[
+    float | None,
+    Form(ge=0, le=1, description="Recompute pixels whose predicted error is higher; default: the model's."),
+]
+Budget = Annotated[int | None, Form(ge=0, le=10**9, description="Most pixels recomputed.")]
+
+_T = TypeVar("_T")
+
+
+def read_targets(box: str | None, strokes: str | None, objects: str | None, num_masks: int) -> list[Target]:
+    """The objects of a form: those listed, or one of box or strokes, or one of each mask.
+
+    Raises:
+        ProblemError: They contradict each other, or are none.
+    """
+    if objects is not None:
+        if box is not None or strokes is not None:
+            raise invalid("objects", "give box and strokes inside of objects, not beside it")
+        targets = _parse("objects", list[Target], objects)
+    elif box is not None or (strokes is not None and num_masks == 0):
+        targets = _parse_target("box", box=read_box("box", box), strokes=_read_strokes(strokes))
+    else:
+        painted = _read_strokes(strokes)
+        if painted and num_masks > 1:
+            raise invalid("strokes", "with several masks, say in objects which one the strokes are for")
+        targets = [Target(mask=index, strokes=painted) for index in range(num_masks)]
+    if not 1 <= len(targets) <= MAX_OBJECTS:
+        given = "no object: send a mask, a box or strokes" if not targets else f"{len(targets)} objects"
+        raise invalid("objects", f"{given}; accepted: 1 to {MAX_OBJECTS}")
+    names = [target.name for target in targets if target.name]
+    if len(set(names)) != len(names):
+        raise invalid("objects", "two objects have the same name")
+    for target in targets:
+        if target.mask is not None and target.mask >= num_masks:
+            raise invalid("objects", f"mask {target.mask} does not exist: {num_masks} mask files came, counted from 0")
+    if objects is None and box is not None and num_masks:
+        raise invalid("box", "an object has either a mask or a box, not both")
+    return targets
+
+
+def read_box(name: str, text: str | None) -> Box | None:
+    """Four numbers with commas between; None stays None."""
+    if text is None:
+        return None
+    left, top, right, bottom = (float(number) for number in text.split(","))
+    if left >= right or top >= bottom:
+        raise invalid(name, f"{text} is no left,top,right,bottom with left < right and top < bottom")
+    return left, top, right, bottom
+
+
+def read_outputs(text: str) -> list[Output]:
+    """The kinds in "alpha,cutout", each once."""
+    return _parse("outputs", list[Output], list(dict.fromkeys(text.split(","))))
+
+
+def invalid(field: str, message: str) -> ProblemError:
+    """The problem of one field."""
+    return ProblemError("invalid-field", f"{field}: {message}.", errors=[{"field": field, "message": message}])
+
+
+def invalid_fields(errors: Sequence[Any]) -> ProblemError:
+    """The problem that pydantic's list of errors describes; what was sent is not repeated."""
+    told = []
+    for error in errors:
+        parts = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+        told.append({"field": ".".join(parts), "message": str(error["msg"]).removeprefix("Value error, ")})
+    detail = "; ".join(f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in told)
+    return ProblemError("invalid-field", detail[:1000], errors=told[:20])
+
+
+def _read_strokes(text: str | None) -> list[Stroke]:
+    return [] if text is None else _parse("strokes", list[Stroke], text)
+
+
+def _parse_target(field: str, **values: Any) -> list[Target]:
+    try:
+        return [Target(**values)]
+    except ValidationError as error:
+        raise _renamed(field, error) from error
+
+
+def _parse(field: str, kind: type[_T], value: Any) -> _T:
+    adapter = TypeAdapter(kind)
+    try:
+        return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
+    except ValidationError as error:
+        raise _renamed(field, error) from error
+
+
+def _renamed(field: str, error: ValidationError) -> ProblemError:
+    return invalid_fields([{"loc": (field, *item["loc"]), "msg": item["msg"]} for item in error.errors()])

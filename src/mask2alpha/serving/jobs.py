@@ -1,0 +1,124 @@
+"""What the front process asks of a worker, as JSON: one job is one picture read, and what is to be made of it.
+
+Coordinates are pixels of the upright photograph at its full size, (0, 0) its upper left corner.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from mask2alpha.serving.settings import MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
+
+Output: TypeAlias = Literal["alpha", "cutout", "foreground", "composite", "comparison", "mask", "error", "active", "steps"]
+Format: TypeAlias = Literal["png", "webp", "tiff", "jpeg"]
+SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "tiff": ".tif", "jpeg": ".jpg"}
+MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "webp": "image/webp", "tiff": "image/tiff", "jpeg": "image/jpeg"}
+
+Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
+Box: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+"""Left, top, right, bottom."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stroke(_Strict):
+    """One stroke of a round brush."""
+
+    points: list[tuple[Coordinate, Coordinate]] = Field(min_length=1, max_length=MAX_STROKE_POINTS)
+    """(x, y); a single one is a dot."""
+    radius: float = Field(gt=0, le=10_000, allow_inf_nan=False)
+    erase: bool = False
+
+
+class Target(_Strict):
+    """One object of the photograph, as its rough mask is given."""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,40}$")
+    mask: int | None = Field(default=None, ge=0)
+    """Index among the uploaded masks."""
+    box: Box | None = None
+    strokes: list[Stroke] = Field(default=[], max_length=MAX_STROKES)
+
+    @model_validator(mode="after")
+    def _is_given_once(self) -> Self:
+        if self.mask is None and self.box is None and not self.strokes:
+            raise ValueError("an object needs a mask, a box or strokes")
+        if self.mask is not None and self.box is not None:
+            raise ValueError("an object has either a mask or a box, not both")
+        if self.box is not None and (self.box[0] >= self.box[2] or self.box[1] >= self.box[3]):
+            raise ValueError("a box is left,top,right,bottom with left < right and top < bottom")
+        if sum(len(stroke.points) for stroke in self.strokes) > MAX_STROKE_POINTS:
+            raise ValueError(f"the strokes have more than {MAX_STROKE_POINTS} points")
+        return self
+
+
+class _PhotoJob(_Strict):
+    photo: Path
+    """The upload."""
+    key: str | None = None
+    """Under which the worker keeps what it makes of the photograph; None: it keeps nothing."""
+    max_side: int | None = None
+    """The photograph is shrunk to this longest side first; None: it is used at its full size."""
+
+
+class EncodeJob(_PhotoJob):
+    """Encode a photograph, to keep."""
+
+    kind: Literal["encode"] = "encode"
+
+
+class ShowJob(_PhotoJob):
+    """Write the photograph itself, upright, in a format that browsers show."""
+
+    kind: Literal["show"] = "show"
+    format: Format
+    folder: Path
+
+
+class MatteJob(_PhotoJob):
+    """Matte some objects of a photograph."""
+
+    kind: Literal["matte"] = "matte"
+    targets: list[Target] = Field(min_length=1, max_length=MAX_OBJECTS)
+    masks: list[Path] = []
+    outputs: list[Output] = Field(default=["alpha"], min_length=1)
+    format: Format = "png"
+    background: str | Path = "white"
+    """Of composites: a colour's name, or the upload of a picture."""
+    region: Box | None = None
+    steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
+    error_threshold: float | None = Field(default=None, ge=0, le=1)
+    active_budget: int | None = Field(default=None, ge=0)
+    answer: Literal["form", "zip"] = "zip"
+    """How several pictures are packed."""
+    folder: Path
+    """Where the answer is written."""
+
+
+Job: TypeAlias = Annotated[EncodeJob | ShowJob | MatteJob, Field(discriminator="kind")]
+
+
+class JobResult(_Strict):
+    """What a worker made."""
+
+    width: int
+    """Of the photograph at its full size."""
+    height: int
+    is_16_bit: bool
+    path: Path | None = None
+    """The answer, in the job's folder."""
+    media_type: str = ""
+    warnings: list[str] = []
+    active_shares: list[float] = []
+    """Per object, where asked for."""
+
+
+class JobProblem(_Strict):
+    """Why a worker refused; `kind` is one of `problems.TITLES`."""
+
+    kind: str
+    detail: str

@@ -1,0 +1,369 @@
+"""The worker processes, seen from the front: a bounded queue, deadlines, and a new worker for each that dies."""
+
+import asyncio
+import json
+import logging
+import math
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mask2alpha.errors import Mask2AlphaError
+from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, ShowJob
+from mask2alpha.serving.problems import TITLES, ProblemError
+from mask2alpha.serving.worker import WorkerSettings
+
+COMMAND = (sys.executable, "-m", "mask2alpha.serving.worker")
+START_SECONDS = 180.0
+"""Within which a worker must have loaded its model."""
+LONGEST_PAUSE = 30.0
+"""Seconds between attempts to start a worker that does not come up."""
+MAX_ATTEMPTS = 2
+"""A job whose worker died is given to another one; then the picture is taken to be the reason."""
+_LINE_BYTES = 2**20
+logger = logging.getLogger(__name__)
+
+
+class WorkerStartError(Mask2AlphaError):
+    """A worker could not load its model; the message says why."""
+
+
+class _WorkerDiedError(Exception):
+    """The process ended, or had to be ended."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Ticket:
+    """A job in the pool."""
+
+    job: EncodeJob | ShowJob | MatteJob
+    result: "asyncio.Future[JobResult]"
+    submitted: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    attempts: int = 0
+    stage: str = "reading"
+    done: float = 0.0
+    """Share of the work, in [0, 1]."""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Worker:
+    process: asyncio.subprocess.Process
+    inbox: "asyncio.Future[Ticket] | None" = None
+    """Where an idle worker takes its next job from; None while it is busy."""
+    known: set[str] = field(default_factory=set)
+    """Keys of the photographs that it has seen."""
+
+    async def send(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self.process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _WorkerDiedError("died before it took a job") from error
+
+    async def receive(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        try:
+            line = await self.process.stdout.readline()
+        except (ValueError, ConnectionResetError) as error:
+            raise _WorkerDiedError("answered with too long a line") from error
+        if not line.endswith(b"\n"):
+            raise _WorkerDiedError("ended")
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise _WorkerDiedError("answered with something else than JSON") from error
+        if not isinstance(message, dict):
+            raise _WorkerDiedError("answered with something else than an object")
+        return message
+
+    async def end(self) -> int:
+        """Kill what is still running; the process's exit status."""
+        if self.process.returncode is None:
+            self.process.kill()
+        return await self.process.wait()
+
+
+class Pool:
+    """Hands jobs to workers, oldest first; among idle workers to one that knows the photograph."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        workers: int,
+        queue: int,
+        deadline: float,
+        time_limit: float,
+        command: Sequence[str] = COMMAND,
+        on_job: Callable[[str, str, float], None] = lambda kind, outcome, seconds: None,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Describe the pool; `start` starts it.
+
+        Args:
+            settings: What every worker is told.
+            workers: How many processes.
+            queue: Most jobs that wait.
+            deadline: Seconds from submission to the result.
+            time_limit: Seconds of a worker's time for one job; then it is killed.
+            command: Starts a worker.
+            on_job: Told kind, outcome and seconds of work of each job.
+            on_death: Told of each worker that ended unasked.
+        """
+        self.about: dict[str, Any] = {}
+        """What a worker said about its model when it was ready."""
+        self._settings = settings
+        self._num_workers = workers
+        self._queue = queue
+        self._deadline = deadline
+        self._time_limit = time_limit
+        self._command = command
+        self._on_job = on_job
+        self._on_death = on_death
+        self._waiting: deque[Ticket] = deque()
+        self._workers: list[_Worker] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        self._seconds = 1.0
+        """Of a job, lately."""
+        self._is_stopping = False
+
+    @property
+    def num_waiting(self) -> int:
+        """Jobs without a worker."""
+        return len(self._waiting)
+
+    @property
+    def num_ready(self) -> int:
+        """Workers that hold a model."""
+        return len(self._workers)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of those workers."""
+        return [worker.process.pid for worker in self._workers]
+
+    async def start(self) -> None:
+        """Start all workers and wait until they have loaded their models.
+
+        Raises:
+            WorkerStartError: One could not.
+        """
+        starts = [asyncio.ensure_future(self._start_worker()) for _ in range(self._num_workers)]
+        done = await asyncio.gather(*starts, return_exceptions=True)
+        started = [worker for worker in done if isinstance(worker, _Worker)]
+        for failure in done:
+            if isinstance(failure, BaseException):
+                for worker in started:
+                    await worker.end()
+                raise failure
+        self._keepers = [asyncio.ensure_future(self._keep(worker)) for worker in started]
+
+    async def stop(self) -> None:
+        """End all workers; whoever still waits is answered that the service stops."""
+        self._is_stopping = True
+        for ticket in self._waiting:
+            self._fail(ticket, "starting", "The service is stopping.")
+        self._waiting.clear()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    def check_room(self) -> None:
+        """Raise the problem that `submit` would raise now for lack of room."""
+        if not self._idle() and len(self._waiting) >= self._queue:
+            raise ProblemError(
+                "queue-full",
+                "The service is busy and its queue is full; try again in a moment.",
+                retry_after=self.retry_after(),
+            )
+
+    def retry_after(self) -> int:
+        """Seconds after which there may be room again: when about half of the queue is done."""
+        return min(60, max(1, math.ceil(self._seconds * (len(self._waiting) + 1) / self._num_workers / 2)))
+
+    def submit(self, job: EncodeJob | ShowJob | MatteJob) -> Ticket:
+        """Queue a job.
+
+        Raises:
+            ProblemError: The queue is full, or the pool stops.
+        """
+        if self._is_stopping:
+            raise ProblemError("starting", "The service is stopping.", retry_after=10)
+        self.check_room()
+        ticket = Ticket(job=job, result=asyncio.get_running_loop().create_future())
+        self._hand_out(ticket)
+        return ticket
+
+    async def wait(self, ticket: Ticket) -> JobResult:
+        """The result of a job.
+
+        Raises:
+            ProblemError: The worker refused, the deadline passed, or workers died over it.
+        """
+        remaining = ticket.submitted + self._deadline - time.monotonic()
+        try:
+            return await asyncio.wait_for(asyncio.shield(ticket.result), max(0.0, remaining))
+        except asyncio.TimeoutError:
+            self.cancel(ticket)
+            raise ProblemError(
+                "deadline",
+                f"There was no result within {self._deadline:g} seconds; try again later or with a smaller picture.",
+                retry_after=self.retry_after(),
+            ) from None
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Nobody wants the result any more: it is not begun; what is begun is finished in vain."""
+        if ticket in self._waiting:
+            self._waiting.remove(ticket)
+        ticket.result.cancel()
+
+    def num_ahead(self, ticket: Ticket) -> int:
+        """Jobs that wait longer."""
+        return self._waiting.index(ticket) if ticket in self._waiting else 0
+
+    def forget(self, key: str) -> None:
+        """Have the workers drop what they keep of a photograph."""
+        for worker in self._workers:
+            if key in worker.known and worker.process.stdin is not None and not worker.process.stdin.is_closing():
+                worker.known.discard(key)
+                worker.process.stdin.write(json.dumps({"forget": key}).encode() + b"\n")
+
+    async def _start_worker(self) -> _Worker:
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2"}
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LINE_BYTES,
+            env=environment,
+        )
+        worker = _Worker(process=process)
+        try:
+            await worker.send(self._settings.model_dump(mode="json"))
+            message = await asyncio.wait_for(worker.receive(), START_SECONDS)
+        except (_WorkerDiedError, asyncio.TimeoutError) as error:
+            status = await worker.end()
+            raise WorkerStartError(f"a worker did not come up (exit status {status}): {error}") from error
+        except asyncio.CancelledError:
+            await worker.end()
+            raise
+        if "ready" not in message:
+            await worker.end()
+            raise WorkerStartError(str(message.get("problem", {}).get("detail", message)))
+        self.about = message["ready"]
+        self._workers.append(worker)
+        return worker
+
+    async def _keep(self, worker: _Worker) -> None:
+        """One place among the workers, for good: whenever its worker dies, another takes the place."""
+        while True:
+            try:
+                await self._serve(worker)
+            except _WorkerDiedError as death:
+                self._workers.remove(worker)
+                status = await worker.end()
+                self._on_death()
+                logger.warning("a worker died", extra={"reason": str(death), "exit_status": status})
+            except asyncio.CancelledError:
+                await worker.end()
+                raise
+            worker = await self._replace()
+
+    async def _replace(self) -> _Worker:
+        """A new worker, however long it takes."""
+        pause = 0.5
+        while True:
+            try:
+                return await self._start_worker()
+            except WorkerStartError as error:
+                logger.error("no new worker", extra={"reason": str(error)})
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _serve(self, worker: _Worker) -> None:
+        """Give a worker one job after the other until it dies."""
+        death = asyncio.ensure_future(worker.process.wait())
+        try:
+            while True:
+                ticket = self._waiting.popleft() if self._waiting else await self._next(worker, death)
+                if not ticket.result.done():
+                    await self._do(worker, ticket)
+        finally:
+            death.cancel()
+
+    async def _next(self, worker: _Worker, death: "asyncio.Future[int]") -> Ticket:
+        """Wait, idle, for a job."""
+        inbox: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        worker.inbox = inbox
+        await asyncio.wait((inbox, death), return_when=asyncio.FIRST_COMPLETED)
+        worker.inbox = None
+        if not inbox.done():
+            raise _WorkerDiedError("ended while idle")
+        return inbox.result()
+
+    def _idle(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.inbox is not None and not worker.inbox.done()]
+
+    def _hand_out(self, ticket: Ticket, *, is_first: bool = False) -> None:
+        """To an idle worker, or into the queue."""
+        if idle := self._idle():
+            best = next((worker for worker in idle if ticket.job.key in worker.known), idle[0])
+            assert best.inbox is not None
+            best.inbox.set_result(ticket)
+        elif is_first:
+            self._waiting.appendleft(ticket)
+        else:
+            self._waiting.append(ticket)
+
+    async def _do(self, worker: _Worker, ticket: Ticket) -> None:
+        ticket.started = start = time.monotonic()
+        ticket.attempts += 1
+        if ticket.job.key:
+            worker.known.add(ticket.job.key)
+        outcome = "died"
+        try:
+            outcome = await asyncio.wait_for(self._converse(worker, ticket), self._time_limit)
+        except asyncio.TimeoutError:
+            outcome = "time-limit"
+            self._fail(ticket, "deadline", f"The work took more than {self._time_limit:g} seconds and was stopped.")
+            raise _WorkerDiedError(f"killed after {self._time_limit:g} seconds of one job") from None
+        except _WorkerDiedError:
+            if ticket.attempts < MAX_ATTEMPTS and not ticket.result.done():
+                ticket.started = None
+                self._hand_out(ticket, is_first=True)
+            else:
+                self._fail(ticket, "worker-died", "Two processes died over this picture, one after the other.")
+            raise
+        finally:
+            seconds = time.monotonic() - start
+            self._on_job(ticket.job.kind, outcome, seconds)
+            if outcome == "done":
+                self._seconds += 0.1 * (seconds - self._seconds)
+
+    async def _converse(self, worker: _Worker, ticket: Ticket) -> str:
+        """Hand over the job, hear of its progress, and settle its result; returns the outcome's name."""
+        await worker.send({"job": ticket.job.model_dump(mode="json")})
+        while True:
+            message = await worker.receive()
+            if "stage" in message:
+                ticket.stage, ticket.done = str(message["stage"]), float(message["done"])
+            elif "result" in message:
+                if not ticket.result.done():
+                    ticket.result.set_result(JobResult.model_validate(message["result"]))
+                return "done"
+            elif "problem" in message and message["problem"].get("kind") in TITLES:
+                self._fail(ticket, message["problem"]["kind"], str(message["problem"]["detail"]))
+                return "refused"
+            else:
+                raise _WorkerDiedError("answered with something unknown")
+
+    @staticmethod
+    def _fail(ticket: Ticket, kind: str, detail: str) -> None:
+        if not ticket.result.done():
+            ticket.result.set_exception(ProblemError(kind, detail))

@@ -1,0 +1,84 @@
+"""Rough masks from what people draw: a box, from which GrabCut makes a mask, and strokes of a brush."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2alpha.errors import InputError
+from mask2alpha.prompts.grabcut import GrabCut
+from mask2alpha.prompts.prompt import Prompt
+from mask2alpha.serving.jobs import Box, Stroke
+from mask2alpha.shapes import Size
+
+MARGIN = 0.3
+"""How much around the box GrabCut sees, as a share of the box: from there it learns the background."""
+_SHIFT = 4
+"""OpenCV draws in integers; with so many fractional bits."""
+
+
+def mask_from_box(image: NDArray[Any], box: Box) -> NDArray[np.uint8]:
+    """The object in a box, by GrabCut, which sees the box and some of its surroundings.
+
+    Args:
+        image: (H, W, 3), uint8 or uint16.
+        box: In pixels of the image.
+
+    Returns:
+        (H, W), 0 and 255.
+
+    Raises:
+        InputError: The box lies outside the image, leaves none of it outside, or GrabCut finds nothing in it.
+    """
+    height, width = image.shape[:2]
+    left, top, right, bottom = clip_box(box, (height, width), name="box")
+    margin_x, margin_y = round((right - left) * MARGIN) + 1, round((bottom - top) * MARGIN) + 1
+    rows = slice(max(0, top - margin_y), min(height, bottom + margin_y))
+    columns = slice(max(0, left - margin_x), min(width, right + margin_x))
+    inside = left - columns.start, top - rows.start, right - columns.start, bottom - rows.start
+    mask = np.zeros((height, width), dtype=np.uint8)
+    mask[rows, columns] = GrabCut().make_mask(image[rows, columns], Prompt(box_xyxy=inside))
+    return mask
+
+
+def paint(mask: NDArray[np.uint8], strokes: Sequence[Stroke], *, scale: tuple[float, float]) -> NDArray[np.uint8]:
+    """A mask with strokes painted over it, in their order: 255, or 0 where they erase.
+
+    Args:
+        mask: (H, W); not changed.
+        strokes: In pixels of the photograph.
+        scale: (x, y): pixels of the mask per pixel of the photograph.
+    """
+    painted = mask.copy()
+    for stroke in strokes:
+        value = 0 if stroke.erase else 255
+        # the centre of a pixel is at one half for the caller, and at 0 for OpenCV
+        points = np.asarray(stroke.points) * scale - 0.5
+        radius = stroke.radius * float(np.mean(scale))
+        fixed = np.rint(points * 2**_SHIFT).astype(np.int32)
+        if len(fixed) > 1:
+            cv2.polylines(
+                painted, [fixed[:, None]], False, value, max(1, round(2 * radius)), lineType=cv2.LINE_8, shift=_SHIFT
+            )
+        for x, y in (fixed[0], fixed[-1]):
+            cv2.circle(
+                painted, (int(x), int(y)), round(radius * 2**_SHIFT), value, cv2.FILLED, cv2.LINE_8, shift=_SHIFT
+            )
+    return painted
+
+
+def clip_box(box: Box, size: Size, *, name: str) -> tuple[int, int, int, int]:
+    """The whole pixels that a box touches within a picture of some size.
+
+    Raises:
+        InputError: None.
+    """
+    height, width = size
+    left, top = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
+    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+    if left >= right or top >= bottom:
+        given = ",".join(f"{number:g}" for number in box)
+        raise InputError(f"the {name} {given} holds no pixel of the photograph ({width} x {height})")
+    return left, top, right, bottom

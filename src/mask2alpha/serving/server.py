@@ -1,0 +1,91 @@
+"""Running the service with uvicorn: one front process, stopped by a signal after it has finished what it accepted."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mask2alpha.errors import InputError
+from mask2alpha.serving.app import create_app
+from mask2alpha.serving.logs import log_as_json
+from mask2alpha.serving.settings import ServiceSettings
+
+HEAD_SECONDS = 10.0
+"""Within which a new connection must send the head of its first request."""
+MAX_CONNECTIONS = 1000
+KEEP_ALIVE_SECONDS = 15
+logger = logging.getLogger(__name__)
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP/1.1, but connections that say nothing are closed."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock."""
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
+    """Serve until a signal; what was accepted is finished first.
+
+    Args:
+        settings: Limits and choices.
+        host: Name or address to listen at.
+        port: 0 takes a free one; the log says which.
+
+    Raises:
+        InputError: The address cannot be used.
+        WorkerStartError: The model cannot be loaded.
+    """
+    log_as_json()
+    app = create_app(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=ImpatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # the gate logs requests, without addresses
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=round(settings.upload_timeout + settings.deadline + 10),
+        )
+    )
+
+    def stop(number: int, frame: Any) -> None:
+        if not server.should_exit:  # else uvicorn has stopped in good order, and only repeats the signal
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+    async def run() -> None:
+        listener = _listen(host, port)
+        async with app.router.lifespan_context(app):
+            address, own_port = listener.getsockname()[:2]
+            logger.info("serving", extra={"address": address, "port": own_port})
+            await server.serve(sockets=[listener])
+
+    with contextlib.suppress(KeyboardInterrupt):  # a signal while the workers start
+        asyncio.run(run())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise InputError(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error

@@ -1,0 +1,136 @@
+"""A worker: a process of its own that holds the model and does what the front process asks, one job at a time.
+
+It speaks JSON lines: its settings come first, then jobs, on standard input; on its standard output it answers
+`{"ready": …}` once, and for each job any number of `{"stage": …, "done": …}` and one `{"result": …}` or
+`{"problem": …}`. No pickle crosses that border, so a worker that fell to a hostile picture cannot run code in the front.
+When its input ends, it ends.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from mask2alpha.errors import Mask2AlphaError
+from mask2alpha.serving.jobs import Job, JobProblem
+from mask2alpha.serving.problems import ProblemError
+
+MAX_WRITTEN_BYTES = 2**31
+"""Of one file that a worker writes."""
+_FORBIDDEN_EVENTS = frozenset(
+    ("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.fork")
+)
+
+
+class WorkerSettings(BaseModel):
+    """The first line that a worker reads."""
+
+    model: str
+    device: str | None
+    dtype: str | None
+    threads: int
+    memory: int
+    """Bytes beyond what the loaded model takes."""
+    cache_bytes: int
+    max_pixels: int
+    max_bytes: int
+
+
+def main() -> None:
+    """Read settings and jobs from standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the whole process group; the front says when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a library prints must not look like an answer
+    settings = WorkerSettings.model_validate_json(sys.stdin.buffer.readline())
+    try:
+        workshop = _open_workshop(settings)
+    except Mask2AlphaError as error:
+        _say(answers, {"problem": {"kind": "starting", "detail": str(error)}})
+        sys.exit(1)
+    predictor = workshop.predictor
+    ready = {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch."), **_defaults(workshop)}
+    limit_resources(settings.memory, has_gpu=predictor.device.type != "cpu")
+    sys.addaudithook(_refuse)
+    _say(answers, {"ready": ready})
+    jobs: TypeAdapter[Any] = TypeAdapter(Job)
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if "forget" in message:
+            workshop.forget(message["forget"])
+            continue
+        try:
+            result = workshop.do(
+                jobs.validate_python(message["job"]),
+                lambda stage, done: _say(answers, {"stage": stage, "done": round(done, 3)}),
+            )
+            _say(answers, {"result": result.model_dump(mode="json")})
+        except ProblemError as problem:
+            _say(answers, {"problem": JobProblem(kind=problem.kind, detail=problem.detail).model_dump()})
+        except Exception:
+            traceback.print_exc()
+            detail = "An unexpected error stopped the work; the operator finds it in the service's log."
+            _say(answers, {"problem": {"kind": "internal", "detail": detail}})
+
+
+def limit_resources(memory: int, *, has_gpu: bool) -> None:
+    """Bound what the process may take from now on: memory, the size of a file, core dumps.
+
+    Args:
+        memory: Bytes of address space beyond those that it has now.
+        has_gpu: CUDA reserves far more addresses than it uses; its processes are bounded in writable memory instead.
+    """
+    kind, field = (resource.RLIMIT_DATA, "VmData") if has_gpu else (resource.RLIMIT_AS, "VmSize")
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    current = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:"))
+    for limit, value in ((kind, current + memory), (resource.RLIMIT_FSIZE, MAX_WRITTEN_BYTES), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(limit)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(limit, (value, value))
+
+
+def _open_workshop(settings: WorkerSettings) -> Any:
+    import cv2
+    import torch
+
+    from mask2alpha.checkpoints import load_model
+    from mask2alpha.pipeline.predictor import Predictor
+    from mask2alpha.serving.workshop import Workshop
+
+    torch.set_num_threads(settings.threads)
+    cv2.setNumThreads(settings.threads)
+    predictor = Predictor(
+        load_model(settings.model),
+        device=settings.device,
+        dtype=getattr(torch, settings.dtype) if settings.dtype else None,
+    )
+    return Workshop(
+        predictor, max_pixels=settings.max_pixels, max_bytes=settings.max_bytes, cache_bytes=settings.cache_bytes
+    )
+
+
+def _defaults(workshop: Any) -> dict[str, Any]:
+    config = workshop.predictor.model.config
+    return {"steps": config.decoder.num_steps, "error_threshold": config.detail.error_threshold}
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: a worker has no business with the network or other programs."""
+    if event in _FORBIDDEN_EVENTS:
+        raise PermissionError(f"a worker may not do this: {event}")
+
+
+def _say(answers: IO[bytes], message: dict[str, Any]) -> None:
+    data = memoryview(json.dumps(message).encode() + b"\n")
+    while data:
+        data = data[answers.write(data) :]
+
+
+if __name__ == "__main__":
+    main()

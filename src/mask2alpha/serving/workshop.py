@@ -1,0 +1,410 @@
+"""What one worker does: pictures of strangers in, mattes out; encodings and mattes are kept within a number of bytes."""
+
+import hashlib
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ImageColor
+
+from mask2alpha.errors import ImageFileError, InputError
+from mask2alpha.imaging.decode import Photo, read_image, read_mask
+from mask2alpha.imaging.encode import check_format, write_image
+from mask2alpha.model.outputs import RunOptions
+from mask2alpha.ops.resize import resize
+from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.pipeline.matte import Colour, EncodedImage, Matte
+from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
+from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, ShowJob, Target
+from mask2alpha.serving.pictures import draw, draw_inside, look_inside
+from mask2alpha.serving.problems import ProblemError
+from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
+from mask2alpha.serving.settings import MAX_SIDE
+from mask2alpha.shapes import Size
+
+Report: TypeAlias = Callable[[str, float], None]
+"""Takes the name of the stage that begins and the share of the job that is done, in [0, 1]."""
+_SHOWN_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadPhoto:
+    """A photograph, possibly shrunk, and its encoding."""
+
+    encoded: EncodedImage
+    icc_profile: bytes | None
+    full_size: Size
+    """(height, width) of the upload, upright."""
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """(x, y): pixels here per pixel of the upload."""
+        return self.encoded.size[1] / self.full_size[1], self.encoded.size[0] / self.full_size[0]
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        encoding = self.encoded.encoding
+        tensors = (self.encoded.padded, encoding.tokens, *encoding.maps, encoding.thumbnail)
+        return int(self.encoded.image.nbytes + sum(tensor.nbytes for tensor in tensors))
+
+
+class Shelf:
+    """Keeps values within a number of bytes; what was not used for longest goes first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.num_bytes = 0
+        self._items: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+
+    def get(self, key: tuple[Any, ...]) -> Any:
+        """The value, or None."""
+        if key not in self._items:
+            return None
+        self._items.move_to_end(key)
+        return self._items[key][0]
+
+    def put(self, key: tuple[Any, ...], value: Any, num_bytes: int) -> None:
+        """Keep a value, unless it alone is too large."""
+        self._drop(key)
+        if num_bytes > self.max_bytes:
+            return
+        while self.num_bytes + num_bytes > self.max_bytes:
+            self._drop(next(iter(self._items)))
+        self._items[key] = value, num_bytes
+        self.num_bytes += num_bytes
+
+    def forget(self, first: str) -> None:
+        """Drop all whose key begins so."""
+        for key in [key for key in self._items if key[0] == first]:
+            self._drop(key)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._items.clear()
+        self.num_bytes = 0
+
+    def _drop(self, key: tuple[Any, ...]) -> None:
+        if key in self._items:
+            self.num_bytes -= self._items.pop(key)[1]
+
+
+class Workshop:
+    """Does jobs, one at a time."""
+
+    def __init__(
+        self, predictor: AbstractPredictor, *, max_pixels: int, max_bytes: int, cache_bytes: int
+    ) -> None:
+        """Take a predictor.
+
+        Args:
+            predictor: Does the matting.
+            max_pixels: Of any picture.
+            max_bytes: Of any picture's file.
+            cache_bytes: Of the encodings and mattes kept.
+        """
+        self.predictor = predictor
+        self.max_pixels = max_pixels
+        self.max_bytes = max_bytes
+        self.shelf = Shelf(cache_bytes)
+
+    def do(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
+        """Do a job and write its answer.
+
+        Raises:
+            ProblemError: The pictures or the wishes cannot be used.
+        """
+        try:
+            if isinstance(job, EncodeJob):
+                return _result(self._photo(job, report))
+            return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
+        except Exception as error:
+            problem = _problem_of(error)
+            if problem is None:
+                raise
+            if problem.kind == "too-much-memory":
+                self.shelf.clear()
+            raise problem from error
+
+    def forget(self, key: str) -> None:
+        """Drop what was kept of a photograph."""
+        self.shelf.forget(key)
+
+    def _photo(self, job: EncodeJob | MatteJob, report: Report) -> ReadPhoto:
+        kept: ReadPhoto | None = self.shelf.get((job.key, job.max_side)) if job.key else None
+        if kept is not None:
+            return kept
+        report("reading", 0.0)
+        photo = self._read(job.photo, "the photograph")
+        full_size = photo.pixels.shape[0], photo.pixels.shape[1]
+        pixels = shrink(photo.pixels, job.max_side)
+        report("encoding", 0.1)
+        read = ReadPhoto(
+            encoded=self.predictor.encode(pixels), icc_profile=photo.icc_profile, full_size=full_size
+        )
+        if job.key:
+            self.shelf.put((job.key, job.max_side), read, read.nbytes)
+        return read
+
+    def _show(self, job: ShowJob, report: Report) -> JobResult:
+        report("reading", 0.0)
+        photo = self._read(job.photo, "the photograph")
+        pixels = shrink(photo.pixels, job.max_side)
+        if pixels.dtype == np.uint16:
+            pixels = np.asarray(pixels >> 8, dtype=np.uint8)
+        report("writing", 0.5)
+        path = job.folder / f"photo{SUFFIXES[job.format]}"
+        write_image(path, pixels, icc_profile=photo.icc_profile, quality=_SHOWN_QUALITY)
+        return JobResult(
+            width=photo.pixels.shape[1],
+            height=photo.pixels.shape[0],
+            is_16_bit=photo.pixels.dtype == np.uint16,
+            path=path,
+            media_type=MEDIA_TYPES[job.format],
+        )
+
+    def _matte(self, job: MatteJob, report: Report) -> JobResult:
+        read = self._photo(job, report)
+        self._check_formats(job, read)
+        background = self._background(job)
+        predictor = configure(self.predictor, job)
+        window = _window(job, read)
+        told: list[str] = []
+        parts: dict[str, Path] = {}
+        shares: list[float] = []
+        for index, target in enumerate(job.targets):
+            start = 0.2 + 0.8 * index / len(job.targets)
+            share = 0.8 / len(job.targets)
+            name = target.name or f"object-{index + 1}"
+            report("masking", start)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                mask = self._mask(job, target, read, told)
+                report("matting", start + 0.2 * share)
+                matte = self._predict(predictor, job, read, mask)
+            told += [f"{name}: {warning.message}" for warning in caught if warning.category is UserWarning]
+            pictures = self._draw(job, predictor, read, matte, mask, background, shares, report, start + 0.5 * share)
+            for kind, picture in pictures:
+                path = job.folder / f"{len(parts)}{SUFFIXES[job.format]}"
+                picture = picture if window is None or kind.startswith("step-") else picture[window]
+                is_coloured = kind in ("cutout", "foreground", "composite", "comparison")
+                write_image(path, picture, icc_profile=read.icc_profile if is_coloured else None)
+                parts[f"{name}/{kind}"] = path
+        return _result(read, warnings=told, active_shares=shares, **pack(parts, job))
+
+    def _draw(
+        self,
+        job: MatteJob,
+        predictor: AbstractPredictor,
+        read: ReadPhoto,
+        matte: Matte,
+        mask: NDArray[np.uint8],
+        background: NDArray[Any] | Colour,
+        shares: list[float],
+        report: Report,
+        done: float,
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Each picture that is asked for, with its kind."""
+        inside = None
+        is_inside_wanted = "active" in job.outputs or "steps" in job.outputs
+        if is_inside_wanted and isinstance(predictor, Predictor):
+            inside = look_inside(predictor, read.encoded, mask)
+        for kind in job.outputs:
+            report("colours" if kind in ("cutout", "foreground", "composite", "comparison") else "writing", done)
+            if kind in ("active", "steps"):
+                yield from draw_inside(kind, inside, read.encoded.size).items()
+                if kind == "active":
+                    shares.append(0.0 if inside is None else float(inside.active.mean()))
+            else:
+                yield kind, draw(kind, matte, mask, background, is_png=job.format == "png")
+
+    def _mask(self, job: MatteJob, target: Target, read: ReadPhoto, told: list[str]) -> NDArray[np.uint8]:
+        """The rough mask of one object, at the size at which the photograph is matted."""
+        size = read.encoded.size
+        if target.mask is not None:
+            mask = self._read_mask(job, target.mask)
+            if mask.shape == size:
+                pass
+            elif mask.shape == read.full_size:
+                mask = _scale_mask(mask, size)
+            else:
+                told.append(
+                    f"mask {target.mask + 1} of {mask.shape[1]} x {mask.shape[0]} was resized to "
+                    f"the photograph's {read.full_size[1]} x {read.full_size[0]}"
+                )
+                mask = _scale_mask(mask, size)
+        elif target.box is not None:
+            left, top, right, bottom = target.box
+            x, y = read.scale
+            mask = mask_from_box(read.encoded.image, (left * x, top * y, right * x, bottom * y))
+        else:
+            mask = np.zeros(size, dtype=np.uint8)
+        return paint(mask, target.strokes, scale=read.scale) if target.strokes else mask
+
+    def _predict(
+        self, predictor: AbstractPredictor, job: MatteJob, read: ReadPhoto, mask: NDArray[np.uint8]
+    ) -> Matte:
+        digest = hashlib.sha256(mask.tobytes()).digest()
+        key = (job.key, job.max_side, digest, job.steps, job.error_threshold, job.active_budget)
+        kept: Matte | None = self.shelf.get(key) if job.key else None
+        if kept is not None:
+            return kept
+        matte = predictor.predict(read.encoded, mask)
+        if job.key:
+            self.shelf.put(key, matte, matte.alpha.nbytes + matte.predicted_error.nbytes)
+        return matte
+
+    def _background(self, job: MatteJob) -> NDArray[Any] | Colour:
+        if isinstance(job.background, Path):
+            return self._read(job.background, "the background").pixels
+        try:
+            red, green, blue = ImageColor.getrgb(job.background)[:3]
+        except ValueError as error:
+            raise InputError(
+                f"background {job.background[:40]!r} is no colour; give one such as white or #20a040, or a picture"
+            ) from error
+        return red / 255, green / 255, blue / 255
+
+    def _read(self, path: Path, name: str) -> Photo:
+        with _naming(path, name):
+            photo = read_image(path, max_bytes=self.max_bytes, max_pixels=self.max_pixels).in_srgb()
+        _check_sides(photo.pixels.shape, name)
+        return photo
+
+    def _read_mask(self, job: MatteJob, index: int) -> NDArray[np.uint8]:
+        name = f"mask {index + 1}"
+        with _naming(job.masks[index], name):
+            mask = read_mask(job.masks[index], max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        _check_sides(mask.shape, name)
+        return mask
+
+    def _check_formats(self, job: MatteJob, read: ReadPhoto) -> None:
+        """Before any work, whether the format can hold what is asked for."""
+        name = f"outputs in {job.format}{SUFFIXES[job.format]}"
+        is_16_bit = read.encoded.image.dtype == np.uint16
+        try:
+            for kind in job.outputs:
+                is_deep = is_16_bit and kind in ("cutout", "foreground", "composite", "comparison")
+                check_format(name, has_alpha=kind == "cutout", is_16_bit=is_deep)
+        except ImageFileError as error:
+            raise InputError(str(error).replace(name, f"format {job.format}")) from error
+
+
+def configure(predictor: AbstractPredictor, job: MatteJob) -> AbstractPredictor:
+    """The predictor with a job's own choices; the network is shared."""
+    if job.steps is None and job.error_threshold is None and job.active_budget is None:
+        return predictor
+    assert isinstance(predictor, Predictor)
+    defaults = predictor.options
+    configured = copy(predictor)
+    configured.options = RunOptions(
+        num_steps=job.steps or defaults.num_steps,
+        error_threshold=defaults.error_threshold if job.error_threshold is None else job.error_threshold,
+        active_budget=defaults.active_budget if job.active_budget is None else job.active_budget,
+    )
+    return configured
+
+
+def shrink(pixels: NDArray[Any], max_side: int | None) -> NDArray[Any]:
+    """A picture (H, W, 3), uint8 or uint16, scaled down to a longest side; the same where it is not longer."""
+    height, width = pixels.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return pixels
+    factor = max_side / max(height, width)
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    small = resize(image_to_tensor(pixels), size)[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    return np.asarray(np.rint(small * np.iinfo(pixels.dtype).max), dtype=pixels.dtype)
+
+
+def pack(parts: dict[str, Path], job: MatteJob) -> dict[str, Any]:
+    """Make one file of an answer's pictures: the picture itself, or a form or an archive of several."""
+    if len(parts) == 1:
+        return {"path": next(iter(parts.values())), "media_type": MEDIA_TYPES[job.format]}
+    path = job.folder / "answer"
+    suffix = SUFFIXES[job.format]
+    if job.answer == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for name, part in parts.items():
+                archive.write(part, f"{name}{suffix}")
+        return {"path": path, "media_type": "application/zip"}
+    boundary = token_hex(16)
+    with path.open("wb") as file:
+        for name, part in parts.items():
+            file_name = name.replace("/", "_") + suffix
+            file.write(
+                f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{file_name}"\r\n'
+                f"Content-Type: {MEDIA_TYPES[job.format]}\r\n\r\n".encode()
+            )
+            file.write(part.read_bytes())
+            file.write(b"\r\n")
+        file.write(f"--{boundary}--\r\n".encode())
+    return {"path": path, "media_type": f"multipart/form-data; boundary={boundary}"}
+
+
+def _result(read: ReadPhoto, **more: Any) -> JobResult:
+    is_16_bit = read.encoded.image.dtype == np.uint16
+    return JobResult(width=read.full_size[1], height=read.full_size[0], is_16_bit=is_16_bit, **more)
+
+
+def _window(job: MatteJob, read: ReadPhoto) -> tuple[slice, slice] | None:
+    """The rows and columns of a job's region; None: all."""
+    if job.region is None:
+        return None
+    left, top, right, bottom = clip_box(job.region, read.encoded.size, name="region")
+    return slice(top, bottom), slice(left, right)
+
+
+def _scale_mask(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """A mask at another size; one with only two values keeps two values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it is resized, which is what is wanted
+        scaled = mask_to_tensor(mask, size)[0, 0].numpy()
+    return np.asarray(np.rint(scaled * 255), dtype=np.uint8)
+
+
+def _check_sides(shape: tuple[int, ...], name: str) -> None:
+    if max(shape[:2]) > MAX_SIDE:
+        raise ImageFileError(f"{name}: {shape[1]} x {shape[0]} has a side of more than {MAX_SIDE} pixels")
+
+
+@contextmanager
+def _naming(path: Path, name: str) -> Iterator[None]:
+    """In messages, what the upload is instead of where it lies."""
+    try:
+        yield
+    except ImageFileError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from error
+        raise ImageFileError(str(error).replace(str(path), name)) from error
+
+
+def _problem_of(error: Exception) -> ProblemError | None:
+    """The problem to tell the client; None for what nobody expected."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, InputError):
+        return ProblemError("invalid-field", _sentence(str(error)))
+    if isinstance(error, ImageFileError):
+        return ProblemError("picture-refused", _sentence(str(error)))
+    # PyTorch and OpenCV have words of their own for it
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return ProblemError(
+            "too-much-memory", "The picture needs more memory than one request may have; send a smaller one."
+        )
+    return None
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
