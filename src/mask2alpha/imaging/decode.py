@@ -1,167 +1,270 @@
-"""Reading pictures: PNG, JPEG, WebP, TIFF and BMP, recognised by content and never by name.
+"""Reading pictures: PNG, JPEG, WebP, TIFF, AVIF, HEIC, OpenEXR and BMP, recognised by content and never by name.
 
-The file's size and the picture's size are checked before anything is decoded. Of a file with several pictures the first
-is read, except that animations are refused.
+`read_image` and `read_mask` take a path, `decode_image` and `decode_mask` the bytes of a file. The file's size and the
+picture's size are checked before anything is decoded. Of several pictures in a file the first is read, with a warning.
 """
 
 import io
+import struct
 import sys
 import warnings
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (  # the plugins register their formats when they are imported
+    AvifImagePlugin,  # noqa: F401
     BmpImagePlugin,  # noqa: F401
     Image,
-    ImageCms,
     ImageFile,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
-    UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
 )
 
 from mask2alpha.errors import ImageFileError
+from mask2alpha.imaging import colour
+from mask2alpha.imaging.exr import decode_exr
+from mask2alpha.imaging.metadata import upright_exif
+from mask2alpha.imaging.photo import Photo
+from mask2alpha.imaging.reading import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    UnreadableError,
+    check_size,
+    extra_needed,
+    straight_colours,
+)
+from mask2alpha.imaging.sniff import SUFFIXES, kind_of
+from mask2alpha.imaging.tiff import decode_deep_tiff
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-MAX_BYTES = 512 * 2**20
-MAX_PIXELS = 150_000_000
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Photo", "decode_image", "decode_mask", "read_image", "read_mask"]
+
 _ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Photo:
-    """A picture as read from a file, upright."""
-
-    pixels: NDArray[Any]
-    """(H, W, 3), uint8 or uint16; colours where the file has alpha are those stored under it."""
-    alpha: NDArray[Any] | None = None
-    """(H, W), the dtype of `pixels`: the file's own alpha channel, if it has one."""
-    icc_profile: bytes | None = None
-    """The colour profile that `pixels` are in; None means sRGB."""
-    exif: bytes | None = None
-    """The file's EXIF block, its orientation set to upright; None for TIFF."""
-
-
-class _UnsupportedError(Exception):
-    """A sound picture of a kind that we do not read."""
+_DNG_VERSION, _NEW_SUBFILE_TYPE = 50706, 254
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
+    ZeroDivisionError, RuntimeError, NotImplementedError, struct.error, zlib.error,
+)  # fmt: skip
+"""What the decoders report damage by: whatever they stumble over."""
 
 
 def read_image(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read a photograph.
-
-    The EXIF orientation is applied. Grey, palette and CMYK pictures become RGB (CMYK by its embedded profile where it
-    has one); 16-bit pictures stay so.
-
-    Args:
-        path: The file.
-        max_bytes: Largest file accepted.
-        max_pixels: Largest picture accepted, width times height.
+    """Read a photograph from a file; see `decode_image`.
 
     Raises:
         ImageFileError: The file cannot be read, is no accepted picture, is damaged, or is over a limit.
     """
-    path = Path(path)
-    data = _read_bytes(path, max_bytes)
+    return decode_image(_read_bytes(Path(path), max_bytes), str(path), max_bytes=max_bytes, max_pixels=max_pixels)
+
+
+def decode_image(
+    data: bytes, name: str = "picture", *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> Photo:
+    """Read a photograph from the bytes of a file.
+
+    The EXIF orientation is applied. Grey and palette pictures become RGB; CMYK ones become sRGB, by their profile where
+    they have one. 16-bit and floating samples stay so, and so does every other colour profile.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        max_bytes: Largest file accepted.
+        max_pixels: Largest picture accepted, width times height.
+
+    Raises:
+        ImageFileError: It is no accepted picture, is damaged, or is over a limit.
+    """
+    if not data:
+        raise ImageFileError(f"{name}: the file is empty")
+    if len(data) > max_bytes:
+        raise ImageFileError(f"{name}: larger than {max_bytes} bytes")
+    decode = _DECODERS[kind_of(data, name)]
     try:
-        with _open(path, data, max_pixels) as picture:
-            pixels, alpha, profile = _decode(picture, data, picture.info.get("icc_profile"))
-            exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
-            orientation = exif.get(_ORIENTATION, 1)
-            is_exif_kept = picture.format != "TIFF" and len(exif) > 0
-    except ImageFileError:
-        raise
-    except _UnsupportedError as error:
-        raise ImageFileError(f"{path}: {error}") from error
-    # Pillow reports damage by whatever its decoders stumble over
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, MemoryError) as error:
-        raise ImageFileError(f"{path}: damaged or truncated picture: {error}") from error
-    if orientation != 1 and _ORIENTATION in exif:
-        exif[_ORIENTATION] = 1
-    return Photo(
-        pixels=_upright(pixels, orientation),
-        alpha=None if alpha is None else _upright(alpha, orientation),
-        icc_profile=profile,
-        exif=exif.tobytes() if is_exif_kept else None,
-    )
+        return decode(data, max_pixels)
+    except UnreadableError as error:
+        raise ImageFileError(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise ImageFileError(f"{name}: the picture does not fit into memory") from error
+    except _DAMAGE as error:
+        raise ImageFileError(f"{name}: damaged or truncated picture: {error}") from error
 
 
 def read_mask(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read a mask: (H, W), 0 to 255.
-
-    A picture whose alpha channel varies is taken for a cut-out: its alpha is the mask. Of any other the luminance is.
-    A picture with no value above 1 counts as 0/1 and is scaled to 0/255.
+    """Read a mask from a file; see `decode_mask`.
 
     Raises:
         ImageFileError: As for `read_image`.
     """
-    photo = read_image(path, max_bytes=max_bytes, max_pixels=max_pixels)
+    return _mask_of(read_image(path, max_bytes=max_bytes, max_pixels=max_pixels))
+
+
+def decode_mask(
+    data: bytes, name: str = "mask", *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Read a mask, (H, W), 0 to 255, from the bytes of a file.
+
+    A picture whose alpha channel varies is taken for a cut-out: its alpha is the mask. Of any other the luminance is.
+    A picture of whole numbers with no value above 1 counts as 0/1 and is scaled to 0/255. Floats are in [0, 1].
+
+    Raises:
+        ImageFileError: As for `decode_image`.
+    """
+    return _mask_of(decode_image(data, name, max_bytes=max_bytes, max_pixels=max_pixels))
+
+
+def _mask_of(photo: Photo) -> NDArray[np.uint8]:
     if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
         mask = photo.alpha
     else:
         weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        mask = np.rint(photo.pixels @ weights).astype(photo.pixels.dtype)
-    if mask.max() <= 1:
+        mask = photo.pixels @ weights
+        mask = mask if photo.pixels.dtype.kind == "f" else np.rint(mask).astype(photo.pixels.dtype)
+    if mask.dtype.kind == "u" and mask.max() <= 1:
         return np.asarray(mask * 255, dtype=np.uint8)
-    return np.asarray(np.rint(mask / 257) if mask.dtype == np.uint16 else mask, dtype=np.uint8)
+    return colour.with_depth(mask, 8)
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+            return file.read(max_bytes + 1)
     except OSError as error:
         raise ImageFileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise ImageFileError(f"{path}: the file is empty")
-    if len(data) > max_bytes:
-        raise ImageFileError(f"{path}: larger than {max_bytes} bytes")
-    return data
 
 
-def _open(path: Path, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """Open, which reads the header only, and check what it announces."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-        warnings.simplefilter("ignore", UserWarning)  # damaged EXIF: the picture is still good
-        try:
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        except UnidentifiedImageError as error:
-            raise ImageFileError(f"{path}: not a picture of an accepted format ({', '.join(SUFFIXES)})") from error
-        except Image.DecompressionBombError as error:
-            raise ImageFileError(f"{path}: more than {max_pixels} pixels") from error
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise ImageFileError(f"{path}: {width} x {height} is more than {max_pixels} pixels")
-    if picture.format in ("PNG", "WEBP") and getattr(picture, "is_animated", False):
-        raise ImageFileError(f"{path}: an animation; save one frame of it as a picture")
+def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
+    def decode(data: bytes, max_pixels: int) -> Photo:
+        with _open(data, kind) as picture:
+            check_size(picture.size, max_pixels)
+            if kind == "TIFF":
+                _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+            if kind != "JPEG" and getattr(picture, "is_animated", False):
+                warnings.warn("the file has several pictures; the first is used", stacklevel=3)
+            if kind == "AVIF" and b"pixi\0\0\0\0\x03\x0a" in data[:4096]:
+                warnings.warn("10-bit AVIF is read as 8-bit", stacklevel=3)
+            photo = _decode_colours(picture, data, kind)
+            exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
+            orientation = exif.get(_ORIENTATION, 1)
+            xmp = picture.info.get("xmp")
+        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp), orientation)
+
+    return decode
+
+
+def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """Read the header; the plugin is called by name because the content has told which one it is."""
+    factory, _ = Image.OPEN[kind]
+    picture = factory(io.BytesIO(data), "")
     if picture.mode in ("I", "F", "LAB"):
-        raise ImageFileError(f"{path}: pixels of kind {picture.mode!r} (32-bit or Lab) are not supported")
+        raise UnreadableError(f"pixels of kind {picture.mode!r} (32-bit or Lab) are not supported; save it as RGB")
     return picture
 
 
-def _decode(
-    picture: ImageFile.ImageFile, data: bytes, profile: bytes | None
-) -> tuple[NDArray[Any], NDArray[Any] | None, bytes | None]:
-    """Colours (H, W, 3), alpha (H, W) or None, and the profile of the colours."""
-    is_deep = any(";16" in _raw_mode(tile) for tile in picture.tile)
-    if is_deep:
-        array = _decode_16_bit(picture, data)
+def _refuse_camera_raw(tags: Any) -> None:
+    """Raw files are TIFFs whose first picture is a thumbnail, which nobody wants matted."""
+    subfile_type = tags.get(_NEW_SUBFILE_TYPE, 0)
+    if _DNG_VERSION in tags or (isinstance(subfile_type, int) and subfile_type & 1):
+        raise UnreadableError("a camera raw file, or a TIFF that starts with a thumbnail; develop it to a TIFF first")
+
+
+def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
+    """By Pillow; what Pillow does not know by tifffile, once the camera raw files are out."""
+    try:
+        picture = Image.OPEN["TIFF"][0](io.BytesIO(data), "")
+    except (SyntaxError, OSError):
+        pass
     else:
-        if picture.mode == "CMYK":
-            return np.asarray(_cmyk_to_rgb(picture, profile)), None, None
-        has_alpha = picture.has_transparency_data
-        array = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
-        if picture.mode in ("L", "LA", "1", "I;16"):
-            profile = None  # a grey profile does not fit RGB
+        if picture.mode not in ("I", "F"):
+            picture.close()
+            return _decode_with_pillow("TIFF")(data, max_pixels)
+        _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+    photo, orientation = decode_deep_tiff(data, max_pixels)
+    return _finished(photo, orientation)
+
+
+def _decode_heif(data: bytes, max_pixels: int) -> Photo:
+    """The primary picture; libheif turns it as the file says, and the orientation in EXIF repeats what it did."""
+    with extra_needed("HEIC"):
+        import pi_heif
+    picture = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    check_size(picture.size, max_pixels)
+    mode = picture.mode.partition(";")[0]
+    if mode not in ("L", "LA", "RGB", "RGBA", "RGBa"):
+        raise UnreadableError(f"HEIC pixels of kind {picture.mode!r} are not supported")
+    array = np.asarray(picture)
+    array = array if array.ndim == 3 else array[..., None]
+    exif = Image.Exif()
+    if picture.info.get("exif"):
+        exif.load(picture.info["exif"])
+    colours = array[..., : len(mode.rstrip("Aa"))]
+    photo = Photo(
+        pixels=np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else colours,
+        alpha=np.ascontiguousarray(array[..., -1]) if mode[-1] in "Aa" else None,
+        is_grey=colours.shape[2] == 1,
+        icc_profile=picture.info.get("icc_profile"),
+        exif=upright_exif(exif),
+        xmp=picture.info.get("xmp"),
+    )
+    return _finished(_straight(photo) if mode == "RGBa" else photo, 1)
+
+
+_DECODERS: dict[str, Callable[[bytes, int], Photo]] = {
+    **{kind: _decode_with_pillow(kind) for kind in ("PNG", "JPEG", "WEBP", "AVIF", "BMP")},
+    "TIFF": _decode_tiff,
+    "HEIF": _decode_heif,
+    "EXR": decode_exr,
+}
+
+
+def _finished(photo: Photo, orientation: Any) -> Photo:
+    """Upright, contiguous, and with a profile only where it fits and can be used."""
+    profile = photo.icc_profile
+    if profile is not None:
+        expected = "GRAY" if photo.is_grey else "RGB"
+        try:
+            if colour.profile_space(profile) != expected:
+                raise colour.ProfileError(f"it describes {colour.profile_space(profile)[:8]!r}, not {expected}")
+            colour.check_profile(profile)
+        except colour.ProfileError as error:
+            warnings.warn(f"the colour profile cannot be used and was left out: {error}", stacklevel=2)
+            profile = None
+    return replace(
+        photo,
+        pixels=_upright(photo.pixels, orientation),
+        alpha=None if photo.alpha is None else _upright(photo.alpha, orientation),
+        icc_profile=profile,
+    )
+
+
+def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Photo:
+    """Colours, alpha and profile of what Pillow has opened."""
+    profile = picture.info.get("icc_profile") or None
+    if picture.mode == "CMYK":
+        try:
+            return Photo(pixels=np.asarray(colour.cmyk_to_srgb(picture, profile)))
+        except colour.ProfileError as error:
+            warnings.warn(f"the CMYK profile cannot be used; colours are approximate: {error}", stacklevel=3)
+            return Photo(pixels=np.asarray(picture.convert("RGB")))
+    is_grey = picture.mode in ("L", "LA", "1") or picture.mode.startswith("I;16")
+    raw_mode = next((mode for mode in map(_raw_mode, picture.tile) if ";16" in mode), None)
+    if raw_mode:
+        array = _decode_16_bit(picture, raw_mode, data, kind)
+    else:
+        array = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2), None, None
-    return array[..., :3], (array[..., 3] if array.shape[2] == 4 else None), profile
+        array = np.repeat(array[..., None], 3, axis=2)
+    alpha = array[..., 3] if array.shape[2] == 4 else None
+    if raw_mode and alpha is None and "transparency" in picture.info:
+        key = np.broadcast_to(np.asarray(picture.info["transparency"], dtype=np.uint16), (3,))
+        alpha = np.where((array == key).all(axis=2), 0, 65535).astype(np.uint16)
+    photo = Photo(pixels=array[..., :3], alpha=alpha, is_grey=is_grey, icc_profile=profile)
+    return _straight(photo) if raw_mode and raw_mode.startswith("RGBa") else photo
 
 
 def _raw_mode(tile: Any) -> str:
@@ -169,25 +272,25 @@ def _raw_mode(tile: Any) -> str:
     return str(args if isinstance(args, str) else args[0] if args else "")
 
 
-def _decode_16_bit(picture: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint16]:
+def _decode_16_bit(picture: ImageFile.ImageFile, raw_mode: str, data: bytes, kind: str) -> NDArray[np.uint16]:
     """Decode twice, because Pillow keeps one byte of each 16-bit sample: first the high bytes, then the low ones.
 
     The second time the samples are declared to be in the other byte order, which makes Pillow keep the other byte.
     """
     if picture.mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16)
-    raw_mode = _raw_mode(picture.tile[0])
-    order = raw_mode[-1]
-    if raw_mode[:-1] not in ("RGB;16", "RGBA;16", "LA;16"):
-        raise _UnsupportedError(f"16-bit samples in the layout {raw_mode!r} are not supported")
-    native = "L" if sys.byteorder == "little" else "B"
-    other = "L" if (native if order == "N" else order) == "B" else "B"
-    if raw_mode[:-1] == "LA;16":  # grey and alpha are as wide as 8-bit RGBA: read their bytes as that
+    layout, order = raw_mode[:-1], raw_mode[-1]
+    if layout not in ("RGB;16", "RGBA;16", "RGBa;16", "RGBX;16", "LA;16"):
+        raise UnreadableError(f"16-bit samples in the layout {raw_mode!r} are not supported")
+    if layout == "LA;16":  # grey and alpha are as wide as 8-bit RGBA: read their bytes as that
         samples = np.asarray(_with_raw_mode(picture, "RGBA")).view(">u2").astype(np.uint16)  # (H, W, 2)
         return samples[..., [0, 0, 0, 1]]
-    again = Image.open(io.BytesIO(data), formats=FORMATS)
+    native = "L" if sys.byteorder == "little" else "B"
+    other = "L" if (native if order == "N" else order) == "B" else "B"
+    if layout == "RGBa;16":  # stored as they are; Pillow would divide bytes by bytes
+        layout, picture = "RGBA;16", _with_raw_mode(picture, "RGBA;16" + order)
     high = np.asarray(picture).astype(np.uint16)
-    low = np.asarray(_with_raw_mode(again, raw_mode[:-1] + other)).astype(np.uint16)
+    low = np.asarray(_with_raw_mode(_open(data, kind), layout + other)).astype(np.uint16)
     return np.asarray(high << 8 | low, dtype=np.uint16)
 
 
@@ -199,22 +302,14 @@ def _with_raw_mode(picture: ImageFile.ImageFile, raw_mode: str) -> ImageFile.Ima
     return picture
 
 
-def _cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """By the embedded profile to sRGB, or by Pillow's plain formula where there is none."""
-    if not profile:
-        return picture.convert("RGB")
-    try:
-        converted = ImageCms.profileToProfile(
-            picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except ImageCms.PyCMSError as error:
-        raise _UnsupportedError(f"the embedded colour profile cannot be used: {error}") from error
-    assert converted is not None
-    return converted
+def _straight(photo: Photo) -> Photo:
+    """The colours, which were premultiplied, divided by alpha."""
+    assert photo.alpha is not None
+    return replace(photo, pixels=straight_colours(photo.pixels, photo.alpha))
 
 
-def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undo an EXIF orientation (1 to 8); the result is contiguous."""
+def _upright(array: NDArray[Any], orientation: Any) -> NDArray[Any]:
+    """Undo an EXIF orientation (1 to 8; anything else counts as 1); the result is contiguous."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

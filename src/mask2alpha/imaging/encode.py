@@ -1,18 +1,27 @@
-"""Writing pictures, whole or not at all: PNG, WebP, TIFF and JPEG, by the name's suffix."""
+"""Writing pictures, whole or not at all: PNG, WebP, TIFF, JPEG and OpenEXR, by the name's suffix.
+
+`write_image` writes a file, `encode_image` hands out its bytes.
+"""
 
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.colour import Primaries
+from mask2alpha.imaging.exr import encode_exr
+from mask2alpha.imaging.metadata import text_tags
+from mask2alpha.imaging.reading import UnreadableError
+from mask2alpha.imaging.tiff import encode_deep_tiff
 
 FORMAT_OF_SUFFIX = {
     ".png": "PNG",
@@ -21,15 +30,52 @@ FORMAT_OF_SUFFIX = {
     ".tiff": "TIFF",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".exr": "EXR",
 }
 _WEBP_MAX_SIDE = 16383
+_KINDS_OF_VALUES = {
+    "PNG": ("uint8", "uint16"),
+    "WEBP": ("uint8",),
+    "TIFF": ("uint8", "uint16", "float32"),
+    "JPEG": ("uint8",),
+    "EXR": ("float16", "float32"),
+}
+_HOLDERS = {
+    "uint8": ".png, .tif, .webp or .jpg",
+    "uint16": ".png or .tif",
+    "float16": ".exr",
+    "float32": ".tif or .exr",
+}
 
 
-def check_format(path: str | Path, *, has_alpha: bool, is_16_bit: bool) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """What a file says about its pixels."""
+
+    icc_profile: bytes | None = None
+    """The profile that the colours are in; of a picture without colours, a grey profile or None."""
+    primaries: Primaries | None = None
+    """Of linear light, in OpenEXR only."""
+    is_premultiplied: bool = False
+    """Whether the colours are multiplied by alpha; the file says which, and WebP cannot hold it."""
+    exif: bytes | None = None
+    """Without orientation, or with 1. OpenEXR holds none, and a TIFF of 16 bits or floats only the texts of it."""
+    xmp: bytes | None = None
+    """Not held by OpenEXR."""
+
+
+def check_format(
+    path: str | Path,
+    *,
+    has_alpha: bool,
+    is_16_bit: bool = False,
+    is_float: bool = False,
+    is_premultiplied: bool = False,
+) -> str:
     """The format that the name's suffix asks for, if it can hold such a picture.
 
     Raises:
-        ImageFileError: The suffix is unknown, or the format cannot hold alpha or 16 bits.
+        ImageFileError: The suffix is unknown, or the format cannot hold alpha, premultiplied colours or such values.
     """
     path = Path(path)
     name = FORMAT_OF_SUFFIX.get(path.suffix.lower())
@@ -38,44 +84,100 @@ def check_format(path: str | Path, *, has_alpha: bool, is_16_bit: bool) -> str:
             f"{path}: cannot write {path.suffix or 'a name without suffix'}; accepted: {', '.join(FORMAT_OF_SUFFIX)}"
         )
     if has_alpha and name == "JPEG":
-        raise ImageFileError(f"{path}: JPEG holds no alpha channel; write .png, .webp or .tif")
-    if is_16_bit and name != "PNG":
-        raise ImageFileError(f"{path}: 16-bit pictures are written as .png")
+        raise ImageFileError(f"{path}: JPEG holds no alpha channel; write .png, .webp, .tif or .exr")
+    if is_premultiplied and name == "WEBP":
+        raise ImageFileError(f"{path}: WebP holds no premultiplied colours; write .png, .tif or .exr")
+    if is_16_bit and name not in ("PNG", "TIFF"):
+        raise ImageFileError(f"{path}: 16-bit pictures are written as .png or .tif")
+    if is_float and name not in ("TIFF", "EXR"):
+        raise ImageFileError(f"{path}: floating values are written as .exr or .tif")
     return name
 
 
-def write_image(path: str | Path, array: NDArray[Any], *, icc_profile: bytes | None = None, quality: int = 95) -> None:
+def write_image(
+    path: str | Path,
+    array: NDArray[Any],
+    *,
+    icc_profile: bytes | None = None,
+    quality: int = 95,
+    tags: Tags | None = None,
+) -> None:
     """Write a picture under a temporary name, then rename: the file is complete or absent.
 
     Args:
-        path: The file; missing folders are made. The suffix decides on the format: WebP is lossless, TIFF deflated.
-        array: (H, W) grey, (H, W, 3) colours or (H, W, 4) with alpha, not premultiplied; uint8 or uint16.
-        icc_profile: The profile that the colours are in; not for grey.
+        path: The file; missing folders are made. The suffix decides on the format.
+        array: As for `encode_image`.
+        icc_profile: Short for `Tags(icc_profile=...)`; not for grey.
         quality: Of a JPEG, 1 to 100.
+        tags: What the file says about the pixels.
 
     Raises:
         ImageFileError: The format cannot hold such a picture, or the file cannot be written.
     """
-    path = Path(path)
-    channels = array.shape[2] if array.ndim == 3 else 1
-    assert array.dtype in (np.uint8, np.uint16), array.dtype
-    assert array.ndim in (2, 3), array.shape
-    assert channels in (1, 3, 4), array.shape
-    name = check_format(path, has_alpha=channels == 4, is_16_bit=array.dtype == np.uint16)
-    if name == "WEBP" and max(array.shape[:2]) > _WEBP_MAX_SIDE:
-        raise ImageFileError(f"{path}: WebP holds at most {_WEBP_MAX_SIDE} pixels a side; write .png or .tif")
-    profile = icc_profile if channels > 1 else None
+    if tags is None:
+        tags = Tags(icc_profile=icc_profile if array.ndim == 3 and array.shape[2] > 2 else None)
+    write_file(path, encode_image(array, path, tags=tags, quality=quality))
+
+
+def write_passes(path: str | Path, passes: Mapping[str, NDArray[Any]], *, primaries: Primaries | None = None) -> None:
+    """Write an OpenEXR file with a layer per pass; see `imaging.exr.encode_exr`.
+
+    Raises:
+        ImageFileError: The suffix is not `.exr`, the extra is missing, or the file cannot be written.
+    """
+    if check_format(path, has_alpha=True, is_float=True) != "EXR":
+        raise ImageFileError(f"{path}: several passes are written as .exr")
     try:
-        data = (
-            _encode_png_16_bit(array, profile)
-            if array.dtype == np.uint16
-            else _encode(array, name, icc_profile=profile, quality=quality)
-        )
+        data = encode_exr(passes, primaries=primaries)
+    except UnreadableError as error:
+        raise ImageFileError(f"{path}: {error}") from error
+    write_file(path, data)
+
+
+def write_file(path: str | Path, data: bytes) -> None:
+    """Write bytes under a temporary name, then rename; missing folders are made.
+
+    Raises:
+        ImageFileError: The file cannot be written.
+    """
+    path = Path(path)
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_bytes(data)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ImageFileError(f"{path}: cannot be written: {error}") from error
+
+
+def encode_image(array: NDArray[Any], name: str | Path, *, tags: Tags | None = None, quality: int = 95) -> bytes:
+    """The bytes of a picture file.
+
+    Args:
+        array: (H, W) grey, (H, W, 2) grey with alpha, (H, W, 3) colours or (H, W, 4) with alpha; uint8; uint16 for PNG
+            and TIFF; float32 for TIFF and OpenEXR; float16 for OpenEXR.
+        name: Its suffix decides on the format, and messages name it. WebP is lossless, TIFF deflated.
+        tags: What the file says about the pixels.
+        quality: Of a JPEG, 1 to 100.
+
+    Raises:
+        ImageFileError: The format cannot hold such a picture, or its extra is not installed.
+    """
+    tags = tags or Tags()
+    channels = array.shape[2] if array.ndim == 3 else 1
+    assert array.dtype.name in _HOLDERS, array.dtype
+    assert array.ndim in (2, 3), array.shape
+    assert channels in (1, 2, 3, 4), array.shape
+    kind = check_format(name, has_alpha=channels in (2, 4), is_premultiplied=tags.is_premultiplied)
+    if array.dtype.name not in _KINDS_OF_VALUES[kind]:
+        raise ImageFileError(f"{name}: {array.dtype} values are written as {_HOLDERS[array.dtype.name]}")
+    if kind == "WEBP" and max(array.shape[:2]) > _WEBP_MAX_SIDE:
+        raise ImageFileError(f"{name}: WebP holds at most {_WEBP_MAX_SIDE} pixels a side; write .png or .tif")
+    try:
+        return _ENCODERS[kind](np.ascontiguousarray(array), tags, quality)
+    except UnreadableError as error:
+        raise ImageFileError(f"{name}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ImageFileError(f"{name}: cannot be encoded: {error}") from error
 
 
 def write_animation(
@@ -111,45 +213,92 @@ def write_animation(
         quality=quality,
         method=4,
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise ImageFileError(f"{path}: cannot be written: {error}") from error
+    write_file(path, buffer.getvalue())
 
 
-def _encode(array: NDArray[Any], name: str, *, icc_profile: bytes | None, quality: int) -> bytes:
-    options_of_format: dict[str, dict[str, Any]] = {
-        "PNG": {"compress_level": 6},
-        "WEBP": {"lossless": True, "exact": False, "method": 2},
-        "TIFF": {"compression": "tiff_adobe_deflate"},
-        "JPEG": {"quality": quality, "subsampling": 0},
-    }
-    options = options_of_format[name]
-    if icc_profile:
-        options["icc_profile"] = icc_profile
+def _encode_png(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    if array.dtype == np.uint16:
+        return _encode_png_16_bit(array, tags)
+    text = PngImagePlugin.PngInfo()
+    if tags.is_premultiplied:
+        text.add_text("Alpha", "premultiplied")
+    if tags.xmp:
+        text.add_itxt("XML:com.adobe.xmp", tags.xmp.decode("utf-8", "replace"))
+    return _save(array, "PNG", tags, compress_level=6, pnginfo=text)
+
+
+def _encode_webp(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    return _save(array, "WEBP", tags, lossless=True, exact=False, method=2, xmp=tags.xmp or b"")
+
+
+def _encode_jpeg(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    return _save(array, "JPEG", tags, quality=quality, subsampling=0, **({"xmp": tags.xmp} if tags.xmp else {}))
+
+
+def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    if array.dtype != np.uint8 or tags.is_premultiplied:
+        texts = text_tags(tags.exif) if tags.exif else {}
+        return encode_deep_tiff(
+            array,
+            icc_profile=tags.icc_profile,
+            xmp=tags.xmp,
+            tags=[(tag, 2, None, text.encode("ascii", "replace"), True) for tag, text in texts.items()],
+            is_premultiplied=tags.is_premultiplied,
+        )
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    if tags.xmp:
+        info[700] = tags.xmp
+        info.tagtype[700] = 1
+    return _save(array, "TIFF", tags, compression="tiff_adobe_deflate", tiffinfo=info)
+
+
+def _encode_exr(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    if array.ndim == 3 and array.shape[2] == 2:
+        array = array[..., [0, 0, 0, 1]]
+    return encode_exr({"": array}, primaries=tags.primaries, is_premultiplied=tags.is_premultiplied)
+
+
+_ENCODERS = {
+    "PNG": _encode_png,
+    "WEBP": _encode_webp,
+    "JPEG": _encode_jpeg,
+    "TIFF": _encode_tiff,
+    "EXR": _encode_exr,
+}
+
+
+def _save(array: NDArray[np.uint8], kind: str, tags: Tags, **options: Any) -> bytes:
+    """By Pillow."""
+    if tags.icc_profile:
+        options["icc_profile"] = tags.icc_profile
+    if tags.exif:
+        options["exif"] = tags.exif
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format=name, **options)
+    Image.fromarray(array).save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
-def _encode_png_16_bit(array: NDArray[np.uint16], icc_profile: bytes | None) -> bytes:
+def _encode_png_16_bit(array: NDArray[np.uint16], tags: Tags) -> bytes:
     """A 16-bit PNG (Pillow writes only grey ones), each row stored as the difference to the row above."""
     height, width = array.shape[:2]
     channels = array.shape[2] if array.ndim == 3 else 1
-    colour_type = {1: 0, 3: 2, 4: 6}[channels]
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = np.ascontiguousarray(array, dtype=">u2").view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), dtype=np.uint8)
     filtered[:, 0] = 2  # "Up"
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    chunks = [_png_chunk(b"IHDR", header)]
-    if icc_profile:
-        chunks.append(_png_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc_profile)))
-    chunks += [_png_chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6)), _png_chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))]
+    if tags.icc_profile:
+        chunks.append((b"iCCP", b"ICC\0\0" + zlib.compress(tags.icc_profile)))
+    if tags.is_premultiplied:
+        chunks.append((b"tEXt", b"Alpha\0premultiplied"))
+    if tags.xmp:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + tags.xmp))
+    if tags.exif:
+        chunks.append((b"eXIf", tags.exif.removeprefix(b"Exif\0\0")))
+    chunks += [(b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, body) for kind, body in chunks)
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:

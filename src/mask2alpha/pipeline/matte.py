@@ -1,6 +1,6 @@
 """What the predictor hands out: an encoded image, to be reused for many masks, and a matte."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.ops.compositing import composite
 from mask2alpha.ops.resize import resize
 from mask2alpha.pipeline.foreground import estimate_foreground
-from mask2alpha.pipeline.preprocess import image_to_tensor
+from mask2alpha.pipeline.preprocess import colours_to_tensor
 from mask2alpha.shapes import Size
 
 Colour: TypeAlias = tuple[float | int, float | int, float | int]
@@ -49,23 +49,43 @@ class Matte:
     image: NDArray[Any]
     """The image that was matted; not a copy."""
 
+    def with_image(self, image: NDArray[Any]) -> "Matte":
+        """This matte over other values of the same picture: another depth, other primaries, or linear light.
+
+        Args:
+            image: (H, W, 3) or grey (H, W) of the same size; uint8, uint16, or floats, which may leave [0, 1].
+
+        Raises:
+            InputError: It has another size.
+        """
+        if image.shape[:2] != self.alpha.shape:
+            raise InputError(f"image is {image.shape[:2]}, the matte {self.alpha.shape}; they must be of one size")
+        return replace(self, image=image)
+
     def foreground(self) -> NDArray[Any]:
         """The target's own colours, cleaned of the old background: (H, W, 3), the image's dtype.
 
-        Where alpha is 0 they continue the colours nearby, so that nothing of the background is left to shine through.
+        Where alpha is 1 they are the image's, bit for bit. Where it is 0 they continue the colours nearby, so that
+        nothing of the background is left to shine through.
         """
         return self._as_image(self._foreground())
 
-    def cutout(self) -> NDArray[Any]:
-        """`foreground()` with alpha as the fourth channel, not premultiplied: (H, W, 4), the image's dtype."""
-        return self._as_image(torch.cat([self._foreground(), self._alpha()]))
+    def cutout(self, *, is_premultiplied: bool = False) -> NDArray[Any]:
+        """`foreground()` with alpha as the fourth channel: (H, W, 4), the image's dtype.
+
+        Args:
+            is_premultiplied: Whether the colours are multiplied by alpha.
+        """
+        alpha = self._alpha()
+        colours = self._foreground()
+        return self._as_image(torch.cat([colours * alpha if is_premultiplied else colours, alpha]))
 
     def composite(self, background: NDArray[Any] | Colour) -> NDArray[Any]:
         """The target over another background: (H, W, 3), the image's dtype.
 
         Args:
             background: A colour, three numbers in [0, 1], or an image of any accepted kind, which is scaled to cover
-                the frame and cropped around its centre.
+                the frame and cropped around its centre; its values mean what the image's mean.
 
         Raises:
             InputError: `background` is neither.
@@ -79,19 +99,24 @@ class Matte:
             if len(background) != 3 or not all(0 <= channel <= 1 for channel in background):
                 raise InputError(f"background colour {background} cannot be used; accepted: three numbers in [0, 1]")
             return torch.tensor(background, dtype=torch.float32).view(3, 1, 1).expand(3, height, width)
-        return cover(image_to_tensor(background), (height, width))[0]
+        colours, scale = colours_to_tensor(background)
+        return cover(colours, (height, width))[0] * scale
 
     def _alpha(self) -> Float[Tensor, "1 height width"]:
         return torch.from_numpy(self.alpha)[None]
 
     def _foreground(self) -> Float[Tensor, "3 height width"]:
-        return estimate_foreground(image_to_tensor(self.image)[0], self._alpha())
+        colours, scale = colours_to_tensor(self.image)
+        return estimate_foreground(colours[0], self._alpha()) * scale
 
     def _as_image(self, picture: Float[Tensor, "channels height width"]) -> NDArray[Any]:
         array = picture.permute(1, 2, 0).numpy()
-        if np.issubdtype(self.image.dtype, np.floating):
-            return np.ascontiguousarray(array, dtype=self.image.dtype)
-        return np.ascontiguousarray(np.rint(array * np.iinfo(self.image.dtype).max), dtype=self.image.dtype)
+        if not np.issubdtype(self.image.dtype, np.floating):
+            array = np.rint(np.clip(array, 0, 1) * np.iinfo(self.image.dtype).max)
+        result = np.ascontiguousarray(array, dtype=self.image.dtype)
+        own = self.image[..., None] if self.image.ndim == 2 else self.image
+        np.copyto(result[..., :3], own, where=(self.alpha == 1)[..., None])
+        return result
 
 
 def cover(picture: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:

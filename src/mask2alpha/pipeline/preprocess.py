@@ -4,6 +4,7 @@ Images: (H, W, 3) or grey (H, W), uint8, uint16 or float in [0, 1]. Masks: (H, W
 (0, 128, 255). Tensors: (1, 3, H, W) and (1, 1, H, W), float32 in [0, 1].
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -43,6 +44,22 @@ def image_to_tensor(image: Any) -> Float[Tensor, "1 3 height width"]:
     _check_sides(array.shape[:2], "image")
     pixels = torch.from_numpy(_image_values(array)).view(*array.shape[:2], -1)
     return pixels.expand(-1, -1, 3)[None].permute(0, 3, 1, 2)  # channels last, as the array was
+
+
+def colours_to_tensor(image: Any) -> tuple[Float[Tensor, "1 3 height width"], float]:
+    """As `image_to_tensor`, but floats may be linear light: any finite values.
+
+    Returns:
+        The colours divided by a power of two that brings them to [0, 1], negative ones raised to 0; and that power.
+
+    Raises:
+        InputError: As `image_to_tensor`, but for the range.
+    """
+    if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating) or image.size == 0:
+        return image_to_tensor(image), 1.0
+    _, high = _finite_range(image, "image")
+    scale = 2.0 ** max(0, math.ceil(math.log2(high))) if high > 1 else 1.0
+    return image_to_tensor(np.clip(image.astype(np.float32) / np.float32(scale), 0, 1)), scale
 
 
 def mask_to_tensor(mask: Any, size: Size, *, name: str = "mask") -> Float[Tensor, "1 1 height width"]:

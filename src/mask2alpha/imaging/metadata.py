@@ -1,0 +1,99 @@
+"""What a file says about a picture besides its pixels: EXIF and XMP, made fit for another picture of the same scene.
+
+Kept are descriptions, names, dates, rights and exposure. Left out are the structure of the old file, its thumbnails
+(they show what was cut away) and makers' notes (opaque, and broken by moving them).
+"""
+
+import re
+import struct
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+
+_ORIENTATION, _EXIF_IFD, _GPS_IFD = 0x0112, 0x8769, 0x8825
+_KEPT_TAGS = {
+    0x010E: "ImageDescription",
+    0x010F: "Make",
+    0x0110: "Model",
+    0x0112: "Orientation",
+    0x011A: "XResolution",
+    0x011B: "YResolution",
+    0x0128: "ResolutionUnit",
+    0x0131: "Software",
+    0x0132: "DateTime",
+    0x013B: "Artist",
+    0x4746: "Rating",
+    0x8298: "Copyright",
+}
+_DROPPED_EXIF_TAGS = (0x927C, 0xA005, 0xA002, 0xA003)
+"""MakerNote, the interoperability table, and the old size."""
+_TEXT_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))\s*[2-8]")
+_XMP_THUMBNAILS = re.compile(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", re.DOTALL)
+_XMP_GPS_ATTRIBUTE = re.compile(rb"\s[\w.-]+:gps\w*=(?:\"[^\"]*\"|'[^']*')", re.IGNORECASE)
+_XMP_GPS_ELEMENT = re.compile(rb"<([\w.-]+:gps\w*)(?:\s[^>]*)?>[^<]*</\1>", re.IGNORECASE)
+
+
+def upright_exif(exif: Image.Exif) -> bytes | None:
+    """The tags worth keeping, as a block for another file, the orientation set to upright; the place is among them.
+
+    Returns:
+        None where there are none, or the block is damaged (with a warning).
+    """
+    try:
+        kept = Image.Exif()
+        for tag in _KEPT_TAGS:
+            if tag in exif:
+                kept[tag] = exif[tag]
+        for ifd in (_EXIF_IFD, _GPS_IFD):
+            entries = {tag: value for tag, value in exif.get_ifd(ifd).items() if tag not in _DROPPED_EXIF_TAGS}
+            if entries:
+                kept.get_ifd(ifd).update(entries)
+                kept[ifd] = kept.get_ifd(ifd)
+        if not len(kept):
+            return None
+        if _ORIENTATION in kept:
+            kept[_ORIENTATION] = 1
+        return kept.tobytes()
+    # Pillow's reader and writer of tags stumble over damage in many ways
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error,
+            ZeroDivisionError, RuntimeError) as error:  # fmt: skip
+        warnings.warn(f"the EXIF block is damaged and was left out: {error}", stacklevel=2)
+        return None
+
+
+def without_gps_exif(exif: bytes) -> bytes:
+    """An EXIF block without the place."""
+    block = Image.Exif()
+    block.load(exif)
+    if _GPS_IFD not in block:
+        return exif
+    block.get_ifd(_EXIF_IFD)  # what was not looked at would not be written
+    del block[_GPS_IFD]
+    return block.tobytes()
+
+
+def upright_xmp(xmp: bytes, *, has_gps: bool) -> bytes | None:
+    """An XMP packet with its orientation set to upright, without thumbnails and, unless `has_gps`, without the place.
+
+    Returns:
+        None where something about GPS is left that we do not understand; with a warning.
+    """
+    xmp = _XMP_THUMBNAILS.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", xmp))
+    if has_gps:
+        return xmp
+    xmp = _XMP_GPS_ELEMENT.sub(b"", _XMP_GPS_ATTRIBUTE.sub(b"", xmp))
+    if re.search(rb"gps(?:lat|lon)", xmp, re.IGNORECASE):
+        warnings.warn("the XMP packet states the place in a way we cannot remove; it was left out", stacklevel=2)
+        return None
+    return xmp
+
+
+def text_tags(exif: bytes) -> Mapping[int, str]:
+    """The texts of an EXIF block's first table: description, maker, model, software, date, artist, copyright."""
+    block: Any = Image.Exif()
+    block.load(exif)
+    return {tag: block[tag] for tag in _TEXT_TAGS if isinstance(block.get(tag), str)}

@@ -1,0 +1,100 @@
+"""A picture as read from a file, and what it becomes for the network and for the formats of the outputs.
+
+Three kinds of values: whole numbers that are sRGB or described by a colour profile; floats that a profile describes;
+and floats without a profile, which are linear light (scene-linear: 1 is a white sheet, lamps are above it).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2alpha.imaging import colour
+from mask2alpha.imaging.colour import Primaries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Photo:
+    """A picture as read from a file, upright."""
+
+    pixels: NDArray[Any]
+    """(H, W, 3), uint8, uint16, float16 or float32; colours where the file has alpha are those stored under it."""
+    alpha: NDArray[Any] | None = None
+    """(H, W), the dtype of `pixels`: the file's own alpha channel, if it has one."""
+    is_grey: bool = False
+    """The file holds one channel, three times in `pixels`; a profile is then a grey one."""
+    icc_profile: bytes | None = None
+    """The colour profile that `pixels` are in; None means sRGB, and for floats linear light."""
+    primaries: Primaries | None = None
+    """Of linear light: the colours of the three channels, where the file states them; None means those of sRGB."""
+    exif: bytes | None = None
+    """Descriptive tags of the file's EXIF block, the orientation set to upright; with the place, if it is stated."""
+    xmp: bytes | None = None
+    """The file's XMP packet, unchanged."""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the values are linear light."""
+        return bool(np.issubdtype(self.pixels.dtype, np.floating)) and self.icc_profile is None
+
+    def in_srgb(self) -> "Photo":
+        """What the network sees: uint8 or uint16, sRGB.
+
+        The photo itself where it is that already, its profile included where that says nothing else. Linear light above
+        0.8 is compressed, so that nothing is clipped.
+        """
+        if self.is_linear:
+            pixels = colour.srgb_from_linear(self.pixels, self.primaries, has_shoulder=True)
+            return replace(self, pixels=pixels, primaries=None)
+        if self.icc_profile is None or colour.is_like_srgb(self.icc_profile):
+            return self if self.pixels.dtype.kind == "u" else self._with_depth(16)
+        return replace(self, pixels=colour.srgb_from_profile(self.pixels, self.icc_profile), icc_profile=None)
+
+    def for_output(self, suffix: str, bits: int | None = None) -> "Photo":
+        """The photo in values that a format can hold.
+
+        Args:
+            suffix: Of the file to write: ".exr" wants linear light, ".tif" takes any values, the others whole numbers.
+            bits: Per sample: 8 or 16 whole, 32 or (EXR) 16 floating; None: what keeps the photo's own values.
+
+        Returns:
+            The photo itself where nothing has to change. Linear light becomes sRGB where whole numbers are asked for;
+            what is below 0 or above 1 is clipped then.
+        """
+        suffix = suffix.lower()
+        if suffix == ".exr":
+            return self._linear(bits)
+        if suffix in (".tif", ".tiff"):
+            if bits == 32 or (bits is None and self.pixels.dtype.kind == "f"):
+                return self._as_float()
+            return self._with_depth(bits)
+        return self._with_depth(bits if suffix == ".png" else 8)
+
+    def _linear(self, bits: int | None) -> "Photo":
+        if bits is None:
+            bits = 16 if self.pixels.dtype in (np.uint8, np.float16) else 32
+        dtype = np.float16 if bits == 16 else np.float32
+        if self.is_linear:
+            pixels = self.pixels.astype(dtype, copy=False)
+            return self if pixels is self.pixels else replace(self, pixels=pixels)
+        pixels = colour.linear_from_profile(self.pixels, self.icc_profile).astype(dtype)
+        return replace(self, pixels=pixels, icc_profile=None)
+
+    def _as_float(self) -> "Photo":
+        if self.pixels.dtype == np.float32:
+            return self
+        if self.is_linear or self.icc_profile is None:
+            return self._linear(32)
+        scale = 1 if self.pixels.dtype.kind == "f" else np.iinfo(self.pixels.dtype).max
+        return replace(self, pixels=self.pixels.astype(np.float32) / np.float32(scale))
+
+    def _with_depth(self, bits: int | None) -> "Photo":
+        """Whole numbers of 8 or 16 bits; None: as many as the photo has, 16 for floats."""
+        if bits is None:
+            bits = 8 if self.pixels.dtype == np.uint8 else 16
+        if self.is_linear:
+            pixels = colour.srgb_from_linear(self.pixels, self.primaries)
+            return replace(self, pixels=pixels, primaries=None)._with_depth(bits)
+        pixels = colour.with_depth(self.pixels, bits)
+        return self if pixels is self.pixels else replace(self, pixels=pixels)
