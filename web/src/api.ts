@@ -1,0 +1,258 @@
+/** The service, as described in docs/serving.md: one function per endpoint, errors in plain words. */
+
+import type { Rect, Size } from "./geometry";
+
+export interface ServiceInfo {
+  version: string;
+  model: string;
+  defaults: { steps: number; error_threshold: number };
+  needs_key: boolean;
+  limits: { body_bytes: number; pixels: number; side: number; steps: number };
+}
+
+/** A photograph that the service keeps for a while. */
+export interface Encoding extends Size {
+  id: string;
+  token: string;
+  is_16_bit: boolean;
+  warnings: string[];
+}
+
+export type Output =
+  "alpha" | "cutout" | "foreground" | "composite" | "comparison" | "mask" | "error" | "active" | "steps";
+export type Format = "png" | "webp" | "tiff" | "jpeg";
+
+export interface MatteOptions {
+  /** The rough mask as a picture file, or a box in the photograph's pixels. */
+  object: Blob | Rect;
+  outputs: readonly Output[];
+  format?: Format;
+  background?: string | Blob;
+  /** Longest side of a preview. */
+  maxSide?: number;
+  /** The outputs are cut to it, in the photograph's pixels. */
+  region?: Rect;
+  steps?: number;
+  errorThreshold?: number;
+}
+
+export interface Progress {
+  state: "waiting" | "working";
+  ahead?: number;
+  stage?: string;
+  done?: number;
+}
+
+/** What went wrong, in words for the person. */
+export class ServiceError extends Error {
+  constructor(
+    message: string,
+    /** The end of the problem's type, such as `queue-full`; `unreachable` where no answer came. */
+    readonly kind: string,
+    /** Seconds after which it may work, where the service says so. */
+    readonly retryAfter: number | null = null,
+  ) {
+    super(message);
+  }
+}
+
+const KEY_NAME = "mask2alpha-key";
+const MAX_RETRIES = 20;
+
+export class Service {
+  /** Asks the person for the API key; null where there is none. */
+  askKey: () => Promise<string | null> = () => Promise.resolve(null);
+  /** Told when a busy service makes a request wait. */
+  onBusy: (seconds: number) => void = () => undefined;
+
+  async info(): Promise<ServiceInfo> {
+    return (await this.#send("v1/info")).json() as Promise<ServiceInfo>;
+  }
+
+  async example(): Promise<{ photo: Blob; mask: Blob }> {
+    const [photo, mask] = await Promise.all([this.#send("v1/example/photo"), this.#send("v1/example/mask")]);
+    return { photo: await photo.blob(), mask: await mask.blob() };
+  }
+
+  /** @param onSent Told the share of the file that has left, in [0, 1]. */
+  async encode(
+    photo: Blob,
+    maxSide: number,
+    signal: AbortSignal,
+    requestId: string,
+    onSent: (share: number) => void,
+  ): Promise<Encoding> {
+    const form = new FormData();
+    form.append("photo", photo, "photo");
+    form.append("max_side", String(maxSide));
+    const response = await this.#retrying(signal, () => upload("v1/encodings", form, this.#headers(requestId), signal, onSent));
+    return response.json() as Promise<Encoding>;
+  }
+
+  /** The photograph as the service reads it, for formats that a browser cannot show. */
+  async photo(encoding: Encoding, maxSide: number, signal: AbortSignal): Promise<Blob> {
+    const address = `v1/encodings/${encoding.id}/photo?max_side=${maxSide}&format=jpeg`;
+    return (await this.#send(address, { headers: tokenOf(encoding), signal })).blob();
+  }
+
+  /** Free what the service keeps; nothing depends on the answer, which may come after the page is gone. */
+  drop(encoding: Encoding): void {
+    const headers = { ...this.#headers(), ...tokenOf(encoding) };
+    void fetch(`v1/encodings/${encoding.id}`, { method: "DELETE", headers, keepalive: true }).catch(() => undefined);
+  }
+
+  /** Pictures by output; `steps` gives several, `step-1_fine` and so on. */
+  async matte(
+    encoding: Encoding,
+    options: MatteOptions,
+    signal: AbortSignal,
+    requestId: string,
+  ): Promise<Map<string, Blob>> {
+    const response = await this.#matte(encoding, options, signal, requestId, "multipart/form-data");
+    if (!response.headers.get("Content-Type")?.startsWith("multipart/")) {
+      return new Map([[options.outputs[0]!, await response.blob()]]);
+    }
+    const parts = [...(await response.formData()).entries()];
+    return new Map(parts.map(([name, value]) => [name.split("/").at(-1)!, value as Blob]));
+  }
+
+  /** A file to keep: the picture, or a zip archive where the output is several. */
+  async matteFile(encoding: Encoding, options: MatteOptions, signal: AbortSignal, requestId: string): Promise<Blob> {
+    return (await this.#matte(encoding, options, signal, requestId, "application/zip")).blob();
+  }
+
+  /** How far a request is; null before it arrived and after it is done. */
+  async progress(requestId: string): Promise<Progress | null> {
+    const response = await fetch(`v1/progress/${requestId}`, { headers: this.#headers() }).catch(() => null);
+    return response?.ok ? (response.json() as Promise<Progress>) : null;
+  }
+
+  #matte(
+    encoding: Encoding,
+    options: MatteOptions,
+    signal: AbortSignal,
+    requestId: string,
+    accepted: string,
+  ): Promise<Response> {
+    const form = new FormData();
+    if (options.object instanceof Blob) form.append("mask", options.object, "mask");
+    else form.append("box", numbers(options.object));
+    const fields: [string, string | number | Blob | undefined][] = [
+      ["outputs", options.outputs.join(",")],
+      ["format", options.format],
+      ["background", options.background],
+      ["max_side", options.maxSide],
+      ["region", options.region && numbers(options.region)],
+      ["steps", options.steps],
+      ["error_threshold", options.errorThreshold],
+    ];
+    for (const [name, value] of fields) {
+      if (value instanceof Blob) form.append(name, value, name);
+      else if (value !== undefined) form.append(name, String(value));
+    }
+    return this.#send(`v1/encodings/${encoding.id}/mattes`, {
+      method: "POST",
+      body: form,
+      signal,
+      headers: { Accept: accepted, ...tokenOf(encoding), ...this.#headers(requestId) },
+    });
+  }
+
+  #headers(requestId?: string): Record<string, string> {
+    const key = sessionStorage.getItem(KEY_NAME);
+    return { ...(key && { Authorization: `Bearer ${key}` }), ...(requestId && { "X-Request-Id": requestId }) };
+  }
+
+  async #send(address: string, init: RequestInit = {}): Promise<Response> {
+    return this.#retrying(init.signal ?? null, () =>
+      fetch(address, { ...init, headers: { ...this.#headers(), ...(init.headers as Record<string, string>) } }),
+    );
+  }
+
+  /** Ask for the key where it is missing, and come back where the service is busy. */
+  async #retrying(signal: AbortSignal | null, send: () => Promise<Response>): Promise<Response> {
+    for (let attempt = 0; ; attempt++) {
+      const response = await send().catch((error: unknown) => {
+        if (signal?.aborted) throw error;
+        throw new ServiceError("The service cannot be reached. Is it still running?", "unreachable");
+      });
+      if (response.ok) return response;
+      const error = await problemOf(response);
+      if (error.kind === "key-needed") {
+        const key = await this.askKey();
+        if (key === null) throw error;
+        sessionStorage.setItem(KEY_NAME, key);
+      } else if (error.retryAfter !== null && error.kind !== "deadline" && attempt < MAX_RETRIES) {
+        this.onBusy(error.retryAfter);
+        await pause(error.retryAfter * 1000, signal);
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+export function newRequestId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function tokenOf(encoding: Encoding): Record<string, string> {
+  return { "X-Encoding-Token": encoding.token };
+}
+
+function numbers(rect: Rect): string {
+  return [rect.left, rect.top, rect.right, rect.bottom].map(Math.round).join(",");
+}
+
+async function problemOf(response: Response): Promise<ServiceError> {
+  const retryAfter = Number(response.headers.get("Retry-After") ?? NaN);
+  const problem = (await response.json().catch(() => null)) as {
+    type?: string;
+    title?: string;
+    detail?: string;
+    errors?: { field: string; message: string }[];
+  } | null;
+  const detail = problem?.detail ?? problem?.title ?? `The service answered ${response.status}.`;
+  const fields = (problem?.errors ?? []).map(({ field, message }) => `${field}: ${message}`);
+  return new ServiceError(
+    [detail, ...fields.filter((text) => !detail.includes(text))].join(" "),
+    problem?.type?.split(":").at(-1) ?? String(response.status),
+    Number.isFinite(retryAfter) ? retryAfter : null,
+  );
+}
+
+function pause(milliseconds: number, signal: AbortSignal | null): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("superseded", "AbortError"));
+    });
+  });
+}
+
+/** A POST that tells how much has left, which `fetch` cannot. */
+function upload(
+  address: string,
+  form: FormData,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+  onSent: (share: number) => void,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", address);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => onSent(event.loaded / event.total);
+    request.onerror = () => reject(new TypeError("no answer"));
+    request.onabort = () => reject(new DOMException("superseded", "AbortError"));
+    request.onload = () => {
+      const answered = new Headers();
+      const retryAfter = request.getResponseHeader("Retry-After");
+      if (retryAfter) answered.set("Retry-After", retryAfter);
+      resolve(new Response(request.responseText, { status: request.status, headers: answered }));
+    };
+    signal.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}

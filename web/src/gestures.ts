@@ -1,0 +1,259 @@
+/** Mouse, pen, fingers and keys on the stage: they paint, draw boxes, move and zoom. */
+
+import type { PageDocument } from "./document";
+import { clipped, isEmptyRect, rectOf, spanned, type Point, type Rect } from "./geometry";
+import type { View } from "./view";
+import { moved, toPhoto, zoomedTo, type Viewport } from "./viewport";
+
+const WHEEL_SPEED = 0.0016;
+const KEY_STEP = 12;
+const KEY_STEP_LARGE = 60;
+/** Smaller boxes, on the stage, are slips of the hand. */
+const SMALLEST_BOX = 6;
+
+export interface StageActions {
+  boxDrawn(box: Rect): void;
+  viewMoved(): void;
+  redraw(): void;
+  say(text: string): void;
+}
+
+type Drag = { kind: "move"; last: Point } | { kind: "paint" } | { kind: "box"; from: Point };
+
+export class Gestures {
+  readonly #fingers = new Map<number, Point>();
+  #drag: Drag | null = null;
+  #pinch: { distance: number; middle: Point } | null = null;
+  #isSpaceDown = false;
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly page: PageDocument,
+    private readonly view: View,
+    private readonly actions: StageActions,
+  ) {
+    canvas.addEventListener("pointerdown", (event) => this.#down(event));
+    canvas.addEventListener("pointermove", (event) => this.#move(event));
+    for (const name of ["pointerup", "pointercancel"] as const) {
+      canvas.addEventListener(name, (event) => this.#up(event));
+    }
+    canvas.addEventListener("pointerleave", () => this.#hover(null));
+    canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    canvas.addEventListener("blur", () => this.#leaveKeyboard());
+    addEventListener("keydown", (event) => {
+      if (event.key === " " && (event.target === document.body || event.target === canvas)) this.#setSpace(true, event);
+    });
+    addEventListener("keyup", (event) => {
+      if (event.key === " ") this.#setSpace(false, event);
+    });
+  }
+
+  #setSpace(isDown: boolean, event: KeyboardEvent): void {
+    if (isDown) event.preventDefault();
+    this.#isSpaceDown = isDown;
+    this.canvas.classList.toggle("is-moving", isDown);
+  }
+
+  #at(event: MouseEvent): Point {
+    const box = this.canvas.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  }
+
+  #down(event: PointerEvent): void {
+    if (!this.page.photo) return;
+    const point = this.#at(event);
+    this.canvas.setPointerCapture(event.pointerId);
+    this.view.isCrosshair = false;
+    if (event.pointerType === "touch") {
+      this.#fingers.set(event.pointerId, point);
+      if (this.#fingers.size === 2) {
+        this.#abandon();
+        this.#pinch = pinchOf(this.#fingers);
+      }
+      if (this.#fingers.size > 1) return;
+    }
+    const isMoving = this.view.tool === "hand" || this.#isSpaceDown || event.button === 1;
+    const spot = toPhoto(this.view.viewport, point);
+    if (isMoving) this.#drag = { kind: "move", last: point };
+    else if (this.view.tool === "box") this.#drag = { kind: "box", from: spot };
+    else {
+      const isErasing = (this.view.tool === "eraser") !== (event.altKey || event.button === 2 || event.button === 5);
+      this.#drag = { kind: "paint" };
+      this.page.beginStroke(spot, this.#brushRadius, isErasing);
+    }
+  }
+
+  #move(event: PointerEvent): void {
+    const point = this.#at(event);
+    if (this.#fingers.has(event.pointerId)) this.#fingers.set(event.pointerId, point);
+    if (this.#pinch) {
+      this.#pinchTo(pinchOf(this.#fingers));
+      return;
+    }
+    this.#hover(event.pointerType === "touch" ? null : point);
+    const drag = this.#drag;
+    if (drag?.kind === "move") {
+      this.#setViewport(this.#movedBy(point.x - drag.last.x, point.y - drag.last.y));
+      drag.last = point;
+    } else if (drag?.kind === "box") {
+      this.view.box = spanned(drag.from, toPhoto(this.view.viewport, point));
+      this.actions.redraw();
+    } else if (drag?.kind === "paint") {
+      const events = event.getCoalescedEvents();
+      for (const step of events.length ? events : [event]) {
+        this.page.continueStroke(toPhoto(this.view.viewport, this.#at(step)));
+      }
+    }
+  }
+
+  #up(event: PointerEvent): void {
+    this.#fingers.delete(event.pointerId);
+    if (this.#pinch) {
+      if (this.#fingers.size === 0) this.#pinch = null;
+      return;
+    }
+    const drag = this.#drag;
+    this.#drag = null;
+    if (event.type === "pointercancel") this.#abandon();
+    else if (drag?.kind === "paint") this.page.endStroke();
+    else if (drag?.kind === "box") this.#finishBox();
+  }
+
+  #finishBox(): void {
+    const { box, viewport } = this.view;
+    this.view.box = null;
+    this.actions.redraw();
+    if (!box || !this.page.photo) return;
+    const inside = clipped(box, rectOf(this.page.photo));
+    const smallest = SMALLEST_BOX / viewport.scale;
+    const isSlip = inside.right - inside.left < smallest || inside.bottom - inside.top < smallest;
+    if (!isSlip && !isEmptyRect(inside)) this.actions.boxDrawn(inside);
+  }
+
+  /** Give up what a first finger began. */
+  #abandon(): void {
+    this.page.cancelStroke();
+    this.#drag = null;
+    this.view.box = null;
+    this.actions.redraw();
+  }
+
+  #hover(point: Point | null): void {
+    this.view.cursor = point;
+    this.actions.redraw();
+  }
+
+  #wheel(event: WheelEvent): void {
+    if (!this.page.photo) return;
+    event.preventDefault();
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    if (event.shiftKey) {
+      this.#setViewport(this.#movedBy(-(event.deltaX + event.deltaY) * lines, 0));
+      return;
+    }
+    const speed = event.ctrlKey ? 6 * WHEEL_SPEED : WHEEL_SPEED; // with ctrl: a pinch on a touch pad
+    const scale = this.view.viewport.scale * Math.exp(-event.deltaY * lines * speed);
+    this.#setViewport(zoomedTo(this.view.viewport, scale, this.#at(event), this.page.photo, this.view.stage));
+  }
+
+  #pinchTo(next: { distance: number; middle: Point }): void {
+    const { photo } = this.page;
+    const last = this.#pinch!;
+    this.#pinch = next;
+    if (!photo || this.#fingers.size < 2) return;
+    const shifted = this.#movedBy(next.middle.x - last.middle.x, next.middle.y - last.middle.y);
+    const scale = shifted.scale * (next.distance / last.distance);
+    this.#setViewport(zoomedTo(shifted, scale, next.middle, photo, this.view.stage));
+  }
+
+  /** Arrows move a crosshair, Enter does with the tool what the mouse button does. */
+  #key(event: KeyboardEvent): void {
+    if (!this.page.photo || event.ctrlKey || event.metaKey || event.altKey) return;
+    const direction = DIRECTIONS[event.key];
+    if (direction) {
+      event.preventDefault();
+      const step = event.shiftKey ? KEY_STEP_LARGE : KEY_STEP;
+      this.#moveCrosshair(direction.x * step, direction.y * step);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      this.#pressCrosshair();
+    } else if (event.key === "Escape") this.#leaveKeyboard();
+  }
+
+  #moveCrosshair(dx: number, dy: number): void {
+    const { stage, viewport, tool } = this.view;
+    if (tool === "hand") {
+      this.#setViewport(this.#movedBy(-dx, -dy));
+      return;
+    }
+    const from = this.view.isCrosshair && this.view.cursor ? this.view.cursor : { x: stage.width / 2, y: stage.height / 2 };
+    const to = {
+      x: Math.min(stage.width, Math.max(0, from.x + dx)),
+      y: Math.min(stage.height, Math.max(0, from.y + dy)),
+    };
+    this.view.isCrosshair = true;
+    const spot = toPhoto(viewport, to);
+    if (this.#drag?.kind === "paint") this.page.continueStroke(spot);
+    if (this.#drag?.kind === "box") this.view.box = spanned(this.#drag.from, spot);
+    this.#hover(to);
+    this.actions.say(`${Math.round(spot.x)}, ${Math.round(spot.y)}`);
+  }
+
+  #pressCrosshair(): void {
+    const { cursor, isCrosshair, tool, viewport } = this.view;
+    if (!isCrosshair || !cursor) {
+      this.#moveCrosshair(0, 0);
+      return;
+    }
+    const spot = toPhoto(viewport, cursor);
+    const drag = this.#drag;
+    this.#drag = null;
+    if (drag?.kind === "paint") {
+      this.page.endStroke();
+      this.actions.say("Stroke finished");
+    } else if (drag?.kind === "box") this.#finishBox();
+    else if (tool === "box") {
+      this.#drag = { kind: "box", from: spot };
+      this.actions.say("First corner set. Move to the other corner and press Enter.");
+    } else if (tool !== "hand") {
+      this.#drag = { kind: "paint" };
+      this.page.beginStroke(spot, this.#brushRadius, tool === "eraser");
+      this.actions.say("Painting. Move with the arrow keys, press Enter to stop.");
+    }
+  }
+
+  #leaveKeyboard(): void {
+    if (!this.view.isCrosshair) return;
+    this.#abandon();
+    this.view.isCrosshair = false;
+    this.#hover(null);
+  }
+
+  get #brushRadius(): number {
+    return this.view.brushSize / 2 / this.view.viewport.scale;
+  }
+
+  #movedBy(dx: number, dy: number): Viewport {
+    return moved(this.view.viewport, dx, dy, this.page.photo!, this.view.stage);
+  }
+
+  #setViewport(viewport: Viewport): void {
+    this.view.viewport = viewport;
+    this.actions.viewMoved();
+  }
+}
+
+const DIRECTIONS: Record<string, Point> = {
+  ArrowLeft: { x: -1, y: 0 },
+  ArrowRight: { x: 1, y: 0 },
+  ArrowUp: { x: 0, y: -1 },
+  ArrowDown: { x: 0, y: 1 },
+};
+
+function pinchOf(fingers: Map<number, Point>): { distance: number; middle: Point } {
+  const [a, b] = [...fingers.values()];
+  if (!a || !b) return { distance: 1, middle: a ?? { x: 0, y: 0 } };
+  return { distance: Math.hypot(a.x - b.x, a.y - b.y), middle: { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 } };
+}

@@ -1,0 +1,57 @@
+/** How the document is looked at: everything here can be changed without changing what is downloaded. */
+
+import type { Layered, MaskedObject } from "./document";
+import type { Point, Rect, Size } from "./geometry";
+import type { Viewport } from "./viewport";
+
+export type Tool = "brush" | "eraser" | "box" | "hand";
+export type Mode = "edit" | "result" | "compare" | "alpha";
+export type Overlay = "none" | "error" | "active" | "steps";
+
+/** Behind the objects; also of the composite that is downloaded, where the checkerboard counts as white. */
+export type Background =
+  { kind: "checker" } | { kind: "colour"; value: string } | { kind: "picture"; file: Blob; bitmap: ImageBitmap };
+
+export interface View {
+  tool: Tool;
+  mode: Mode;
+  background: Background;
+  overlay: Overlay;
+  /** The newest overlay that came; the picture is null where there is nothing to show, as of a full mask. */
+  overlayPicture: { object: MaskedObject; kind: Overlay; picture: Layered | null } | null;
+  /** Diameter of the brush on the stage. */
+  brushSize: number;
+  viewport: Viewport;
+  /** Of the stage, in CSS pixels. */
+  stage: Size;
+  /** Where the stage shows the photograph as it was, from the left, in [0, 1]. */
+  split: number;
+  /** Where the brush is, on the stage. */
+  cursor: Point | null;
+  /** Whether the cursor is moved with the keyboard. */
+  isCrosshair: boolean;
+  /** The box being drawn, in the photograph's pixels. */
+  box: Rect | null;
+}
+
+export function initialView(): View {
+  return {
+    tool: "brush",
+    mode: "edit",
+    background: { kind: "checker" },
+    overlay: "none",
+    overlayPicture: null,
+    brushSize: 36,
+    viewport: { scale: 1, x: 0, y: 0 },
+    stage: { width: 1, height: 1 },
+    split: 0.5,
+    cursor: null,
+    isCrosshair: false,
+    box: null,
+  };
+}
+
+/** Whether the objects are shown in their own colours, clean of the old background. */
+export function showsColours(view: View): boolean {
+  return view.mode === "result" || view.mode === "compare";
+}
