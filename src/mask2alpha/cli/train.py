@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     default=None,
     type=click.Path(exists=True, path_type=Path),
     help="Folder with foregrounds/ and backgrounds/, each holding any number of folders of pictures; "
-    "or the file that pack_sources made of one. Held in memory.",
+    "or the file that pack_sources made of one. Held in memory. Or the folder that write_shards made, of any size.",
 )
 @click.option(
     "--foregrounds",
@@ -185,6 +185,7 @@ def _open_sources(
     from dataclasses import replace
 
     from mask2alpha.data.datasets import DataSet, open_sources
+    from mask2alpha.data.shards import is_sharded, open_shards
     from mask2alpha.data.sources import Sources, load_packed
 
     if data_root is None and not backgrounds:
@@ -194,6 +195,8 @@ def _open_sources(
     if data_root is not None:
         if data_root.is_file():
             base = load_packed(data_root, num_procedural=0)
+        elif is_sharded(data_root):
+            base = open_shards(data_root)
         else:
             base = Sources.from_shared_layout(
                 data_root, cutout_side=data.cutout_side, photo_side=data.photo_side, num_procedural=0
