@@ -3,7 +3,7 @@
 import ast
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import ModelConfig
@@ -35,8 +35,10 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimConfig:
-    """AdamW with warm-up and a cosine to zero."""
+    """The optimiser, with warm-up and a cosine to zero."""
 
+    name: Literal["adamw", "muon"] = "adamw"
+    """`muon`: matrices and kernels take orthogonal steps, everything else AdamW's."""
     lr: float = 1.5e-3
     """Peak learning rate."""
     pretrained_lr_scale: float = 1.0

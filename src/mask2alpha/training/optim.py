@@ -6,6 +6,7 @@ import re
 from torch import nn, optim
 
 from mask2alpha.training.config import OptimConfig
+from mask2alpha.training.muon import Muon
 from mask2alpha.training.state import Progress
 
 _PRETRAINED = "encoder.vit."
@@ -13,24 +14,30 @@ _BLOCK = re.compile(re.escape(_PRETRAINED) + r"(?:blocks|position_biases)\.(\d+)
 _UNDECAYED = ("class_token", "register_tokens", "table")
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> optim.AdamW:
-    """AdamW; only tensors with two or more axes decay, and of the ViT's neither tokens nor position tables.
+def make_optimizer(model: nn.Module, config: OptimConfig) -> optim.Optimizer:
+    """AdamW or Muon; only tensors with two or more axes decay, and of the ViT's neither tokens nor position tables.
 
+    Muon's own steps are for matrices and kernels with at least two input channels and two output channels.
     Each group has a `scale`, by which `set_lr` multiplies the learning rate.
     """
     depth = 1 + max((int(match[1]) for name, _ in model.named_parameters() if (match := _BLOCK.match(name))), default=0)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         has_decay = parameter.ndim > 1 and not (name.startswith(_PRETRAINED) and name.rpartition(".")[2] in _UNDECAYED)
-        groups.setdefault((lr_scale(name, depth, config), has_decay), []).append(parameter)
-    return optim.AdamW(
-        [
-            {"params": parameters, "scale": scale, "weight_decay": config.weight_decay if has_decay else 0.0}
-            for (scale, has_decay), parameters in groups.items()
-        ],
-        lr=config.lr,
-        betas=(0.9, 0.98),
-    )
+        is_matrix = config.name == "muon" and has_decay and min(parameter.shape[:2]) > 1
+        groups.setdefault((lr_scale(name, depth, config), has_decay, is_matrix), []).append(parameter)
+    described = [
+        {
+            "params": parameters,
+            "scale": scale,
+            "weight_decay": config.weight_decay if has_decay else 0.0,
+            "is_matrix": is_matrix,
+        }
+        for (scale, has_decay, is_matrix), parameters in groups.items()
+    ]
+    if config.name == "muon":
+        return Muon(described, lr=config.lr)
+    return optim.AdamW(described, lr=config.lr, betas=(0.9, 0.98))
 
 
 def lr_scale(name: str, depth: int, config: OptimConfig) -> float:

@@ -1,7 +1,7 @@
 """Training runs as functions: what they are for, what they need, what to expect."""
 
 from mask2alpha.model.config import PRESETS
-from mask2alpha.training.config import DataConfig, OptimConfig, Recipe
+from mask2alpha.training.config import DataConfig, LossWeights, OptimConfig, Recipe
 
 
 def small() -> Recipe:
@@ -10,7 +10,13 @@ def small() -> Recipe:
     Data: free cut-outs, renders and procedural foregrounds over free photographs. Hardware: one CPU core for the
     network and one for the samples; about 1.5 hours bring a useful model, more is better.
     """
-    return Recipe(name="small", model=PRESETS["small"])
+    return Recipe(
+        name="small",
+        model=PRESETS["small"],
+        data=DataConfig(size=448, batch_size=3),
+        optim=OptimConfig(name="muon"),
+        loss=LossWeights(unknown_os4=1.0, unknown=1.0),
+    )
 
 
 def paper() -> Recipe:

@@ -51,7 +51,11 @@ def save_state(
     for name, parameter in module.named_parameters():
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value
-    metadata = {"step": str(progress.step), "seconds": json.dumps(progress.seconds)}
+    metadata = {
+        "step": str(progress.step),
+        "seconds": json.dumps(progress.seconds),
+        "optimizer": type(optimizer).__name__,
+    }
     temporary = path.with_name(path.name + ".part")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
     os.replace(temporary, path)
@@ -61,7 +65,7 @@ def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimize
     """Restore what `save_state` wrote.
 
     Raises:
-        CheckpointError: The file cannot be read or belongs to another model.
+        CheckpointError: The file cannot be read, or belongs to another model or optimiser.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -69,18 +73,29 @@ def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimize
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the training state {path} cannot be read: {error}") from error
+    if (known := metadata["optimizer"]) != (wanted := type(optimizer).__name__):
+        raise CheckpointError(f"the training state {path} is of the optimiser {known}; this recipe has {wanted}")
     try:
         module.load_state_dict(_part(tensors, "model."))
         averages = _part(tensors, "average.")
         average.values = {name: averages[name].to(value.device) for name, value in average.values.items()}
+        of_parameter = _moments(tensors)
         for name, parameter in module.named_parameters():
-            moments = {
-                key: tensors[f"optimizer.{key}.{name}"].to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
+            optimizer.state[parameter] = {
+                key: value if key == "step" else value.to(parameter.device) for key, value in of_parameter[name].items()
             }
-            optimizer.state[parameter] = {"step": tensors[f"optimizer.step.{name}"], **moments}
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"the training state {path} does not fit this recipe: {error}") from error
     return Progress(step=int(metadata["step"]), seconds=json.loads(metadata["seconds"]))
+
+
+def _moments(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """What the optimiser remembers of each parameter, by the parameter's name."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for path, tensor in _part(tensors, "optimizer.").items():
+        key, _, name = path.partition(".")
+        found.setdefault(name, {})[key] = tensor
+    return found
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

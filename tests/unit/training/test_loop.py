@@ -35,12 +35,14 @@ def with_steps(num_steps: int) -> Recipe:
     return replace(debug(), optim=replace(debug().optim, num_steps=num_steps))
 
 
-def test_ten_steps_resume_ten_steps_equals_twenty_steps(sources: Sources, tmp_path: Path) -> None:
-    whole = train(with_steps(20), sources, tmp_path / "whole")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_ten_steps_resume_ten_steps_equals_twenty_steps(optimizer: str, sources: Sources, tmp_path: Path) -> None:
+    recipe = override(with_steps(20), f"optim.name={optimizer}")
+    whole = train(recipe, sources, tmp_path / "whole")
 
     steps_done = iter(range(1, 100))
-    train(with_steps(20), sources, tmp_path / "parts", should_stop=lambda: next(steps_done) == 10)
-    parts = train(with_steps(20), sources, tmp_path / "parts")
+    train(recipe, sources, tmp_path / "parts", should_stop=lambda: next(steps_done) == 10)
+    parts = train(recipe, sources, tmp_path / "parts")
 
     expected, resumed = load_file(whole.with_name(STATE_FILE)), load_file(parts.with_name(STATE_FILE))
     assert expected.keys() == resumed.keys()
@@ -83,6 +85,12 @@ def test_a_state_of_another_model_is_refused(sources: Sources, tmp_path: Path) -
     train(with_steps(1), sources, tmp_path)
     with pytest.raises(CheckpointError, match="does not fit this recipe"):
         train(override(with_steps(2), "model.decoder.step_channels=12"), sources, tmp_path)
+
+
+def test_a_state_of_another_optimiser_is_refused(sources: Sources, tmp_path: Path) -> None:
+    train(with_steps(1), sources, tmp_path)
+    with pytest.raises(CheckpointError, match="of the optimiser AdamW; this recipe has Muon"):
+        train(override(with_steps(2), "optim.name=muon"), sources, tmp_path)
 
 
 def test_a_time_budget_ends_the_run(sources: Sources, tmp_path: Path) -> None:
