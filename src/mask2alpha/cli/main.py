@@ -10,6 +10,7 @@ from mask2alpha.errors import Mask2AlphaError
 
 COMMANDS = {
     "matte": "Matte photographs with guidance masks.",
+    "mask": "Make a rough mask of what you point at in a photograph.",
     "serve": "Serve mattes over HTTP, with a page to make them.",
     "batch": "Matte a manifest of photographs, here or on a Ray cluster.",
     "eval": "Measure mattes against true ones.",
@@ -17,6 +18,7 @@ COMMANDS = {
     "explain": "Draw what the network does with a photograph and a mask.",
     "ablate": "Measure a model with and without parts of the method.",
     "train": "Train a model by a recipe.",
+    "push": "Share weights on the Hugging Face hub.",
     "info": "Show versions, device, and the weights and their origin.",
 }
 """Subcommand (the module `mask2alpha.cli.<name>`, attribute `command`) to its line of help."""

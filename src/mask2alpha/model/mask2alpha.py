@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -131,3 +133,21 @@ class Mask2Alpha(nn.Module):
         from mask2alpha.checkpoints import save_model
 
         save_model(self, path, metadata or {})
+
+    def push_to_hub(self, repo_id: str, metadata: dict[str, Any] | None = None, **options: Any) -> str:
+        """Upload weights, configuration and a model card made of `metadata`; returns the commit's address.
+
+        Args:
+            repo_id: `org/name`; made where there is none.
+            metadata: As for `checkpoints.save_model`: what is known of recipe, data and licence. To share a file that
+                knows it already, `hub.push_to_hub(file, repo_id)` is the shorter way.
+            **options: `private`, `revision`, `token`, `message`, as for `hub.push_to_hub`.
+
+        Raises:
+            CheckpointError: The hub refuses.
+        """
+        from mask2alpha.checkpoints import save_model
+        from mask2alpha.hub import push_to_hub
+
+        with TemporaryDirectory() as folder:
+            return push_to_hub(save_model(self, folder, metadata), repo_id, **options)

@@ -39,6 +39,14 @@ class Prompt:
         }
         return frozenset(part for part, is_given in given.items() if is_given)
 
+    def inside(self, size: Size) -> tuple[slice, slice]:
+        """The rows and columns that the box covers of a photograph of this size; all of them where there is no box."""
+        left, top, right, bottom = self.box_xyxy or (0, 0, size[1], size[0])
+        return (
+            slice(max(0, math.floor(top)), min(size[0], math.ceil(bottom))),
+            slice(max(0, math.floor(left)), min(size[1], math.ceil(right))),
+        )
+
     def check(self, size: Size) -> None:
         """Refuse what does not lie on a photograph of this size (height, width).
 

@@ -1,0 +1,94 @@
+"""`mask2alpha mask`: a photograph and what the user points at in, a rough mask out."""
+
+from pathlib import Path
+
+import click
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between, and such groups with spaces between: "12,30" or "12,30 40,35"."""
+
+    name = "numbers"
+
+    def __init__(self, count: int) -> None:
+        """Accept groups of so many numbers."""
+        self.count = count
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[float, ...], ...]:
+        """Parse "12,30 40,35"."""
+        try:
+            groups = tuple(tuple(float(number) for number in group.split(",")) for group in value.split())
+        except ValueError:
+            groups = ()
+        if not groups or any(len(group) != self.count for group in groups):
+            self.fail(f"{value!r}: expected {self.count} numbers with commas between", param, ctx)
+        return groups
+
+
+@click.command()
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="The mask to write.")
+@click.option("--box", "boxes", type=Numbers(4), metavar="L,T,R,B", help="Left, top, right, bottom around the target.")
+@click.option(
+    "--target",
+    "on_target",
+    type=Numbers(2),
+    multiple=True,
+    metavar='"X,Y …"',
+    help="A point on the target, or the corners of a stroke over it. May be repeated.",
+)
+@click.option(
+    "--rest", "on_rest", type=Numbers(2), multiple=True, metavar='"X,Y …"', help="The same for what is not the target."
+)
+@click.option("--brush", type=click.FloatRange(min=0, min_open=True), help="Width of strokes.  [default: a hundredth]")
+@click.option("--label", help="What the target is called, for segmenters that name what they find.")
+@click.option(
+    "--by",
+    "maker_name",
+    default="grabcut",
+    show_default=True,
+    metavar="SEGMENTER",
+    help="grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
+)
+@click.option("--device", help="For networks: cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
+@click.option("--overwrite", "has_overwrite", is_flag=True, help="Replace OUT if it exists.")
+def command(
+    photo: Path,
+    target: Path,
+    boxes: tuple[tuple[float, float, float, float], ...] | None,
+    on_target: tuple[tuple[tuple[float, float], ...], ...],
+    on_rest: tuple[tuple[tuple[float, float], ...], ...],
+    brush: float | None,
+    label: str | None,
+    maker_name: str,
+    device: str | None,
+    has_overwrite: bool,
+) -> None:
+    r"""Make a rough mask of what you point at in PHOTO, for `mask2alpha matte`.
+
+    Coordinates are pixels of the upright photograph, from its upper left corner.
+
+    \b
+    mask2alpha mask photo.jpg -o mask.png --box 30,10,400,300
+    mask2alpha mask photo.jpg -o mask.png --target "90,40 120,200" --rest 10,10
+    """
+    from mask2alpha.errors import InputError
+    from mask2alpha.imaging.decode import read_image
+    from mask2alpha.imaging.encode import check_format, write_image
+    from mask2alpha.prompts.makers import make_mask_maker
+    from mask2alpha.prompts.prompt import Prompt
+
+    if target.exists() and not has_overwrite:
+        raise InputError(f"{target} exists; --overwrite replaces it")
+    if target.resolve() == photo.resolve():
+        raise InputError(f"{target} is the photograph and would be overwritten")
+    check_format(target, has_alpha=False, is_16_bit=False)
+    if boxes is not None and len(boxes) > 1:
+        raise InputError(f"one box is accepted; got {len(boxes)}")
+    prompt = Prompt(box_xyxy=boxes[0] if boxes else None, target=on_target, rest=on_rest, brush=brush, label=label)
+    pixels = read_image(photo).pixels
+    mask = make_mask_maker(maker_name, device=device).make_mask(pixels, prompt)
+    write_image(target, mask)
+    click.echo(f"{target}: {(mask > 127).mean():.0%} of the photograph", err=True)

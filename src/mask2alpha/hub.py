@@ -1,0 +1,165 @@
+"""Sharing weights on the Hugging Face hub; `checkpoints.load_model` is the way back.
+
+A repository holds `model.safetensors` (the checkpoint as it is; plain safetensors opens it), `config.json` (the
+network's configuration, also in the checkpoint, for readers) and `README.md` (the model card).
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeGuard
+
+from mask2alpha.checkpoints import FILE_NAME, find_checkpoint, read_metadata
+from mask2alpha.errors import CheckpointError
+
+CARD_NAME = "README.md"
+_METRICS = ("sad", "mse", "grad", "conn")
+
+
+def push_to_hub(
+    source: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    message: str = "Upload weights of mask2alpha",
+) -> str:
+    """Upload a checkpoint with its model card, in one commit; the repository is made where there is none.
+
+    A card that is there already is kept, since people edit them.
+
+    Args:
+        source: A shipped name, a .safetensors file or a folder that holds one.
+        repo_id: `org/name`.
+        private: Whether a new repository is; default: what the account says.
+        revision: The branch; default: main.
+        token: Default: the one that `hf auth login` stored, or the variable `HF_TOKEN`.
+        message: Of the commit.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, or the hub refuses.
+    """
+    from huggingface_hub import HfApi  # slow to import, and seldom needed
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    path = find_checkpoint(source)
+    metadata = read_metadata(path)
+    api = HfApi(token=token)
+    try:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        with TemporaryDirectory() as folder:
+            shutil.copyfile(path, Path(folder, FILE_NAME))
+            Path(folder, "config.json").write_text(json.dumps(_config(metadata), indent=2) + "\n")
+            if not api.file_exists(repo_id, CARD_NAME, revision=revision):
+                Path(folder, CARD_NAME).write_text(model_card(metadata, repo_id), encoding="utf-8")
+            commit = api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
+    except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as error:  # RuntimeError: an upload broke off
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{source} cannot be pushed to {repo_id}: {reason}") from error
+    return str(commit.commit_url)
+
+
+def model_card(metadata: Mapping[str, Any], repo_id: str) -> str:
+    """A model card in Markdown, from nothing but what the checkpoint says about itself.
+
+    Args:
+        metadata: As `read_metadata` returns it.
+        repo_id: `org/name`, for the lines that load the model.
+    """
+    sections = [_front_matter(metadata), _introduction(metadata, repo_id), _training(metadata), _metrics(metadata)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _config(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "library_name": "mask2alpha",
+        "mask2alpha_version": metadata.get("mask2alpha_version"),
+        "format_version": metadata["format_version"],
+        "model_config": metadata["model_config"],
+    }
+
+
+def _front_matter(metadata: Mapping[str, Any]) -> str:
+    licence = metadata.get("licence")
+    lines = ["library_name: mask2alpha", "pipeline_tag: image-segmentation", "tags: [image-matting, mask2alpha]"]
+    if licence:
+        lines.append(f"license: {json.dumps(str(licence).lower())}")
+    return "\n".join(["---", *lines, "---"])
+
+
+def _introduction(metadata: Mapping[str, Any], repo_id: str) -> str:
+    version = f" {metadata['mask2alpha_version']}" if metadata.get("mask2alpha_version") else ""
+    return f"""# {repo_id.rpartition("/")[2]}
+
+A photograph and a rough mask in, a full-resolution alpha matte out: weights for mask2alpha{version}
+(preset: {metadata.get("preset") or "none of the package's"}). Licence: {metadata.get("licence") or "not stated"}.
+
+```python
+from mask2alpha import Mask2Alpha, Predictor
+
+predictor = Predictor(Mask2Alpha.from_pretrained("{repo_id}"))
+matte = predictor.predict(image, mask)  # (H, W, 3) and (H, W) arrays; matte.alpha is (H, W) in [0, 1]
+```
+
+The file is plain safetensors: `safetensors.torch.load_file("{FILE_NAME}")` opens it without mask2alpha."""
+
+
+def _training(metadata: Mapping[str, Any]) -> str:
+    facts = {
+        "Initial weights": metadata.get("initial_weights"),
+        "Steps": metadata.get("step"),
+        "Seconds": metadata.get("training_seconds"),
+        "Hardware": metadata.get("hardware"),
+        "Commit of the code": metadata.get("commit"),
+    }
+    lines = [f"- {name}: {_text(value)}" for name, value in facts.items() if value]
+    data = metadata.get("training_data")
+    if isinstance(data, Mapping) and _is_table(data.get("card")):  # as a training run writes it
+        data = data["card"]
+    if _is_table(data):
+        columns = ("name", "items", "origin", "licence")
+        lines += ["", *_table(["data", *columns[1:]], [[_text(item.get(key, "")) for key in columns] for item in data])]
+    elif data:
+        lines += ["", "Data:", "", *_json_block(data)]
+    return "\n".join(["## Training", "", *lines]) if lines else ""
+
+
+def _metrics(metadata: Mapping[str, Any]) -> str:
+    metrics = metadata.get("metrics")
+    if not metrics:
+        return ""
+    if not isinstance(metrics, Mapping) or not isinstance(metrics.get("kinds"), Mapping):
+        return "\n".join(["## Evaluation", "", *_json_block(metrics)])
+    per_kind = {**metrics["kinds"], **({"mean": metrics["mean"]} if "mean" in metrics else {})}
+    rows = [
+        [kind, *(f"{values[name]:.4g}" if name in values else "" for name in _METRICS)]
+        for kind, values in per_kind.items()
+    ]
+    protocol = [f"- {key}: {_text(value)}" for key, value in (metrics.get("protocol") or {}).items()]
+    return "\n".join(["## Evaluation", "", *_table(["mask", *_METRICS], rows), "", *protocol]).rstrip()
+
+
+def _is_table(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _json_block(value: Any) -> list[str]:
+    return ["```json", json.dumps(value, indent=2), "```"]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _text(value: Any) -> str:
+    """On one line, without what would end a cell."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return " ".join(text.split()).replace("|", "\\|")
