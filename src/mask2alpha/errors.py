@@ -3,6 +3,7 @@
 Mask2AlphaError
 ├── InputError (also ValueError)      what the caller gave cannot be used
 ├── ImageFileError                    a picture cannot be read or written
+├── VideoError                        a clip cannot be read, written or followed
 ├── CheckpointError                   weights cannot be read, found or do not fit
 └── TrainingError                     training had to stop (a loss that is not finite, say)
 """
@@ -18,6 +19,10 @@ class InputError(Mask2AlphaError, ValueError):
 
 class ImageFileError(Mask2AlphaError):
     """A picture file cannot be read or written; the message names the file and the reason."""
+
+
+class VideoError(Mask2AlphaError):
+    """A clip cannot be read, written or followed; the message names the clip or the frame, and the reason."""
 
 
 class CheckpointError(Mask2AlphaError):
