@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,11 +10,11 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from fastapi import FastAPI, File, Form, Header, Query, Request, UploadFile
+from fastapi import Depends, FastAPI, File, Header, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -24,28 +25,13 @@ from mask2alpha._version import __version__
 from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
 from mask2alpha.serving import metrics as metrics_module
 from mask2alpha.serving.encodings import KeptPhoto, KeptPhotos, new_key
-from mask2alpha.serving.forms import (
-    Budget,
-    BoxText,
-    MaxSide,
-    OutputsText,
-    RegionText,
-    Steps,
-    StrokesText,
-    TargetsText,
-    Threshold,
-    invalid,
-    invalid_fields,
-    read_box,
-    read_outputs,
-    read_targets,
-)
+from mask2alpha.serving.forms import MatteForm, MaxSide, invalid_fields, save
 from mask2alpha.serving.gate import Gate
-from mask2alpha.serving.jobs import EncodeJob, Format, JobResult, MatteJob, ShowJob
+from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, Output, ShowJob
 from mask2alpha.serving.metrics import Metrics
 from mask2alpha.serving.pool import COMMAND, Pool, Ticket
 from mask2alpha.serving.problems import MEDIA_TYPE, TITLES, ProblemError
-from mask2alpha.serving.settings import FORMATS, MAX_OBJECTS, MAX_SIDE, MAX_STEPS, OUTPUTS, ServiceSettings
+from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS, ServiceSettings
 from mask2alpha.serving.worker import WorkerSettings
 
 SWEEP_SECONDS = 5.0
@@ -108,6 +94,7 @@ class Service:
         """By the id of their request."""
         metrics.gauge("queue", "Jobs that wait for a worker", lambda: pool.num_waiting)
         metrics.gauge("workers_ready", "Workers that hold a model", lambda: pool.num_ready)
+        metrics.gauge("workers_resident_bytes", "Memory that the workers hold", pool.resident_bytes)
         metrics.gauge("encodings", "Photographs kept", lambda: len(self.photos))
         metrics.gauge("encodings_bytes", "Bytes of the uploads kept", lambda: self.photos.num_bytes)
 
@@ -118,7 +105,19 @@ class Service:
         request.state.folder = folder
         return folder
 
-    async def run(self, request: Request, job: EncodeJob | ShowJob | MatteJob) -> JobResult:
+    async def answer(self, request: Request, job: ShowJob | MatteJob) -> FileResponse:
+        """The pictures of a job; raises as `run`."""
+        result, ticket = await self.run(request, job)
+        waited = (ticket.started or ticket.submitted) - ticket.submitted
+        worked = (ticket.finished or ticket.submitted) - ticket.submitted - waited
+        headers = {"Server-Timing": f"wait;dur={1000 * waited:.0f}, work;dur={1000 * worked:.0f}"}
+        if result.warnings:
+            headers["X-Warnings"] = json.dumps(result.warnings[:20])
+        if result.active_shares:
+            headers["X-Active-Share"] = ",".join(f"{share:.4f}" for share in result.active_shares)
+        return FileResponse(job.folder / result.file_name, media_type=result.media_type, headers=headers)
+
+    async def run(self, request: Request, job: EncodeJob | ShowJob | MatteJob) -> tuple[JobResult, Ticket]:
         """Have a job done; it is dropped when the client leaves while it waits.
 
         Raises:
@@ -135,7 +134,7 @@ class Service:
             if not waiting.done():
                 self.pool.cancel(ticket)
                 raise ClientDisconnect
-            return waiting.result()
+            return waiting.result(), ticket
         finally:
             waiting.cancel()
             leaving.cancel()
@@ -237,7 +236,6 @@ _WORK_PROBLEMS = (
     "deadline",
     "starting",
 )
-_PICTURE = {"schema": {"type": "string", "format": "binary"}}
 
 
 def _add_status(app: FastAPI, settings: ServiceSettings, metrics: Metrics, pool: Pool) -> None:
@@ -276,8 +274,8 @@ def _add_status(app: FastAPI, settings: ServiceSettings, metrics: Metrics, pool:
                 "deadline_seconds": settings.deadline,
             },
             "input_formats": [suffix.removeprefix(".") for suffix in INPUT_SUFFIXES],
-            "formats": FORMATS,
-            "outputs": OUTPUTS,
+            "formats": list(SUFFIXES),
+            "outputs": get_args(Output),
         }
 
     @app.get("/v1/progress/{request_id}", tags=["status"], responses=_problems("not-found", "invalid-field"))
@@ -307,8 +305,8 @@ def _add_encodings(app: FastAPI) -> None:
         """Keep a photograph for any number of masks; it is encoded once."""
         service = _service(request)
         folder, key = service.folder(request), new_key()
-        path = await _save(photo, folder / "photo")
-        result = await service.run(request, EncodeJob(photo=path, key=key, max_side=max_side))
+        path = await save(photo, folder / "photo")
+        result, _ = await service.run(request, EncodeJob(photo=path, key=key, max_side=max_side))
         size = {"width": result.width, "height": result.height, "is_16_bit": result.is_16_bit}
         kept, token = service.photos.add(key, path, **size)
         return _about(service, kept).model_copy(update={"token": token, "warnings": result.warnings})
@@ -342,7 +340,7 @@ def _add_encodings(app: FastAPI) -> None:
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
         job = ShowJob(photo=_borrow(kept, folder), folder=folder, max_side=max_side, format=format)
-        return _file(await service.run(request, job))
+        return await service.answer(request, job)
 
     @app.delete(
         "/v1/encodings/{encoding_id}",
@@ -356,72 +354,13 @@ def _add_encodings(app: FastAPI) -> None:
 
 
 def _add_mattes(app: FastAPI) -> None:
+    media_types = (*MEDIA_TYPES.values(), "application/zip", "multipart/form-data")
     pictures = {
         200: {
-            "description": "One picture; or several as an archive, or as a form where `Accept: multipart/form-data` asks.",
-            "content": {
-                media_type: _PICTURE
-                for media_type in (
-                    "image/png", "image/webp", "image/tiff", "image/jpeg", "application/zip", "multipart/form-data",
-                )
-            },
+            "description": "One picture; several come as an archive, or where the request accepts it as a form.",
+            "content": {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types},
         }
-    }  # fmt: skip
-
-    async def run(
-        request: Request,
-        folder: Path,
-        photo: Path,
-        key: str | None,
-        *,
-        mask: list[UploadFile],
-        box: str | None,
-        strokes: str | None,
-        objects: str | None,
-        outputs: str,
-        format: Format,
-        background: UploadFile | str,
-        max_side: int | None,
-        region: str | None,
-        steps: int | None,
-        error_threshold: float | None,
-        active_budget: int | None,
-    ) -> Response:
-        if region is not None and max_side is not None:
-            raise invalid("region", "give region or max_side, not both")
-        if len(mask) > MAX_OBJECTS:
-            raise invalid("mask", f"{len(mask)} masks; accepted: at most {MAX_OBJECTS}")
-        targets = read_targets(box, strokes, objects, len(mask))
-        wanted = read_outputs(outputs)
-        masks = [await _save(upload, folder / f"mask-{index}") for index, upload in enumerate(mask)]
-        if not isinstance(background, str):
-            background_given: str | Path = await _save(background, folder / "background")
-        else:
-            background_given = background
-        is_form_wanted = "multipart/form-data" in request.headers.get("accept", "")
-        job = MatteJob(
-            photo=photo,
-            key=key,
-            max_side=max_side,
-            targets=targets,
-            masks=masks,
-            outputs=wanted,
-            format=format,
-            background=background_given,
-            region=read_box("region", region),
-            steps=steps,
-            error_threshold=error_threshold,
-            active_budget=active_budget,
-            answer="form" if is_form_wanted else "zip",
-            folder=folder,
-        )
-        return _file(await _service(request).run(request, job))
-
-    masks_field = Annotated[list[UploadFile], File(description="White is the object; repeat it for several objects.")]
-    format_field = Annotated[Format, Form(description="Of the pictures. JPEG holds no cut-out; 16 bits are PNG only.")]
-    background_field = Annotated[
-        UploadFile | str, Form(description="Of composites: a colour such as white or #20a040, or a picture.")
-    ]
+    }
 
     @app.post(
         "/v1/mattes", tags=["mattes"], response_class=FileResponse, responses={**pictures, **_problems(*_WORK_PROBLEMS)}
@@ -429,28 +368,15 @@ def _add_mattes(app: FastAPI) -> None:
     async def matte(
         request: Request,
         photo: Annotated[UploadFile, File(description="The photograph, in any accepted format.")],
-        mask: masks_field = [],
-        box: BoxText = None,
-        strokes: StrokesText = None,
-        objects: TargetsText = None,
-        outputs: OutputsText = "alpha",
-        format: format_field = "png",
-        background: background_field = "white",
-        max_side: MaxSide = None,
-        region: RegionText = None,
-        steps: Steps = None,
-        error_threshold: Threshold = None,
-        active_budget: Budget = None,
+        form: Annotated[MatteForm, Depends()],
     ) -> Response:
         """Matte a photograph; nothing of it is kept."""
-        folder = _service(request).folder(request)
-        path = await _save(photo, folder / "photo")
-        return await run(
-            request, folder, path, None,
-            mask=mask, box=box, strokes=strokes, objects=objects, outputs=outputs, format=format,
-            background=background, max_side=max_side, region=region, steps=steps,
-            error_threshold=error_threshold, active_budget=active_budget,
-        )  # fmt: skip
+        service = _service(request)
+        folder = service.folder(request)
+        path = await save(photo, folder / "photo")
+        return await service.answer(
+            request, await form.job(path, None, folder, accept=request.headers.get("accept", ""))
+        )
 
     @app.post(
         "/v1/encodings/{encoding_id}/mattes",
@@ -459,32 +385,14 @@ def _add_mattes(app: FastAPI) -> None:
         responses={**pictures, **_problems("encoding-not-found", *_WORK_PROBLEMS)},
     )
     async def matte_again(
-        request: Request,
-        encoding_id: str,
-        token: Token = "",
-        mask: masks_field = [],
-        box: BoxText = None,
-        strokes: StrokesText = None,
-        objects: TargetsText = None,
-        outputs: OutputsText = "alpha",
-        format: format_field = "png",
-        background: background_field = "white",
-        max_side: MaxSide = None,
-        region: RegionText = None,
-        steps: Steps = None,
-        error_threshold: Threshold = None,
-        active_budget: Budget = None,
+        request: Request, encoding_id: str, form: Annotated[MatteForm, Depends()], token: Token = ""
     ) -> Response:
         """Matte a kept photograph."""
         service = _service(request)
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
-        return await run(
-            request, folder, _borrow(kept, folder), kept.id,
-            mask=mask, box=box, strokes=strokes, objects=objects, outputs=outputs, format=format,
-            background=background, max_side=max_side, region=region, steps=steps,
-            error_threshold=error_threshold, active_budget=active_budget,
-        )  # fmt: skip
+        job = await form.job(_borrow(kept, folder), kept.id, folder, accept=request.headers.get("accept", ""))
+        return await service.answer(request, job)
 
 
 def _add_examples(app: FastAPI) -> None:
@@ -499,17 +407,6 @@ def _service(request: Request) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
-
-
-async def _save(upload: UploadFile, path: Path) -> Path:
-    """Write an upload to a file; its name is ours, the client's is not used."""
-
-    def copy() -> None:
-        with path.open("wb") as file:
-            shutil.copyfileobj(upload.file, file, 2**20)
-
-    await asyncio.to_thread(copy)
-    return path
 
 
 def _borrow(kept: KeptPhoto, folder: Path) -> Path:
@@ -527,16 +424,6 @@ def _about(service: Service, kept: KeptPhoto) -> EncodingAnswer:
         is_16_bit=kept.is_16_bit,
         expires_in=service.photos.expiry,
     )
-
-
-def _file(result: JobResult) -> FileResponse:
-    assert result.path is not None
-    headers = {}
-    if result.warnings:
-        headers["X-Warnings"] = json.dumps(result.warnings[:20])
-    if result.active_shares:
-        headers["X-Active-Share"] = ",".join(f"{share:.4f}" for share in result.active_shares)
-    return FileResponse(result.path, media_type=result.media_type, headers=headers)
 
 
 async def _until_left(request: Request) -> None:
@@ -583,6 +470,4 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 def usable_cores() -> int:
     """Cores that this process may run on."""
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

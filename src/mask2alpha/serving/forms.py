@@ -1,12 +1,16 @@
 """The fields of the forms, from text to values; what is wrong is told by field."""
 
+import asyncio
+import shutil
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, get_args
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from fastapi import Form
-from pydantic import TypeAdapter, ValidationError
+from fastapi import File, Form, UploadFile
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from mask2alpha.serving.jobs import Box, Output, Stroke, Target
+from mask2alpha.serving.jobs import Box, Format, MatteJob, Output, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS
 
@@ -18,53 +22,107 @@ MaxSide = Annotated[
     int | None,
     Form(ge=16, le=MAX_SIDE, description="Shrink the photograph to this longest side first; it is never enlarged."),
 ]
-BoxText = Annotated[
-    str | None,
-    Form(
-        pattern=_BOX_PATTERN,
-        max_length=200,
-        description="left,top,right,bottom in pixels of the photograph: GrabCut makes the rough mask.",
-        examples=["120,40,480,512"],
-    ),
-]
-RegionText = Annotated[
-    str | None,
-    Form(
-        pattern=_BOX_PATTERN,
-        max_length=200,
-        description="left,top,right,bottom: the pictures are cut to it. Not together with max_side.",
-    ),
-]
-StrokesText = Annotated[
-    str | None,
-    Form(
-        description="JSON: a list of strokes, painted over mask or box in their order.",
-        examples=['[{"points": [[200, 100], [220, 300]], "radius": 40, "erase": false}]'],
-    ),
-]
-TargetsText = Annotated[
-    str | None,
-    Form(
-        description="JSON, for several objects: a list of {name, mask: index of the mask file, box, strokes}; instead "
-        "of box and strokes.",
-        examples=['[{"name": "person", "box": [120, 40, 480, 512]}, {"name": "helmet", "mask": 0}]'],
-    ),
-]
-OutputsText = Annotated[
-    str,
-    Form(
-        pattern=rf"^{_OUTPUT_PATTERN}(,{_OUTPUT_PATTERN})*$",
-        max_length=200,
-        description=f"With commas between: {', '.join(get_args(Output))}.",
-        examples=["alpha", "alpha,cutout"],
-    ),
-]
-Steps = Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")]
-Threshold = Annotated[
-    float | None,
-    Form(ge=0, le=1, description="Recompute pixels whose predicted error is higher; default: the model's."),
-]
-Budget = Annotated[int | None, Form(ge=0, le=10**9, description="Most pixels recomputed.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatteForm:
+    """What to matte and what to make of it."""
+
+    mask: Annotated[
+        list[UploadFile] | None, File(description="White is the object; repeat it for several objects.")
+    ] = None
+    box: Annotated[
+        str | None,
+        Form(
+            pattern=_BOX_PATTERN,
+            description="left,top,right,bottom in pixels of the photograph: GrabCut makes the rough mask.",
+            examples=["120,40,480,500"],
+        ),
+    ] = None
+    strokes: Annotated[
+        str | None,
+        Form(
+            description="JSON: a list of strokes, painted over mask or box in their order.",
+            examples=['[{"points": [[200, 100], [220, 300]], "radius": 40, "erase": false}]'],
+        ),
+    ] = None
+    objects: Annotated[
+        str | None,
+        Form(
+            description="JSON, for several objects, instead of box and strokes: a list of "
+            "{name, mask: index of the mask file, box, strokes}.",
+            examples=['[{"name": "person", "box": [120, 40, 480, 500]}]'],
+        ),
+    ] = None
+    outputs: Annotated[
+        str,
+        Form(
+            pattern=rf"^{_OUTPUT_PATTERN}(,{_OUTPUT_PATTERN}){{0,20}}$",
+            description=f"With commas between: {', '.join(get_args(Output))}.",
+            examples=["alpha", "alpha,cutout"],
+        ),
+    ] = "alpha"
+    format: Annotated[Format, Form(description="Of the pictures. JPEG holds no cut-out.")] = "png"
+    bits: Annotated[
+        Literal[8, 16, 32] | None,
+        BeforeValidator(lambda text: int(text) if text in ("8", "16", "32") else text),
+        Form(description="Per sample; 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as the photograph."),
+    ] = None
+    background: Annotated[
+        UploadFile | str, Form(description="Of composites: a colour such as white or #20a040, or a picture.")
+    ] = "white"
+    max_side: MaxSide = None
+    region: Annotated[
+        str | None,
+        Form(
+            pattern=_BOX_PATTERN,
+            description="left,top,right,bottom: the pictures are cut to it. Not together with max_side.",
+        ),
+    ] = None
+    steps: Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")] = None
+    error_threshold: Annotated[
+        float | None,
+        Form(ge=0, le=1, description="Recompute pixels whose predicted error is higher; default: the model's."),
+    ] = None
+    active_budget: Annotated[int | None, Form(ge=0, le=10**9, description="Most pixels recomputed.")] = None
+
+    async def job(self, photo: Path, key: str | None, folder: Path, *, accept: str) -> MatteJob:
+        """Check the fields and save the files.
+
+        Args:
+            photo: The photograph's upload.
+            key: Under which the worker may keep it.
+            folder: Takes the files, and later the answer.
+            accept: The request's header: whether several pictures are packed as a form.
+
+        Raises:
+            ProblemError: Fields contradict each other or cannot be read.
+        """
+        if self.region is not None and self.max_side is not None:
+            raise invalid("region", "give region or max_side, not both")
+        uploads = self.mask or []
+        targets = read_targets(self.box, self.strokes, self.objects, len(uploads))
+        masks = [await save(upload, folder / f"mask-{index}") for index, upload in enumerate(uploads)]
+        is_colour = isinstance(self.background, str)
+        return MatteJob(
+            photo=photo,
+            key=key,
+            max_side=self.max_side,
+            targets=targets,
+            masks=masks,
+            outputs=_parse("outputs", list[Output], list(dict.fromkeys(self.outputs.split(",")))),
+            format=self.format,
+            bits=self.bits,
+            background=self.background if is_colour else "white",
+            background_photo=None if is_colour else await save(self.background, folder / "background"),
+            region=read_box("region", self.region),
+            steps=self.steps,
+            error_threshold=self.error_threshold,
+            active_budget=self.active_budget,
+            answer="form" if "multipart/form-data" in accept else "zip",
+            folder=folder,
+        )
+
 
 _T = TypeVar("_T")
 
@@ -110,9 +168,15 @@ def read_box(name: str, text: str | None) -> Box | None:
     return left, top, right, bottom
 
 
-def read_outputs(text: str) -> list[Output]:
-    """The kinds in "alpha,cutout", each once."""
-    return _parse("outputs", list[Output], list(dict.fromkeys(text.split(","))))
+async def save(upload: UploadFile, path: Path) -> Path:
+    """Write an upload to a file; the name is ours, the client's is not used."""
+
+    def copy() -> None:
+        with path.open("wb") as file:
+            shutil.copyfileobj(upload.file, file, 2**20)
+
+    await asyncio.to_thread(copy)
+    return path
 
 
 def invalid(field: str, message: str) -> ProblemError:
@@ -126,7 +190,9 @@ def invalid_fields(errors: Sequence[Any]) -> ProblemError:
     for error in errors:
         parts = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
         told.append({"field": ".".join(parts), "message": str(error["msg"]).removeprefix("Value error, ")})
-    detail = "; ".join(f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in told)
+    detail = "; ".join(
+        f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in told
+    )
     return ProblemError("invalid-field", detail[:1000], errors=told[:20])
 
 

@@ -83,7 +83,10 @@ class Gate:
         exchange = _begin(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = exchange.request_id
-        guarded_receive, guarded_send = self._guard_receive(exchange, receive), self._guard_send(exchange, receive, send)
+        guarded_receive, guarded_send = (
+            self._guard_receive(exchange, receive),
+            self._guard_send(exchange, receive, send),
+        )
         is_work = exchange.method == "POST" and exchange.path.startswith("/v1/")
         try:
             self._check(exchange, is_work)
@@ -113,7 +116,9 @@ class Gate:
         if "*" not in self._settings.allowed_hosts and name not in self._settings.allowed_hosts:
             raise ProblemError("bad-request", f"This service does not answer to the name {name[:80]!r}.")
         origin = exchange.headers.get("origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != host and origin not in self._settings.cors_origins
+        is_foreign = (
+            origin is not None and urlsplit(origin).netloc != host and origin not in self._settings.cors_origins
+        )
         if is_foreign and exchange.method not in _READING_METHODS:
             raise ProblemError("cross-site", f"Pages of {origin} may not use this service.")
         needs_key = exchange.path.startswith("/v1/") or exchange.path == "/metrics"

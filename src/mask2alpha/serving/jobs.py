@@ -11,10 +11,28 @@ from typing_extensions import Self
 
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
-Output: TypeAlias = Literal["alpha", "cutout", "foreground", "composite", "comparison", "mask", "error", "active", "steps"]
-Format: TypeAlias = Literal["png", "webp", "tiff", "jpeg"]
-SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "tiff": ".tif", "jpeg": ".jpg"}
-MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "webp": "image/webp", "tiff": "image/tiff", "jpeg": "image/jpeg"}
+Output: TypeAlias = Literal[
+    "alpha",
+    "cutout",
+    "cutout_premultiplied",
+    "foreground",
+    "composite",
+    "comparison",
+    "passes",
+    "mask",
+    "error",
+    "active",
+    "steps",
+]
+Format: TypeAlias = Literal["png", "webp", "tiff", "jpeg", "exr"]
+SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "tiff": ".tif", "jpeg": ".jpg", "exr": ".exr"}
+MEDIA_TYPES: dict[Format, str] = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+    "jpeg": "image/jpeg",
+    "exr": "image/x-exr",
+}
 
 Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
 Box: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
@@ -87,8 +105,12 @@ class MatteJob(_PhotoJob):
     masks: list[Path] = []
     outputs: list[Output] = Field(default=["alpha"], min_length=1)
     format: Format = "png"
-    background: str | Path = "white"
-    """Of composites: a colour's name, or the upload of a picture."""
+    bits: Literal[8, 16, 32] | None = None
+    """Per sample; None: what keeps the photograph's values."""
+    background: str = "white"
+    """Of composites: a colour."""
+    background_photo: Path | None = None
+    """Instead of the colour: the upload of a picture."""
     region: Box | None = None
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)
@@ -109,7 +131,7 @@ class JobResult(_Strict):
     """Of the photograph at its full size."""
     height: int
     is_16_bit: bool
-    path: Path | None = None
+    file_name: str = Field(default="", pattern=r"^[a-z0-9.-]*$")
     """The answer, in the job's folder."""
     media_type: str = ""
     warnings: list[str] = []
@@ -122,3 +144,16 @@ class JobProblem(_Strict):
 
     kind: str
     detail: str
+    traceback: str = ""
+    """Of what nobody expected, for the log."""
+
+
+class Answer(_Strict):
+    """One line of a worker: one of these."""
+
+    ready: dict[str, str | int | float] | None = None
+    """What it says of its model, once."""
+    stage: str | None = None
+    done: float = Field(default=0.0, ge=0, le=1)
+    result: JobResult | None = None
+    problem: JobProblem | None = None

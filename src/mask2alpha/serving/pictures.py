@@ -1,15 +1,20 @@
-"""The pictures that are made of a matte: the same arrays that the `matte` command writes, and maps for overlays."""
+"""The pictures that are made of a matte: the same files that the `matte` command writes, and maps for overlays."""
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.evaluation.figures import StepMaps
 from mask2alpha.evaluation.inspection import replay_steps, scale_mask
+from mask2alpha.imaging.colour import from_srgb_primaries
+from mask2alpha.imaging.encode import Tags, encode_image, write_image, write_passes
+from mask2alpha.imaging.photo import Photo
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.pipeline.matte import Colour, EncodedImage, Matte
@@ -17,41 +22,90 @@ from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.shapes import Size
 
+Window: TypeAlias = tuple[slice, slice]
+"""Rows and columns."""
 
-def draw(
-    kind: str, matte: Matte, mask: NDArray[np.uint8], background: NDArray[Any] | Colour, *, is_png: bool
-) -> NDArray[Any]:
-    """One picture of a matte.
 
-    Args:
-        kind: `alpha`, `cutout`, `foreground`, `composite`, `comparison`, `mask` or `error`.
-        matte: What the predictor returned.
-        mask: (H, W), the rough mask, at the size of the matte.
-        background: Of composites and comparisons.
-        is_png: Whether 16 bits can be written; alpha has as many bits as the photograph then, and 8 otherwise.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MattedPhoto:
+    """A matte, and the pictures that belong to it."""
 
-    Returns:
-        (H, W) grey, (H, W, 3) colours or (H, W, 4) with alpha; a comparison is four times as wide.
+    photo: Photo
+    """As it was read."""
+    shown: Photo
+    """In sRGB, as the network saw it."""
+    matte: Matte
+    mask: NDArray[np.uint8]
+    """(H, W), the rough mask, at the size of the matte."""
+    background: Photo
+    """Of composites and comparisons; of one pixel where it is a colour."""
+
+    def write(self, path: Path, kind: str, *, bits: int | None, window: Window | None) -> None:
+        """Write one picture, by the rules of the `matte` command.
+
+        Args:
+            path: Its suffix decides on the format.
+            kind: One of the outputs, but `active` and `steps`.
+            bits: Per sample; None: what keeps the photograph's values.
+            window: Rows and columns to cut out; None: all.
+
+        Raises:
+            ImageFileError: The format cannot hold it.
+        """
+        suffix = path.suffix
+        is_for_looking = kind == "comparison" or (kind == "composite" and suffix != ".exr")
+        photo = (self.shown if is_for_looking else self.photo).for_output(suffix, bits)
+        matte = self.matte.with_image(photo.pixels)
+        if kind == "passes":
+            write_passes(path, {name: _cut(layer, window) for name, layer in _passes(matte).items()})
+            return
+        if kind in ("mask", "error"):
+            write_map(path, self.mask / np.float32(255) if kind == "mask" else matte.predicted_error, window)
+            return
+        if kind == "alpha":
+            array = _scaled(matte.alpha, photo.pixels.dtype)
+        elif kind == "foreground":
+            array = matte.foreground()
+        elif kind == "composite":
+            array = matte.composite(_background(self.background, photo))
+        elif kind == "comparison":
+            panels = _comparison(matte, self.mask, _background(self.background, photo))
+            array = np.concatenate([_cut(panel, window) for panel in panels], axis=1)
+        else:
+            array = matte.cutout(is_premultiplied=kind == "cutout_premultiplied")
+        if photo.is_grey and kind in ("cutout", "cutout_premultiplied", "foreground") and suffix in (".png", ".tif"):
+            array = array[..., [0, 3]] if array.shape[2] == 4 else array[..., 0]
+        is_grey = array.ndim == 2 or array.shape[2] == 2
+        tags = Tags(
+            icc_profile=photo.icc_profile if kind != "alpha" and is_grey == photo.is_grey else None,
+            primaries=photo.primaries if kind != "alpha" else None,
+            is_premultiplied=kind == "cutout_premultiplied",
+        )
+        write_image(path, array if kind == "comparison" else _cut(array, window), tags=tags)
+
+
+def write_map(path: Path, values: NDArray[Any], window: Window | None = None) -> None:
+    """Write (H, W) values in [0, 1] as grey of 8 bits, or as floats where the format holds nothing else."""
+    write_image(path, _cut(_scaled(values, np.dtype(np.float16 if path.suffix == ".exr" else np.uint8)), window))
+
+
+def check_writable(path: Path, kind: str, bits: int | None) -> None:
+    """Refuse before any work what a format cannot hold, by writing a picture of one pixel.
+
+    Raises:
+        InputError: It cannot.
     """
-    top = np.iinfo(matte.image.dtype).max
-    if kind == "alpha":
-        return _grey(matte.alpha, np.dtype(matte.image.dtype) if is_png else np.dtype(np.uint8))
-    if kind == "cutout":
-        return matte.cutout()
-    if kind == "foreground":
-        return matte.foreground()
-    if kind == "composite":
-        return matte.composite(background)
-    if kind == "error":
-        return _grey(matte.predicted_error, np.dtype(np.uint8))
-    if kind == "mask":
-        return mask
-    assert kind == "comparison", kind
-    share = mask[..., None].astype(np.float32) / 255 * 0.5
-    red = np.array([1.0, 0.1, 0.1], dtype=np.float32) * top
-    overlay = np.rint(matte.image * (1 - share) + red * share).astype(matte.image.dtype)
-    alpha = np.repeat(_grey(matte.alpha, matte.image.dtype)[..., None], 3, axis=2)
-    return np.concatenate([matte.image, overlay, alpha, matte.composite(background)], axis=1)
+    suffix = path.suffix
+    dtypes = {8: np.uint8, 16: np.float16 if suffix == ".exr" else np.uint16, 32: np.float32}
+    dtype = dtypes[bits or (16 if suffix == ".exr" else 8)]
+    channels = 4 if kind in ("cutout", "cutout_premultiplied", "passes") else 3
+    try:
+        if kind == "passes" and suffix != ".exr":
+            raise ImageFileError(f"{path}: passes are written as .exr")
+        tags = Tags(is_premultiplied=kind == "cutout_premultiplied")
+        encode_image(np.ones((1, 1, channels), dtype=dtype), path, tags=tags)
+    except ImageFileError as error:
+        raise InputError(f"{kind} cannot be had so: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +132,8 @@ def look_inside(predictor: Predictor, encoded: EncodedImage, mask: NDArray[np.ui
         output = predictor.model.decode(
             encoded.padded, encoded.encoding, padded_mask, replace(predictor.options, has_trace=True)
         )
-        steps = replay_steps(predictor.model, output.coarse, scale_mask(padded_mask, encoded.encoding))
+        fused = predictor.model.fuse(encoded.encoding, scale_mask(padded_mask, encoded.encoding))
+        steps = replay_steps(predictor.model, fused, output.coarse)
     height, width = encoded.size
     share = height / encoded.padded.shape[2], width / encoded.padded.shape[3]
     return Inside(
@@ -94,8 +149,8 @@ def look_inside(predictor: Predictor, encoded: EncodedImage, mask: NDArray[np.ui
     )
 
 
-def draw_inside(kind: str, inside: Inside | None, size: Size) -> dict[str, NDArray[np.uint8]]:
-    """The pictures of `active` or `steps`, by the name that they add to an object's.
+def maps_of(kind: str, inside: Inside | None, size: Size) -> dict[str, NDArray[Any]]:
+    """The maps of `active` or `steps`, in [0, 1], by the name that they add to an object's.
 
     Args:
         kind: `active` or `steps`.
@@ -103,18 +158,61 @@ def draw_inside(kind: str, inside: Inside | None, size: Size) -> dict[str, NDArr
         size: (height, width) of the matte.
     """
     if kind == "active":
-        active = np.zeros(size, dtype=np.bool_) if inside is None else inside.active
-        return {"active": _grey(active, np.dtype(np.uint8))}
-    pictures: dict[str, NDArray[np.uint8]] = {}
+        return {"active": np.zeros(size, dtype=np.bool_) if inside is None else inside.active}
+    maps: dict[str, NDArray[Any]] = {}
     for number, step in enumerate(() if inside is None else inside.steps, start=1):
-        pictures[f"step-{number}_alpha"] = _grey(step.alpha, np.dtype(np.uint8))
-        pictures[f"step-{number}_fine"] = _grey(step.is_fine, np.dtype(np.uint8))
-    return pictures
+        maps[f"step-{number}_alpha"] = step.alpha
+        maps[f"step-{number}_fine"] = step.is_fine
+    return maps
 
 
-def _grey(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in [0, 1] as whole numbers."""
-    return np.asarray(np.rint(values.astype(np.float32) * np.iinfo(dtype).max), dtype=dtype)
+def _scaled(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in [0, 1] as a dtype holds them."""
+    values = values.astype(np.float32, copy=False)
+    return values.astype(dtype) if dtype.kind == "f" else np.rint(values * np.iinfo(dtype).max).astype(dtype)
+
+
+def _cut(array: NDArray[Any], window: Window | None) -> NDArray[Any]:
+    return array if window is None else array[window]
+
+
+def _passes(matte: Matte) -> dict[str, NDArray[Any]]:
+    """The premultiplied cut-out, as OpenEXR expects it, and what it is made of."""
+    dtype = matte.image.dtype
+    return {
+        "": matte.cutout(is_premultiplied=True),
+        "foreground": matte.foreground(),
+        "photo": matte.image,
+        "alpha": _scaled(matte.alpha, dtype),
+        "error": _scaled(matte.predicted_error, dtype),
+    }
+
+
+def _background(background: Photo, photo: Photo) -> NDArray[Any] | Colour:
+    """The background in the values and primaries of a photograph that is about to be composited over it."""
+    pixels = background.in_srgb().pixels
+    if photo.is_linear:
+        pixels = background.for_output(".exr", 32).pixels
+        if photo.primaries is not None:
+            pixels = from_srgb_primaries(pixels, photo.primaries)
+    if pixels.shape[:2] != (1, 1):
+        return pixels
+    top = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    red, green, blue = (float(value) / top for value in pixels[0, 0])
+    return red, green, blue
+
+
+def _comparison(
+    matte: Matte, mask: NDArray[np.uint8], background: NDArray[Any] | Colour
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Photo, mask over the photo, alpha and composite."""
+    photo = matte.image
+    share = mask[..., None].astype(np.float32) / 255 * 0.5
+    red = _scaled(np.array([1.0, 0.1, 0.1], dtype=np.float32), photo.dtype)
+    overlay = photo * (1 - share) + red * share
+    overlay = overlay.astype(photo.dtype) if photo.dtype.kind == "f" else np.rint(overlay).astype(photo.dtype)
+    alpha = np.repeat(_scaled(matte.alpha, photo.dtype)[..., None], 3, axis=2)
+    return photo, overlay, alpha, matte.composite(background)
 
 
 def _covered(values: NDArray[Any], share: tuple[float, float]) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """The worker processes, seen from the front: a bounded queue, deadlines, and a new worker for each that dies."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -10,11 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mask2alpha.errors import Mask2AlphaError
-from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, ShowJob
-from mask2alpha.serving.problems import TITLES, ProblemError
+from mask2alpha.serving.jobs import Answer, EncodeJob, JobResult, MatteJob, ShowJob
+from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.worker import WorkerSettings
 
 COMMAND = (sys.executable, "-m", "mask2alpha.serving.worker")
@@ -44,6 +46,7 @@ class Ticket:
     result: "asyncio.Future[JobResult]"
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
+    finished: float | None = None
     attempts: int = 0
     stage: str = "reading"
     done: float = 0.0
@@ -66,21 +69,15 @@ class _Worker:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _WorkerDiedError("died before it took a job") from error
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Answer:
         assert self.process.stdout is not None
         try:
             line = await self.process.stdout.readline()
+            if not line.endswith(b"\n"):
+                raise _WorkerDiedError("ended")
+            return Answer.model_validate_json(line)
         except (ValueError, ConnectionResetError) as error:
-            raise _WorkerDiedError("answered with too long a line") from error
-        if not line.endswith(b"\n"):
-            raise _WorkerDiedError("ended")
-        try:
-            message = json.loads(line)
-        except ValueError as error:
-            raise _WorkerDiedError("answered with something else than JSON") from error
-        if not isinstance(message, dict):
-            raise _WorkerDiedError("answered with something else than an object")
-        return message
+            raise _WorkerDiedError("answered with something unknown") from error
 
     async def end(self) -> int:
         """Kill what is still running; the process's exit status."""
@@ -227,6 +224,14 @@ class Pool:
         """Jobs that wait longer."""
         return self._waiting.index(ticket) if ticket in self._waiting else 0
 
+    def resident_bytes(self) -> int:
+        """Memory that the workers hold, where the system tells (Linux)."""
+        pages = 0
+        for pid in self.worker_pids:
+            with contextlib.suppress(OSError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def forget(self, key: str) -> None:
         """Have the workers drop what they keep of a photograph."""
         for worker in self._workers:
@@ -246,17 +251,17 @@ class Pool:
         worker = _Worker(process=process)
         try:
             await worker.send(self._settings.model_dump(mode="json"))
-            message = await asyncio.wait_for(worker.receive(), START_SECONDS)
+            answer = await asyncio.wait_for(worker.receive(), START_SECONDS)
         except (_WorkerDiedError, asyncio.TimeoutError) as error:
             status = await worker.end()
             raise WorkerStartError(f"a worker did not come up (exit status {status}): {error}") from error
         except asyncio.CancelledError:
             await worker.end()
             raise
-        if "ready" not in message:
+        if answer.ready is None:
             await worker.end()
-            raise WorkerStartError(str(message.get("problem", {}).get("detail", message)))
-        self.about = message["ready"]
+            raise WorkerStartError(answer.problem.detail if answer.problem else "a worker speaks something unknown")
+        self.about = answer.ready
         self._workers.append(worker)
         return worker
 
@@ -350,18 +355,19 @@ class Pool:
         """Hand over the job, hear of its progress, and settle its result; returns the outcome's name."""
         await worker.send({"job": ticket.job.model_dump(mode="json")})
         while True:
-            message = await worker.receive()
-            if "stage" in message:
-                ticket.stage, ticket.done = str(message["stage"]), float(message["done"])
-            elif "result" in message:
+            answer = await worker.receive()
+            if answer.stage is not None:
+                ticket.stage, ticket.done = answer.stage, answer.done
+            elif answer.result is not None:
+                ticket.finished = time.monotonic()
                 if not ticket.result.done():
-                    ticket.result.set_result(JobResult.model_validate(message["result"]))
+                    ticket.result.set_result(answer.result)
                 return "done"
-            elif "problem" in message and message["problem"].get("kind") in TITLES:
-                self._fail(ticket, message["problem"]["kind"], str(message["problem"]["detail"]))
+            elif answer.problem is not None:
+                if answer.problem.traceback:
+                    logger.error("a job failed", extra={"traceback": answer.problem.traceback})
+                self._fail(ticket, answer.problem.kind, answer.problem.detail)
                 return "refused"
-            else:
-                raise _WorkerDiedError("answered with something unknown")
 
     @staticmethod
     def _fail(ticket: Ticket, kind: str, detail: str) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from typing import Any
 
 import uvicorn
@@ -48,6 +49,8 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
         WorkerStartError: The model cannot be loaded.
     """
     log_as_json()
+    if not sys.platform.startswith("linux"):
+        logger.warning("memory of the workers is bounded on Linux only")
     app = create_app(settings)
     server = uvicorn.Server(
         uvicorn.Config(

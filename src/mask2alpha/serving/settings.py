@@ -6,8 +6,6 @@ from pathlib import Path
 from mask2alpha.errors import InputError
 
 MEBIBYTE = 2**20
-OUTPUTS = ("alpha", "cutout", "foreground", "composite", "comparison", "mask", "error", "active", "steps")
-FORMATS = ("png", "webp", "tiff", "jpeg")
 MAX_STEPS = 32
 MAX_OBJECTS = 16
 MAX_STROKES = 1000

@@ -2,8 +2,8 @@
 
 It speaks JSON lines: its settings come first, then jobs, on standard input; on its standard output it answers
 `{"ready": …}` once, and for each job any number of `{"stage": …, "done": …}` and one `{"result": …}` or
-`{"problem": …}`. No pickle crosses that border, so a worker that fell to a hostile picture cannot run code in the front.
-When its input ends, it ends.
+`{"problem": …}`. No pickle crosses that border: a worker that fell to a hostile picture cannot run code in the front
+process by it. When its input ends, it ends.
 """
 
 import json
@@ -23,9 +23,10 @@ from mask2alpha.serving.problems import ProblemError
 
 MAX_WRITTEN_BYTES = 2**31
 """Of one file that a worker writes."""
-_FORBIDDEN_EVENTS = frozenset(
-    ("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.fork")
-)
+_FORBIDDEN_EVENTS = (
+    "socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.fork",
+    "os.posix_spawn", "os.spawn",
+)  # fmt: skip
 
 
 class WorkerSettings(BaseModel):
@@ -55,9 +56,15 @@ def main() -> None:
         _say(answers, {"problem": {"kind": "starting", "detail": str(error)}})
         sys.exit(1)
     predictor = workshop.predictor
-    ready = {"device": str(predictor.device), "dtype": str(predictor.dtype).removeprefix("torch."), **_defaults(workshop)}
     limit_resources(settings.memory, has_gpu=predictor.device.type != "cpu")
     sys.addaudithook(_refuse)
+    config = predictor.model.config
+    ready = {
+        "device": str(predictor.device),
+        "dtype": str(predictor.dtype).removeprefix("torch."),
+        "steps": config.decoder.num_steps,
+        "error_threshold": config.detail.error_threshold,
+    }
     _say(answers, {"ready": ready})
     jobs: TypeAdapter[Any] = TypeAdapter(Job)
     for line in sys.stdin.buffer:
@@ -71,25 +78,28 @@ def main() -> None:
                 lambda stage, done: _say(answers, {"stage": stage, "done": round(done, 3)}),
             )
             _say(answers, {"result": result.model_dump(mode="json")})
-        except ProblemError as problem:
-            _say(answers, {"problem": JobProblem(kind=problem.kind, detail=problem.detail).model_dump()})
+        except ProblemError as error:
+            _say(answers, {"problem": JobProblem(kind=error.kind, detail=error.detail).model_dump()})
         except Exception:
-            traceback.print_exc()
             detail = "An unexpected error stopped the work; the operator finds it in the service's log."
-            _say(answers, {"problem": {"kind": "internal", "detail": detail}})
+            problem = JobProblem(kind="internal", detail=detail, traceback=traceback.format_exc())
+            _say(answers, {"problem": problem.model_dump()})
 
 
 def limit_resources(memory: int, *, has_gpu: bool) -> None:
-    """Bound what the process may take from now on: memory, the size of a file, core dumps.
+    """Bound what the process may take from now on: memory, the size of a file, core dumps. Linux only.
 
     Args:
         memory: Bytes of address space beyond those that it has now.
         has_gpu: CUDA reserves far more addresses than it uses; its processes are bounded in writable memory instead.
     """
+    if not sys.platform.startswith("linux"):
+        return  # the front says so when it starts
     kind, field = (resource.RLIMIT_DATA, "VmData") if has_gpu else (resource.RLIMIT_AS, "VmSize")
     status = Path("/proc/self/status").read_text(encoding="ascii")
     current = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:"))
-    for limit, value in ((kind, current + memory), (resource.RLIMIT_FSIZE, MAX_WRITTEN_BYTES), (resource.RLIMIT_CORE, 0)):
+    bounds = {kind: current + memory, resource.RLIMIT_FSIZE: MAX_WRITTEN_BYTES, resource.RLIMIT_CORE: 0}
+    for limit, value in bounds.items():
         hard = resource.getrlimit(limit)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (value, value))
@@ -113,11 +123,6 @@ def _open_workshop(settings: WorkerSettings) -> Any:
     return Workshop(
         predictor, max_pixels=settings.max_pixels, max_bytes=settings.max_bytes, cache_bytes=settings.cache_bytes
     )
-
-
-def _defaults(workshop: Any) -> dict[str, Any]:
-    config = workshop.predictor.model.config
-    return {"steps": config.decoder.num_steps, "error_threshold": config.detail.error_threshold}
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:

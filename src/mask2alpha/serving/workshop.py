@@ -1,4 +1,4 @@
-"""What one worker does: pictures of strangers in, mattes out; encodings and mattes are kept within a number of bytes."""
+"""What one worker does: strangers' pictures in, mattes out; encodings and mattes are kept within a number of bytes."""
 
 import hashlib
 import warnings
@@ -7,27 +7,34 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import ImageColor
 
 from mask2alpha.errors import ImageFileError, InputError
-from mask2alpha.imaging.decode import Photo, read_image, read_mask
-from mask2alpha.imaging.encode import check_format, write_image
+from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.photo import Photo
 from mask2alpha.model.outputs import RunOptions
 from mask2alpha.ops.resize import resize
 from mask2alpha.pipeline.abstract import AbstractPredictor
-from mask2alpha.pipeline.matte import Colour, EncodedImage, Matte
+from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
+from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, ShowJob, Target
-from mask2alpha.serving.pictures import draw, draw_inside, look_inside
+from mask2alpha.serving.pictures import (
+    Inside,
+    MattedPhoto,
+    check_writable,
+    look_inside,
+    maps_of,
+    write_map,
+)
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
 from mask2alpha.serving.settings import MAX_SIDE
@@ -35,15 +42,20 @@ from mask2alpha.shapes import Size
 
 Report: TypeAlias = Callable[[str, float], None]
 """Takes the name of the stage that begins and the share of the job that is done, in [0, 1]."""
-_SHOWN_QUALITY = 90
+SHOWN_QUALITY = 90
+COLOURED = ("cutout", "cutout_premultiplied", "foreground", "composite", "comparison", "passes")
+"""Pictures that need the estimated foreground, which takes longer than the matte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadPhoto:
     """A photograph, possibly shrunk, and its encoding."""
 
+    photo: Photo
+    """As it was read, possibly shrunk."""
+    shown: Photo
+    """In sRGB."""
     encoded: EncodedImage
-    icc_profile: bytes | None
     full_size: Size
     """(height, width) of the upload, upright."""
 
@@ -57,7 +69,8 @@ class ReadPhoto:
         """What it takes in memory."""
         encoding = self.encoded.encoding
         tensors = (self.encoded.padded, encoding.tokens, *encoding.maps, encoding.thumbnail)
-        return int(self.encoded.image.nbytes + sum(tensor.nbytes for tensor in tensors))
+        arrays = {id(array): array for array in (self.photo.pixels, self.shown.pixels)}
+        return sum(array.nbytes for array in arrays.values()) + sum(tensor.nbytes for tensor in tensors)
 
 
 class Shelf:
@@ -103,9 +116,7 @@ class Shelf:
 class Workshop:
     """Does jobs, one at a time."""
 
-    def __init__(
-        self, predictor: AbstractPredictor, *, max_pixels: int, max_bytes: int, cache_bytes: int
-    ) -> None:
+    def __init__(self, predictor: AbstractPredictor, *, max_pixels: int, max_bytes: int, cache_bytes: int) -> None:
         """Take a predictor.
 
         Args:
@@ -148,11 +159,10 @@ class Workshop:
         report("reading", 0.0)
         photo = self._read(job.photo, "the photograph")
         full_size = photo.pixels.shape[0], photo.pixels.shape[1]
-        pixels = shrink(photo.pixels, job.max_side)
+        photo = shrink(photo, job.max_side)
+        shown = photo.in_srgb()
         report("encoding", 0.1)
-        read = ReadPhoto(
-            encoded=self.predictor.encode(pixels), icc_profile=photo.icc_profile, full_size=full_size
-        )
+        read = ReadPhoto(photo=photo, shown=shown, encoded=self.predictor.encode(shown.pixels), full_size=full_size)
         if job.key:
             self.shelf.put((job.key, job.max_side), read, read.nbytes)
         return read
@@ -160,23 +170,22 @@ class Workshop:
     def _show(self, job: ShowJob, report: Report) -> JobResult:
         report("reading", 0.0)
         photo = self._read(job.photo, "the photograph")
-        pixels = shrink(photo.pixels, job.max_side)
-        if pixels.dtype == np.uint16:
-            pixels = np.asarray(pixels >> 8, dtype=np.uint8)
+        shown = shrink(photo, job.max_side).in_srgb().for_output(SUFFIXES[job.format], 8)
         report("writing", 0.5)
         path = job.folder / f"photo{SUFFIXES[job.format]}"
-        write_image(path, pixels, icc_profile=photo.icc_profile, quality=_SHOWN_QUALITY)
+        write_image(path, shown.pixels, quality=SHOWN_QUALITY)
         return JobResult(
             width=photo.pixels.shape[1],
             height=photo.pixels.shape[0],
-            is_16_bit=photo.pixels.dtype == np.uint16,
-            path=path,
+            is_16_bit=photo.pixels.dtype != np.uint8,
+            file_name=path.name,
             media_type=MEDIA_TYPES[job.format],
         )
 
     def _matte(self, job: MatteJob, report: Report) -> JobResult:
+        for kind in job.outputs:
+            check_writable(Path(f"picture{SUFFIXES[job.format]}"), kind, job.bits)
         read = self._photo(job, report)
-        self._check_formats(job, read)
         background = self._background(job)
         predictor = configure(self.predictor, job)
         window = _window(job, read)
@@ -184,50 +193,47 @@ class Workshop:
         parts: dict[str, Path] = {}
         shares: list[float] = []
         for index, target in enumerate(job.targets):
-            start = 0.2 + 0.8 * index / len(job.targets)
-            share = 0.8 / len(job.targets)
             name = target.name or f"object-{index + 1}"
+            start, share = 0.2 + 0.8 * index / len(job.targets), 0.8 / len(job.targets)
             report("masking", start)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 mask = self._mask(job, target, read, told)
                 report("matting", start + 0.2 * share)
                 matte = self._predict(predictor, job, read, mask)
-            told += [f"{name}: {warning.message}" for warning in caught if warning.category is UserWarning]
-            pictures = self._draw(job, predictor, read, matte, mask, background, shares, report, start + 0.5 * share)
-            for kind, picture in pictures:
-                path = job.folder / f"{len(parts)}{SUFFIXES[job.format]}"
-                picture = picture if window is None or kind.startswith("step-") else picture[window]
-                is_coloured = kind in ("cutout", "foreground", "composite", "comparison")
-                write_image(path, picture, icc_profile=read.icc_profile if is_coloured else None)
-                parts[f"{name}/{kind}"] = path
+            told += [f"{name}: {warning.message}" for warning in caught]
+            matted = MattedPhoto(photo=read.photo, shown=read.shown, matte=matte, mask=mask, background=background)
+            inside = self._look_inside(job, predictor, read, mask, shares)
+            for number, kind in enumerate(job.outputs):
+                report(
+                    "colours" if kind in COLOURED else "writing", start + share * (0.5 + number / len(job.outputs) / 2)
+                )
+                if kind in ("active", "steps"):
+                    for part, values in maps_of(kind, inside, read.encoded.size).items():
+                        path = parts[f"{name}/{part}"] = _part(job, len(parts))
+                        write_map(path, values, window if kind == "active" else None)
+                else:
+                    path = parts[f"{name}/{kind}"] = _part(job, len(parts))
+                    matted.write(path, kind, bits=job.bits, window=window)
+        if not parts:
+            raise InputError("an empty or a full mask has no steps to show")
         return _result(read, warnings=told, active_shares=shares, **pack(parts, job))
 
-    def _draw(
+    def _look_inside(
         self,
         job: MatteJob,
         predictor: AbstractPredictor,
         read: ReadPhoto,
-        matte: Matte,
         mask: NDArray[np.uint8],
-        background: NDArray[Any] | Colour,
         shares: list[float],
-        report: Report,
-        done: float,
-    ) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Each picture that is asked for, with its kind."""
-        inside = None
-        is_inside_wanted = "active" in job.outputs or "steps" in job.outputs
-        if is_inside_wanted and isinstance(predictor, Predictor):
-            inside = look_inside(predictor, read.encoded, mask)
-        for kind in job.outputs:
-            report("colours" if kind in ("cutout", "foreground", "composite", "comparison") else "writing", done)
-            if kind in ("active", "steps"):
-                yield from draw_inside(kind, inside, read.encoded.size).items()
-                if kind == "active":
-                    shares.append(0.0 if inside is None else float(inside.active.mean()))
-            else:
-                yield kind, draw(kind, matte, mask, background, is_png=job.format == "png")
+    ) -> Inside | None:
+        """What the network did, where a job asks for it; its share of active pixels is added to `shares`."""
+        if "active" not in job.outputs and "steps" not in job.outputs:
+            return None
+        assert isinstance(predictor, Predictor)
+        inside = look_inside(predictor, read.encoded, mask)
+        shares.append(0.0 if inside is None else float(inside.active.mean()))
+        return inside
 
     def _mask(self, job: MatteJob, target: Target, read: ReadPhoto, told: list[str]) -> NDArray[np.uint8]:
         """The rough mask of one object, at the size at which the photograph is matted."""
@@ -252,9 +258,7 @@ class Workshop:
             mask = np.zeros(size, dtype=np.uint8)
         return paint(mask, target.strokes, scale=read.scale) if target.strokes else mask
 
-    def _predict(
-        self, predictor: AbstractPredictor, job: MatteJob, read: ReadPhoto, mask: NDArray[np.uint8]
-    ) -> Matte:
+    def _predict(self, predictor: AbstractPredictor, job: MatteJob, read: ReadPhoto, mask: NDArray[np.uint8]) -> Matte:
         digest = hashlib.sha256(mask.tobytes()).digest()
         key = (job.key, job.max_side, digest, job.steps, job.error_threshold, job.active_budget)
         kept: Matte | None = self.shelf.get(key) if job.key else None
@@ -265,20 +269,21 @@ class Workshop:
             self.shelf.put(key, matte, matte.alpha.nbytes + matte.predicted_error.nbytes)
         return matte
 
-    def _background(self, job: MatteJob) -> NDArray[Any] | Colour:
-        if isinstance(job.background, Path):
-            return self._read(job.background, "the background").pixels
+    def _background(self, job: MatteJob) -> Photo:
+        """A picture, or a colour as a picture of one pixel."""
+        if job.background_photo is not None:
+            return self._read(job.background_photo, "the background")
         try:
-            red, green, blue = ImageColor.getrgb(job.background)[:3]
+            colour = ImageColor.getrgb(job.background)[:3]
         except ValueError as error:
             raise InputError(
                 f"background {job.background[:40]!r} is no colour; give one such as white or #20a040, or a picture"
             ) from error
-        return red / 255, green / 255, blue / 255
+        return Photo(pixels=np.array([[colour]], dtype=np.uint8))
 
     def _read(self, path: Path, name: str) -> Photo:
         with _naming(path, name):
-            photo = read_image(path, max_bytes=self.max_bytes, max_pixels=self.max_pixels).in_srgb()
+            photo = read_image(path, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
         _check_sides(photo.pixels.shape, name)
         return photo
 
@@ -288,17 +293,6 @@ class Workshop:
             mask = read_mask(job.masks[index], max_bytes=self.max_bytes, max_pixels=self.max_pixels)
         _check_sides(mask.shape, name)
         return mask
-
-    def _check_formats(self, job: MatteJob, read: ReadPhoto) -> None:
-        """Before any work, whether the format can hold what is asked for."""
-        name = f"outputs in {job.format}{SUFFIXES[job.format]}"
-        is_16_bit = read.encoded.image.dtype == np.uint16
-        try:
-            for kind in job.outputs:
-                is_deep = is_16_bit and kind in ("cutout", "foreground", "composite", "comparison")
-                check_format(name, has_alpha=kind == "cutout", is_16_bit=is_deep)
-        except ImageFileError as error:
-            raise InputError(str(error).replace(name, f"format {job.format}")) from error
 
 
 def configure(predictor: AbstractPredictor, job: MatteJob) -> AbstractPredictor:
@@ -316,28 +310,31 @@ def configure(predictor: AbstractPredictor, job: MatteJob) -> AbstractPredictor:
     return configured
 
 
-def shrink(pixels: NDArray[Any], max_side: int | None) -> NDArray[Any]:
-    """A picture (H, W, 3), uint8 or uint16, scaled down to a longest side; the same where it is not longer."""
-    height, width = pixels.shape[:2]
+def shrink(photo: Photo, max_side: int | None) -> Photo:
+    """A photograph scaled down to a longest side; itself where it is not longer."""
+    height, width = photo.pixels.shape[:2]
     if max_side is None or max(height, width) <= max_side:
-        return pixels
+        return photo
     factor = max_side / max(height, width)
     size = max(1, round(height * factor)), max(1, round(width * factor))
-    small = resize(image_to_tensor(pixels), size)[0].permute(1, 2, 0).clamp(0, 1).numpy()
-    return np.asarray(np.rint(small * np.iinfo(pixels.dtype).max), dtype=pixels.dtype)
+    dtype = photo.pixels.dtype
+    full = torch.from_numpy(photo.pixels.astype(np.float32)).permute(2, 0, 1)[None]
+    small = resize(full, size)[0].permute(1, 2, 0).numpy()
+    pixels = small if dtype.kind == "f" else np.rint(small).clip(0, np.iinfo(dtype).max)
+    return replace(photo, pixels=np.ascontiguousarray(pixels, dtype=dtype), alpha=None)
 
 
 def pack(parts: dict[str, Path], job: MatteJob) -> dict[str, Any]:
     """Make one file of an answer's pictures: the picture itself, or a form or an archive of several."""
     if len(parts) == 1:
-        return {"path": next(iter(parts.values())), "media_type": MEDIA_TYPES[job.format]}
+        return {"file_name": next(iter(parts.values())).name, "media_type": MEDIA_TYPES[job.format]}
     path = job.folder / "answer"
     suffix = SUFFIXES[job.format]
     if job.answer == "zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for name, part in parts.items():
                 archive.write(part, f"{name}{suffix}")
-        return {"path": path, "media_type": "application/zip"}
+        return {"file_name": path.name, "media_type": "application/zip"}
     boundary = token_hex(16)
     with path.open("wb") as file:
         for name, part in parts.items():
@@ -349,11 +346,15 @@ def pack(parts: dict[str, Path], job: MatteJob) -> dict[str, Any]:
             file.write(part.read_bytes())
             file.write(b"\r\n")
         file.write(f"--{boundary}--\r\n".encode())
-    return {"path": path, "media_type": f"multipart/form-data; boundary={boundary}"}
+    return {"file_name": path.name, "media_type": f"multipart/form-data; boundary={boundary}"}
+
+
+def _part(job: MatteJob, number: int) -> Path:
+    return job.folder / f"{number}{SUFFIXES[job.format]}"
 
 
 def _result(read: ReadPhoto, **more: Any) -> JobResult:
-    is_16_bit = read.encoded.image.dtype == np.uint16
+    is_16_bit = read.photo.pixels.dtype != np.uint8
     return JobResult(width=read.full_size[1], height=read.full_size[0], is_16_bit=is_16_bit, **more)
 
 
