@@ -1,24 +1,26 @@
 """`mask2alpha matte`: photographs and masks in, mattes and what is made of them out."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mask2alpha.errors import InputError, Mask2AlphaError
+from mask2alpha.errors import ImageFileError, InputError, Mask2AlphaError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mask2alpha.imaging.decode import Photo
+    from mask2alpha.imaging.encode import Tags
     from mask2alpha.imaging.pairs import PhotoMasks
+    from mask2alpha.imaging.photo import Photo
     from mask2alpha.pipeline.abstract import AbstractPredictor
-    from mask2alpha.pipeline.matte import Matte
+    from mask2alpha.pipeline.matte import Colour, EncodedImage, Matte
 
-OUTPUTS = ("alpha", "cutout", "foreground", "composite", "comparison")
+OUTPUTS = ("alpha", "cutout", "cutout_premultiplied", "foreground", "composite", "comparison", "passes")
+FORMATS = ("png", "tif", "exr", "webp", "jpg")
 _EXISTING = click.Path(exists=True, path_type=Path)
 
 
@@ -30,16 +32,37 @@ class OutputPlan:
     """A file, for one matte and one kind of output; otherwise a folder."""
     kinds: tuple[str, ...]
     is_file: bool
-    background: "NDArray[Any] | tuple[float, float, float]"
-    """Of composites and comparisons."""
+    background: "Photo"
+    """Of composites and comparisons; of one pixel where it is a colour."""
+    suffix: str | None = None
+    """Of the files in the folder; None: ".exr" for photographs called so, ".png" for others and for comparisons."""
+    bits: int | None = None
+    """Per sample; None: what keeps the photograph's values."""
+    has_metadata: bool = False
+    has_gps: bool = False
 
-    def path(self, stem: str, kind: str) -> Path:
+    def path(self, stem: str, kind: str, photo: Path) -> Path:
         """Where the `kind` of output of the mask called `stem` goes."""
-        return self.target if self.is_file else self.target / kind / f"{stem}.png"
+        if self.is_file:
+            return self.target
+        if kind == "passes" or (self.suffix is None and kind != "comparison" and photo.suffix.lower() == ".exr"):
+            return self.target / kind / f"{stem}.exr"
+        return self.target / kind / f"{stem}{self.suffix or '.png'}"
 
-    def missing(self, stem: str, *, has_overwrite: bool) -> list[str]:
-        """The kinds still to be made; a file that exists is complete, because files are written whole."""
-        return [kind for kind in self.kinds if has_overwrite or not self.path(stem, kind).exists()]
+    def missing(self, pair: "PhotoMasks", mask: Path, *, has_overwrite: bool) -> dict[str, Path]:
+        """The kinds still to be made, and where; a file that exists is complete, because files are written whole."""
+        paths = {kind: self.path(_stem(pair, mask), kind, pair.photo) for kind in self.kinds}
+        return {kind: path for kind, path in paths.items() if has_overwrite or not path.exists()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoadedPhoto:
+    """A photograph as read, as the network sees it, and encoded."""
+
+    photo: "Photo"
+    shown: "Photo"
+    """In sRGB."""
+    encoded: "EncodedImage"
 
 
 def parse_outputs(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -63,6 +86,19 @@ def parse_outputs(ctx: click.Context, param: click.Parameter, value: str) -> tup
     callback=parse_outputs,
     help=f"What to write, with commas between: {', '.join(OUTPUTS)}.",
 )
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(FORMATS),
+    help="Of the files in a folder.  [default: exr for .exr photos, png for others]",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "16", "32"]),
+    help="Per sample: 8, 16, or floating: 32 in TIFF, 16 or 32 in EXR.  [default: as the photo]",
+)
+@click.option("--keep-metadata", "has_metadata", is_flag=True, help="Keep the photo's EXIF and XMP, but not the place.")
+@click.option("--keep-gps", "has_gps", is_flag=True, help="With --keep-metadata: keep the place as well.")
 @click.option(
     "--background",
     default="white",
@@ -96,6 +132,10 @@ def command(
     masks: Path,
     target: Path,
     kinds: tuple[str, ...],
+    file_format: str | None,
+    bits: str | None,
+    has_metadata: bool,
+    has_gps: bool,
     background: str,
     source: str,
     num_steps: int | None,
@@ -110,7 +150,11 @@ def command(
     In folders, a mask belongs to the photo of the same name; photo__label.png are several masks of one photo. OUT is a
     picture file for one photo, mask and kind of output; otherwise a folder, which gets OUT/<kind>/<mask>.png. What
     exists is skipped. After a failure the others are still done; the exit code is then 1.
+
+    Cut-outs keep the depth and the colour profile of the photo; "cutout" is straight, "cutout_premultiplied" is
+    multiplied by alpha, "passes" is one OpenEXR file with both, the alpha and the predicted error.
     """
+    from mask2alpha.imaging.atomic import remove_leftovers
     from mask2alpha.imaging.pairs import match_pairs
 
     pairing = match_pairs(photos, masks)
@@ -124,14 +168,25 @@ def command(
         raise InputError(
             f"no photo in {photos} matches a mask in {masks}; a mask is called as its photo, or photo__label"
         )
+    if has_gps and not has_metadata:
+        raise InputError("--keep-gps has a meaning only with --keep-metadata")
     plan = make_plan(
-        target, kinds, background, inputs=(photos, masks), num_mattes=sum(len(pair.masks) for pair in pairing.pairs)
+        target,
+        kinds,
+        background,
+        inputs=(photos, masks),
+        num_mattes=sum(len(pair.masks) for pair in pairing.pairs),
+        suffix=f".{file_format}" if file_format else None,
+        bits=int(bits) if bits else None,
     )
+    plan = replace(plan, has_metadata=has_metadata, has_gps=has_gps)
+    for folder in [target.parent] if plan.is_file else [target / kind for kind in kinds]:
+        remove_leftovers(folder)
     todo = [
         (pair, mask)
         for pair in pairing.pairs
         for mask in pair.masks
-        if plan.missing(_stem(pair, mask), has_overwrite=has_overwrite)
+        if plan.missing(pair, mask, has_overwrite=has_overwrite)
     ]
     num_skipped = sum(len(pair.masks) for pair in pairing.pairs) - len(todo)
     failures: dict[Path, str] = {}
@@ -166,16 +221,23 @@ def build_predictor(source: str, *, dtype: str | None, **settings: Any) -> "Abst
 
 
 def make_plan(
-    target: Path, kinds: tuple[str, ...], background: str, *, inputs: tuple[Path, ...], num_mattes: int
+    target: Path,
+    kinds: tuple[str, ...],
+    background: str,
+    *,
+    inputs: tuple[Path, ...],
+    num_mattes: int,
+    suffix: str | None = None,
+    bits: int | None = None,
 ) -> OutputPlan:
     """Decide whether OUT is a file, and check before any work that it can hold the output.
 
     Raises:
         InputError: OUT is one file but there are several outputs, or is an input; or the background is neither a
             colour nor a file.
-        ImageFileError: The format cannot hold it, or the background cannot be read.
+        ImageFileError: The format cannot hold it, its extra is missing, or the background cannot be read.
     """
-    from mask2alpha.imaging.encode import FORMAT_OF_SUFFIX, check_format
+    from mask2alpha.imaging.encode import FORMAT_OF_SUFFIX
 
     is_file = target.suffix.lower() in FORMAT_OF_SUFFIX and not target.is_dir()
     if is_file and (num_mattes > 1 or len(kinds) > 1):
@@ -186,29 +248,50 @@ def make_plan(
         raise InputError(f"{target} is an input and would be overwritten")
     if not is_file and target.exists() and not target.is_dir():
         raise InputError(f"{target} is neither a folder nor a picture's name")
-    if is_file:
-        check_format(target, has_alpha=kinds[0] == "cutout", is_16_bit=False)
-    return OutputPlan(target=target, kinds=kinds, is_file=is_file, background=parse_background(background))
+    plan = OutputPlan(
+        target=target, kinds=kinds, is_file=is_file, background=parse_background(background), suffix=suffix, bits=bits
+    )
+    for kind in kinds:
+        _check_writable(plan.path("photo", kind, Path()), kind, bits)
+    return plan
 
 
-def parse_background(text: str) -> "NDArray[Any] | tuple[float, float, float]":
-    """A colour in [0, 1] or the pixels of a picture file.
+def _check_writable(path: Path, kind: str, bits: int | None) -> None:
+    """Encode a picture of one pixel: whatever is refused is refused before any work."""
+    import numpy as np
+
+    from mask2alpha.imaging.encode import Tags, encode_image
+
+    suffix = path.suffix.lower()
+    if kind == "passes" and suffix != ".exr":
+        raise ImageFileError(f"{path}: passes are written as .exr")
+    dtypes = {8: np.uint8, 16: np.float16 if suffix == ".exr" else np.uint16, 32: np.float32}
+    dtype = dtypes[bits or (16 if suffix == ".exr" else 8)]
+    is_premultiplied = kind == "cutout_premultiplied"
+    channels = 4 if kind in ("cutout", "cutout_premultiplied", "passes") else 3
+    encode_image(np.ones((1, 1, channels), dtype=dtype), path, tags=Tags(is_premultiplied=is_premultiplied))
+
+
+def parse_background(text: str) -> "Photo":
+    """A picture file, or a colour as a picture of one pixel.
 
     Raises:
         InputError: It is neither.
         ImageFileError: The file cannot be read.
     """
+    import numpy as np
     from PIL import ImageColor
 
     from mask2alpha.imaging.decode import read_image
+    from mask2alpha.imaging.photo import Photo
 
     if Path(text).is_file():
-        return read_image(text).pixels
+        return read_image(text)
     try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
+        colour = ImageColor.getrgb(text)[:3]
     except ValueError as error:
         raise InputError(f"background {text!r} is neither a file nor a colour such as white or #20a040") from error
-    return red / 255, green / 255, blue / 255
+    return Photo(pixels=np.array([[colour]], dtype=np.uint8))
 
 
 def matte_all(
@@ -229,33 +312,36 @@ def matte_all(
     failures: dict[Path, str] = {}
     with tqdm(total=total, unit="matte", disable=None) as progress:
         for pair in pairs:
-            wanted = {mask: plan.missing(_stem(pair, mask), has_overwrite=has_overwrite) for mask in pair.masks}
-            wanted = {mask: kinds for mask, kinds in wanted.items() if kinds}
+            wanted = {mask: plan.missing(pair, mask, has_overwrite=has_overwrite) for mask in pair.masks}
+            wanted = {mask: paths for mask, paths in wanted.items() if paths}
             if wanted:
                 failures |= _matte_photo(predictor, pair, wanted, plan, progress)
     return failures
 
 
 def _matte_photo(
-    predictor: "AbstractPredictor", pair: "PhotoMasks", wanted: dict[Path, list[str]], plan: OutputPlan, progress: Any
+    predictor: "AbstractPredictor",
+    pair: "PhotoMasks",
+    wanted: dict[Path, dict[str, Path]],
+    plan: OutputPlan,
+    progress: Any,
 ) -> dict[Path, str]:
-    from mask2alpha.imaging.decode import read_image, read_mask
+    from mask2alpha.imaging.decode import read_mask
 
     failures: dict[Path, str] = {}
-    photo = encoded = None
-    for mask_path, kinds in wanted.items():
+    loaded: LoadedPhoto | None = None
+    for mask_path, paths in wanted.items():
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                if photo is None or encoded is None:
-                    photo = read_image(pair.photo)
-                    encoded = predictor.encode(photo.pixels)
+                if loaded is None:
+                    loaded = _load(predictor, pair.photo)
                 mask = read_mask(mask_path)
-                matte = predictor.predict(encoded, mask)
-                for kind in kinds:
-                    _write(matte, mask, photo, kind, plan, plan.path(_stem(pair, mask_path), kind))
-            for warning in caught:
-                progress.write(f"Warning: {mask_path}: {warning.message}")
+                matte = predictor.predict(loaded.encoded, mask)
+                for kind, path in paths.items():
+                    _write(matte, mask, loaded, kind, plan, path)
+            for message in dict.fromkeys(str(warning.message) for warning in caught):
+                progress.write(f"Warning: {mask_path}: {message}")
         # RuntimeError: PyTorch's way to say that memory ran out
         except (Mask2AlphaError, OSError, MemoryError, RuntimeError) as error:
             failures[mask_path] = " ".join(str(error).split()) or type(error).__name__
@@ -263,38 +349,110 @@ def _matte_photo(
     return failures
 
 
-def _write(matte: "Matte", mask: "NDArray[np.uint8]", photo: "Photo", kind: str, plan: OutputPlan, path: Path) -> None:
-    import numpy as np
+def _load(predictor: "AbstractPredictor", path: Path) -> LoadedPhoto:
+    from mask2alpha.imaging.decode import read_image
 
-    from mask2alpha.imaging.encode import write_image
+    photo = read_image(path)
+    if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
+        warnings.warn("the photo has transparent parts; the colours stored there are matted like others", stacklevel=2)
+    shown = photo.in_srgb()
+    return LoadedPhoto(photo=photo, shown=shown, encoded=predictor.encode(shown.pixels))
 
+
+def _write(
+    matte: "Matte", mask: "NDArray[np.uint8]", loaded: LoadedPhoto, kind: str, plan: OutputPlan, path: Path
+) -> None:
+    from mask2alpha.imaging.encode import write_image, write_passes
+
+    suffix = path.suffix.lower()
+    is_for_looking = kind == "comparison" or (kind == "composite" and suffix != ".exr")
+    photo = (loaded.shown if is_for_looking else loaded.photo).for_output(suffix, plan.bits)
+    matte = matte.with_image(photo.pixels)
+    if kind == "passes":
+        write_passes(path, _passes(matte), primaries=photo.primaries)
+        return
     if kind == "alpha":
-        scale = np.iinfo(photo.pixels.dtype).max if path.suffix.lower() == ".png" else 255
-        array = np.rint(matte.alpha * scale).astype(photo.pixels.dtype if scale > 255 else np.uint8)
-    elif kind == "cutout":
-        array = matte.cutout()
+        array = _scaled(matte.alpha, photo.pixels.dtype)
     elif kind == "foreground":
         array = matte.foreground()
     elif kind == "composite":
-        array = matte.composite(plan.background)
+        array = matte.composite(_background(plan.background, photo, suffix))
+    elif kind == "comparison":
+        array = _comparison(matte, mask, _background(plan.background, photo, suffix))
     else:
-        array = _comparison(matte, mask, plan)
-    write_image(path, array, icc_profile=None if kind == "alpha" else photo.icc_profile)
+        array = matte.cutout(is_premultiplied=kind == "cutout_premultiplied")
+    is_kept_grey = photo.is_grey and kind in ("cutout", "cutout_premultiplied", "foreground")
+    if is_kept_grey and suffix in (".png", ".tif", ".tiff"):
+        array = array[..., [0, 3]] if array.shape[2] == 4 else array[..., 0]
+    write_image(path, array, tags=_tags(photo, array, kind, plan))
 
 
-def _comparison(matte: "Matte", mask: "NDArray[np.uint8]", plan: OutputPlan) -> "NDArray[Any]":
+def _tags(photo: "Photo", array: "NDArray[Any]", kind: str, plan: OutputPlan) -> "Tags":
+    """The profile where the colours are the photograph's, and of its metadata what was asked for."""
+    from mask2alpha.imaging.encode import Tags
+    from mask2alpha.imaging.metadata import upright_xmp, without_gps_exif
+
+    is_grey = array.ndim == 2 or array.shape[2] == 2
+    exif, xmp = (photo.exif, photo.xmp) if plan.has_metadata else (None, None)
+    return Tags(
+        icc_profile=photo.icc_profile if kind != "alpha" and is_grey == photo.is_grey else None,
+        primaries=photo.primaries if kind != "alpha" else None,
+        is_premultiplied=kind == "cutout_premultiplied",
+        exif=exif if exif is None or plan.has_gps else without_gps_exif(exif),
+        xmp=None if xmp is None else upright_xmp(xmp, has_gps=plan.has_gps),
+    )
+
+
+def _scaled(values: "NDArray[np.float32]", dtype: "np.dtype[Any]") -> "NDArray[Any]":
+    """Values in [0, 1] as a dtype holds them."""
+    import numpy as np
+
+    return values.astype(dtype) if dtype.kind == "f" else np.rint(values * np.iinfo(dtype).max).astype(dtype)
+
+
+def _passes(matte: "Matte") -> "dict[str, NDArray[Any]]":
+    """The layers of `passes`: the premultiplied cut-out, as OpenEXR expects it, and what it is made of."""
+    dtype = matte.image.dtype
+    return {
+        "": matte.cutout(is_premultiplied=True),
+        "foreground": matte.foreground(),
+        "photo": matte.image,
+        "alpha": _scaled(matte.alpha, dtype),
+        "error": _scaled(matte.predicted_error, dtype),
+    }
+
+
+def _background(background: "Photo", photo: "Photo", suffix: str) -> "NDArray[Any] | Colour":
+    """The background in the values and primaries of a photograph that is about to be composited over it."""
+    import numpy as np
+
+    from mask2alpha.imaging.colour import from_srgb_primaries
+
+    pixels = background.in_srgb().pixels
+    if photo.is_linear:
+        pixels = background.for_output(".exr", 32).pixels
+        if photo.primaries is not None:
+            pixels = from_srgb_primaries(pixels, photo.primaries)
+    if pixels.shape[:2] != (1, 1):
+        return pixels
+    top = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    red, green, blue = (float(value) / top for value in pixels[0, 0])
+    return red, green, blue
+
+
+def _comparison(matte: "Matte", mask: "NDArray[np.uint8]", background: "NDArray[Any] | Colour") -> "NDArray[Any]":
     """Photo, mask over the photo, alpha and composite side by side."""
     import numpy as np
 
     photo = matte.image
     height, width = matte.alpha.shape
-    top = np.iinfo(photo.dtype).max
     rows, columns = np.arange(height) * mask.shape[0] // height, np.arange(width) * mask.shape[1] // width
     share = mask[rows][:, columns, None].astype(np.float32) / 255 * 0.5
-    red = np.array([1.0, 0.1, 0.1], dtype=np.float32) * top
-    overlay = np.rint(photo * (1 - share) + red * share).astype(photo.dtype)
-    alpha = np.repeat(np.rint(matte.alpha * top).astype(photo.dtype)[..., None], 3, axis=2)
-    return np.concatenate([photo, overlay, alpha, matte.composite(plan.background)], axis=1)
+    red = _scaled(np.array([1.0, 0.1, 0.1], dtype=np.float32), photo.dtype)
+    overlay = photo * (1 - share) + red * share
+    overlay = overlay.astype(photo.dtype) if photo.dtype.kind == "f" else np.rint(overlay).astype(photo.dtype)
+    alpha = np.repeat(_scaled(matte.alpha, photo.dtype)[..., None], 3, axis=2)
+    return np.concatenate([photo, overlay, alpha, matte.composite(background)], axis=1)
 
 
 def _stem(pair: "PhotoMasks", mask: Path) -> str:

@@ -69,6 +69,11 @@ def linear_from_profile(pixels: NDArray[Any], profile: bytes | None) -> NDArray[
     return _linear(pixels, *parsed)
 
 
+def from_srgb_primaries(light: NDArray[np.float32], primaries: Primaries) -> NDArray[np.float32]:
+    """Linear light in other primaries than sRGB's, in which it is given."""
+    return np.asarray(light @ np.linalg.inv(_to_srgb_primaries(primaries)).T, dtype=np.float32)
+
+
 def srgb_from_profile(pixels: NDArray[Any], profile: bytes) -> NDArray[Any]:
     """Colours (H, W, 3) that a profile describes as sRGB, 16-bit or, for a profile with tables, 8-bit."""
     parsed = _parse_matrix_profile(profile)

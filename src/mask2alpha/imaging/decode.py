@@ -40,10 +40,20 @@ from mask2alpha.imaging.reading import (
     extra_needed,
     straight_colours,
 )
-from mask2alpha.imaging.sniff import SUFFIXES, kind_of
+from mask2alpha.imaging.sniff import FORMATS, SUFFIXES, kind_of
 from mask2alpha.imaging.tiff import decode_deep_tiff
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "SUFFIXES", "Photo", "decode_image", "decode_mask", "read_image", "read_mask"]
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Photo",
+    "decode_image",
+    "decode_mask",
+    "read_image",
+    "read_mask",
+]
 
 _ORIENTATION = 0x0112
 _DNG_VERSION, _NEW_SUBFILE_TYPE = 50706, 254

@@ -7,7 +7,7 @@ import io
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Tags:
     is_premultiplied: bool = False
     """Whether the colours are multiplied by alpha; the file says which, and WebP cannot hold it."""
     exif: bytes | None = None
-    """Without orientation, or with 1. OpenEXR holds none, and a TIFF of 16 bits or floats only the texts of it."""
+    """Without orientation, or with 1. OpenEXR holds none of it, TIFF only the texts."""
     xmp: bytes | None = None
     """Not held by OpenEXR."""
 
@@ -236,20 +236,22 @@ def _encode_jpeg(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
 
 
 def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    texts = text_tags(tags.exif) if tags.exif else {}
     if array.dtype != np.uint8 or tags.is_premultiplied:
-        texts = text_tags(tags.exif) if tags.exif else {}
         return encode_deep_tiff(
             array,
             icc_profile=tags.icc_profile,
             xmp=tags.xmp,
-            tags=[(tag, 2, None, text.encode("ascii", "replace"), True) for tag, text in texts.items()],
+            texts=texts,
             is_premultiplied=tags.is_premultiplied,
         )
     info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, text in texts.items():
+        info[tag] = text
     if tags.xmp:
         info[700] = tags.xmp
         info.tagtype[700] = 1
-    return _save(array, "TIFF", tags, compression="tiff_adobe_deflate", tiffinfo=info)
+    return _save(array, "TIFF", replace(tags, exif=None), compression="tiff_adobe_deflate", tiffinfo=info)
 
 
 def _encode_exr(array: NDArray[Any], tags: Tags, quality: int) -> bytes:

@@ -40,8 +40,10 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
     wanted = _colour_channels(list(names))
     if any((names[name].xSampling, names[name].ySampling) != (1, 1) for name in wanted if name):
         raise UnreadableError("OpenEXR channels with fewer samples than pixels are not supported")
-    part = OpenEXR.File(io.BytesIO(data), separate_channels=True, num_threads=0).parts[0]
-    planes = [None if name is None else part.channels[name].pixels for name in wanted]
+    parts = OpenEXR.File(io.BytesIO(data), separate_channels=True, num_threads=0).parts
+    if not parts:  # a part whose pixels cannot be read is left out
+        raise ValueError("its pixels cannot be read")
+    planes = [None if name is None else parts[0].channels[name].pixels for name in wanted]
     dtype = np.float16 if all(plane is None or plane.dtype == np.float16 for plane in planes) else np.float32
     rows, columns = slice(max(0, data_top - top), None), slice(max(0, data_left - left), None)
     cut_rows = slice(max(0, top - data_top), max(0, top - data_top + height - rows.start))

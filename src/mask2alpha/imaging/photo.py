@@ -4,6 +4,7 @@ Three kinds of values: whole numbers that are sRGB or described by a colour prof
 and floats without a profile, which are linear light (scene-linear: 1 is a white sheet, lamps are above it).
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +95,8 @@ class Photo:
         if bits is None:
             bits = 8 if self.pixels.dtype == np.uint8 else 16
         if self.is_linear:
+            if self.pixels.max() > 1:
+                warnings.warn("what is brighter than white (above 1) was clipped; .exr keeps it", stacklevel=3)
             pixels = colour.srgb_from_linear(self.pixels, self.primaries)
             return replace(self, pixels=pixels, primaries=None)._with_depth(bits)
         pixels = colour.with_depth(self.pixels, bits)

@@ -2,6 +2,7 @@
 
 from mask2alpha.errors import ImageFileError
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF", "EXR", "BMP")
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".exr", ".bmp",
 )  # fmt: skip

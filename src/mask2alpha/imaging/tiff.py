@@ -1,8 +1,10 @@
 """TIFF files that Pillow does not know: floats, and 16-bit samples in planes. Needs the extra `formats`."""
 
 import io
+import logging
 import warnings
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,7 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
     """
     with extra_needed("this kind of TIFF"):
         import tifffile
+    tifffile.logger().setLevel(logging.CRITICAL)  # a damaged file is told once, by our own error
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         check_size((page.imagewidth, page.imagelength), max_pixels)
@@ -55,7 +58,7 @@ def encode_deep_tiff(
     *,
     icc_profile: bytes | None,
     xmp: bytes | None,
-    tags: list[tuple[int, int, int | None, Any, bool]],
+    texts: Mapping[int, str],
     is_premultiplied: bool,
 ) -> bytes:
     """A deflated TIFF of any depth: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
@@ -64,7 +67,7 @@ def encode_deep_tiff(
         array: uint8, uint16 or float32; an even number of channels means that the last is alpha.
         icc_profile: Of the colours.
         xmp: A packet to embed.
-        tags: Further tags, as tifffile takes them.
+        texts: Further tags and their values.
         is_premultiplied: Whether the colours are; said in the tag ExtraSamples.
 
     Raises:
@@ -85,7 +88,10 @@ def encode_deep_tiff(
         iccprofile=icc_profile,
         metadata=None,
         software=False,
-        extratags=[*tags, *([(700, 1, len(xmp), xmp, True)] if xmp else [])],
+        extratags=[
+            *((tag, 2, None, text.encode("ascii", "replace"), True) for tag, text in texts.items()),
+            *([(700, 1, len(xmp), xmp, True)] if xmp else []),
+        ],
     )
     return buffer.getvalue()
 
@@ -160,5 +166,5 @@ def _finite(samples: NDArray[Any]) -> NDArray[Any]:
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
         count = int((~np.isfinite(samples)).sum())
         warnings.warn(f"{count} values were not finite (NaN or infinite) and became 0", stacklevel=2)
-        return np.nan_to_num(samples, copy=False, nan=0, posinf=0, neginf=0)
+        return np.asarray(np.nan_to_num(samples, copy=False, nan=0, posinf=0, neginf=0))
     return samples

@@ -1,0 +1,45 @@
+"""`python -m tests.fuzz --count 200000 --seed 1`: damaged files through decode, matte and encode; see harness.py."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import click
+from tests.fuzz.harness import GOOD, fuzz
+
+
+def main() -> None:
+    """Print the counts; exit with 1 if a file was neither matted nor refused."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.fuzz")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first file; with --count 1: repeat one")
+    parser.add_argument("--count", type=int, default=10**9)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--keep", type=Path, help="folder for the files that failed")
+    options = parser.parse_args()
+    if options.count == 10**9 and options.seconds == float("inf"):
+        parser.error("say how many files (--count) or how long (--seconds)")
+    start = time.monotonic()
+    report = fuzz(
+        options.seed,
+        first=options.first,
+        count=options.count,
+        seconds=options.seconds,
+        keep=options.keep,
+        tell=click.echo,
+    )
+    total = sum(report.outcomes.values())
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    click.echo(f"seed {options.seed}: {total} files in {time.monotonic() - start:.0f} s: {outcomes}")
+    click.echo(f"memory beyond the start: at most {report.peak_bytes / 2**20:.0f} MiB")
+    for name in sorted({name for name, _ in report.per_kind}):
+        counts = {outcome: count for (kind, outcome), count in report.per_kind.items() if kind == name}
+        click.echo(f"  {name:20} " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+    for index, name, outcome, message in report.failures[:50]:
+        click.echo(f"{outcome}: --seed {options.seed} --first {index} --count 1 ({name})\n{message}")
+    sys.exit(0 if total and set(report.outcomes) <= set(GOOD) else 1)
+
+
+if __name__ == "__main__":
+    main()
