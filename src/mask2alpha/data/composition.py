@@ -151,7 +151,7 @@ def draw_background(
     kind = rng.random()
     if kind < 0.10:
         background = _studio_backdrop(rng, size)
-    elif kind < 0.15 and layers:
+    elif kind < 0.13 and layers:
         background = _from_own_texture(rng, layers[-1], size)
     else:
         background = photos(rng, size)
@@ -159,10 +159,10 @@ def draw_background(
             background = _mix_two(rng, background, photos(rng, size))
         if rng.random() < 0.5:
             background = recolour(rng, background, strength=0.7)
-        if kind < 0.22 and layers:
+        if kind < 0.18 and layers:
             background = _match_colours(background, layers[-1], share=float(rng.uniform(0.4, 0.9)))
-    if rng.random() < 0.30:
-        sigma = size * float(rng.uniform(0.006, 0.05))
+    if rng.random() < 0.45:
+        sigma = size * float(np.exp(rng.uniform(np.log(0.003), np.log(0.05))))
         background = _blur_strongly(background, sigma)
     return background
 
@@ -231,7 +231,7 @@ def place(rng: np.random.Generator, cutout: Cutout, size: int, scale: float, anc
 
 def _draw_layers(rng: np.random.Generator, sources: Sources, size: int) -> list[Layer]:
     """Draw the objects of one composite, placed, from back to front."""
-    is_lookalike = rng.random() < 0.15
+    is_lookalike = rng.random() < 0.10
     num_objects = 2 if is_lookalike else int(rng.choice(3, p=(0.5, 0.36, 0.14))) + 1
     cutouts = [_draw_cutout(rng, sources, size) for _ in range(1 if is_lookalike else num_objects)]
     if is_lookalike:
