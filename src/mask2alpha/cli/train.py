@@ -148,10 +148,10 @@ def command(
     model = None
     if not (run_folder / STATE_FILE).exists():
         model, about["initial_weights"] = _initial_model(chosen, initial, encoder_weights)
-    received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: received.append(number))
     processes, device = Processes.start(device)
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):  # not before: who waits for the others to join can stop at once
+        signal.signal(number, lambda number, _frame: received.append(number))
     weights = train(
         chosen,
         sources,
