@@ -99,6 +99,8 @@ def decode_image(
         return decode(data, max_pixels)
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageFileError(f"{name}: more than {max_pixels} pixels") from error
     except MemoryError as error:
         raise ImageFileError(f"{name}: the picture does not fit into memory") from error
     except _DAMAGE as error:

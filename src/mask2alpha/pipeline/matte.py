@@ -111,7 +111,9 @@ class Matte:
 
     def _as_image(self, picture: Float[Tensor, "channels height width"]) -> NDArray[Any]:
         array = picture.permute(1, 2, 0).numpy()
-        if not np.issubdtype(self.image.dtype, np.floating):
+        if np.issubdtype(self.image.dtype, np.floating):
+            array = np.minimum(array, np.finfo(self.image.dtype).max)
+        else:
             array = np.rint(np.clip(array, 0, 1) * np.iinfo(self.image.dtype).max)
         result = np.ascontiguousarray(array, dtype=self.image.dtype)
         own = self.image[..., None] if self.image.ndim == 2 else self.image

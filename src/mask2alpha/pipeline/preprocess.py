@@ -58,7 +58,7 @@ def colours_to_tensor(image: Any) -> tuple[Float[Tensor, "1 3 height width"], fl
     if not isinstance(image, np.ndarray) or not np.issubdtype(image.dtype, np.floating) or image.size == 0:
         return image_to_tensor(image), 1.0
     _, high = _finite_range(image, "image")
-    scale = 2.0 ** max(0, math.ceil(math.log2(high))) if high > 1 else 1.0
+    scale = 2.0 ** min(127, math.ceil(math.log2(high))) if high > 1 else 1.0
     return image_to_tensor(np.clip(image.astype(np.float32) / np.float32(scale), 0, 1)), scale
 
 
