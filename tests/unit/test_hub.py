@@ -61,7 +61,7 @@ class FakeHub:
             if f"{repo}@main" in self.files:
                 return 409, {}, json.dumps({"url": f"{self.url}/{repo}"}).encode()
             self.files[f"{repo}@main"] = {}
-            self.private[repo] = bool(wish.get("private"))
+            self.private[repo] = bool(wish.get("private")) or wish.get("visibility") == "private"
             return 200, {}, json.dumps({"url": f"{self.url}/{repo}"}).encode()
         if parts == ["api", "validate-yaml"]:
             header = yaml.safe_load(json.loads(body)["content"].split("---")[1])

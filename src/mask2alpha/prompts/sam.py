@@ -33,11 +33,11 @@ class Sam(AbstractMaskMaker):
 
         try:
             from transformers import AutoModelForMaskGeneration, AutoProcessor
-        except ImportError as error:
-            raise InputError("SAM needs transformers: pip install transformers") from error
-        try:
+
             self._processor = AutoProcessor.from_pretrained(source)
             model = AutoModelForMaskGeneration.from_pretrained(source)
+        except ImportError as error:  # some processors want torchvision besides
+            raise InputError(f"SAM needs transformers and torchvision (pip install them): {error}") from error
         except (OSError, ValueError) as error:
             raise InputError(f"{source} cannot be loaded as SAM: {str(error).splitlines()[0]}") from error
         self._model = model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

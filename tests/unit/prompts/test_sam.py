@@ -94,6 +94,7 @@ def save_tiny_sam(folder):
 
 
 def save_tiny_sam2(folder):
+    pytest.importorskip("torchvision", reason="the processor of SAM 2 needs it")
     from transformers import (
         Sam2Config,
         Sam2HieraDetConfig,
