@@ -10,6 +10,7 @@ from mask2alpha.errors import Mask2AlphaError
 
 COMMANDS = {
     "matte": "Matte photographs with guidance masks.",
+    "video": "Matte every frame of a clip, steadily.",
     "mask": "Make a rough mask of what you point at in a photograph.",
     "serve": "Serve mattes over HTTP, with a page to make them.",
     "batch": "Matte a manifest of photographs, here or on a Ray cluster.",

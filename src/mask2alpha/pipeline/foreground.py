@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from mask2alpha.errors import InputError
 from mask2alpha.shapes import Size
 
 _REGULARIZATION = 1e-5
@@ -23,6 +24,9 @@ _GRADIENT_WEIGHT = 1.0
 _SMALL_SIDE = 32
 """Levels whose longer side is at most this get more sweeps and are solved everywhere."""
 _SMALL_SWEEPS, _LARGE_SWEEPS, _LAST_SWEEPS = 10, 4, 2
+"""At the small levels, between, and at the full size, where a sweep costs the most and changes the least."""
+_LEAST_KEY_CHROMA = 0.1
+"""Least distance of a key's largest and smallest channel."""
 _ROWS_AT_ONCE = 2**16
 """Pixels solved together; bounds memory and keeps the work in the cache."""
 
@@ -56,6 +60,40 @@ def estimate_foreground(
     is_blurred = (solved & (matte == 1)).flatten().nonzero()[:, 0]  # beside uncertain pixels
     colours.view(-1, 6)[is_blurred, :3] = pixels.view(-1, 3)[is_blurred]
     return colours[..., :3].contiguous().permute(2, 0, 1)
+
+
+def despill(
+    foreground: Float[Tensor, "3 height width"], key: tuple[float, float, float], *, strength: float = 1.0
+) -> Float[Tensor, "3 height width"]:
+    """Take away the light that a coloured screen threw on the target.
+
+    Of each colour's deviation from grey, the part towards the key's hue is limited to the part across it, divided by
+    the root of 3; for a green key that is the rule "no greener than the stronger of red and blue". The mean of the three
+    channels stays.
+
+    Args:
+        foreground: The target's colours, in [0, 1].
+        key: The screen's colour, in [0, 1]; not grey.
+        strength: In [0, 1]: the share of the excess that is taken away.
+
+    Returns:
+        Colours in [0, 1]; those of other hues as they were.
+
+    Raises:
+        InputError: `key` is grey, or a value is out of its range.
+    """
+    if len(key) != 3 or not all(0 <= channel <= 1 for channel in key) or max(key) - min(key) < _LEAST_KEY_CHROMA:
+        raise InputError(f"key must be a colour, three numbers in [0, 1], and not grey; got {key}")
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength must be in [0, 1]; got {strength}")
+    towards = torch.tensor(key) - torch.tensor(key).mean()
+    towards /= towards.norm()
+    across = towards.roll(1) - towards.roll(2)  # at right angles to the key's hue and to grey
+    across /= across.norm()
+    along = torch.einsum("c,chw->hw", towards, foreground)
+    allowed = torch.einsum("c,chw->hw", across, foreground).abs() / 3**0.5
+    excess = strength * (along - allowed).clamp(min=0)
+    return (foreground - towards[:, None, None] * excess).clamp(0, 1)
 
 
 def _mean_colour(pixels: Float[Tensor, "height width 3"], weight: Float[Tensor, "height width"]) -> Float[Tensor, "3"]:

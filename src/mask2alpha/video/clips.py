@@ -1,0 +1,176 @@
+"""What is matted: the frames of a folder or of a video file, and a mask for each, for some, or for the first."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2alpha.errors import InputError, VideoError
+from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
+from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.video import ffmpeg
+from mask2alpha.video.ffmpeg import VideoInfo, probe, read_frames
+
+
+class AbstractClip(ABC):
+    """Pictures in order, which can be read from any of them on."""
+
+    names: Sequence[str]
+    """Of the frames, without suffix; as many as there are frames."""
+    info: VideoInfo | None
+    """None: a folder of pictures."""
+
+    @abstractmethod
+    def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
+        """(H, W, 3), uint8 or uint16, upright."""
+
+
+class FolderClip(AbstractClip):
+    """The pictures of a folder, in the order of the numbers in their names."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+        self.names = [path.stem for path in paths]
+        self.info = None
+
+    def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
+        """As sRGB, whatever the pictures' own colour space is."""
+        for path in self.paths[start:]:
+            yield read_image(path).in_srgb().pixels
+
+
+class VideoClip(AbstractClip):
+    """The frames of a video file, whose names are their numbers from 1 on."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        self.info = info
+        self.names = [f"{number:06d}" for number in range(1, info.num_frames + 1)]
+
+    def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
+        """In the clip's own colour space."""
+        assert self.info is not None
+        return read_frames(self.info, start=start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Masks:
+    """A mask, or none, for each frame of a clip."""
+
+    paths: tuple[Path | None, ...] = ()
+    """Pictures; None where the target is followed from the frame before."""
+    video: VideoInfo | None = None
+    """Or a video file with as many frames as the clip."""
+
+    @property
+    def has_all(self) -> bool:
+        """Whether every frame has its own."""
+        return self.video is not None or None not in self.paths
+
+    def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8] | None]:
+        """(H, W), 0 to 255."""
+        if self.video is None:
+            for path in self.paths[start:]:
+                yield None if path is None else read_mask(path)
+        else:
+            for frame in read_frames(self.video, start=start):
+                grey = frame.mean(axis=2) / (257 if frame.dtype == np.uint16 else 1)
+                yield np.asarray(np.rint(grey), np.uint8)
+
+
+def open_clip(path: Path) -> AbstractClip:
+    """A folder of pictures or a video file.
+
+    Raises:
+        InputError: It is neither.
+        VideoError: The video file cannot be read.
+    """
+    if path.is_dir():
+        return FolderClip(_pictures(path))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder")
+    return VideoClip(probe(path))
+
+
+def open_masks(path: Path, clip: AbstractClip) -> Masks:
+    """A picture (of the first frame), a folder of pictures, or a video file.
+
+    The masks of a folder belong to a folder's frames by name; to a video's in order, if there are as many, and else by the
+    last number in their names, counted from 1.
+
+    Raises:
+        InputError: The masks do not fit the clip, or the first frame has none.
+        VideoError: The video file cannot be read.
+    """
+    num_frames = len(clip.names)
+    if path.is_dir():
+        found = _pictures(path)
+        by_frame = (
+            dict(enumerate(found)) if clip.info and len(found) == num_frames else _match(found, clip, folder=path)
+        )
+        if 0 not in by_frame:
+            raise InputError(f"{path}: no mask for the first frame ({clip.names[0]})")
+        return Masks(paths=tuple(by_frame.get(index) for index in range(num_frames)))
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return Masks(paths=(path, *[None] * (num_frames - 1)))
+    if path.suffix.lower() not in ffmpeg.SUFFIXES:
+        raise InputError(f"{path}: neither a picture, nor a folder of pictures, nor a video file")
+    info = probe(path)
+    if info.num_frames != num_frames:
+        raise InputError(f"{path} has {info.num_frames} frames and the clip {num_frames}; masks need as many")
+    return Masks(video=info)
+
+
+def check_frame(frame: NDArray[Any], size: tuple[int, int], name: str) -> None:
+    """Check that a frame is as large as the first one.
+
+    Raises:
+        VideoError: It is not.
+    """
+    if frame.shape[:2] != size:
+        raise VideoError(
+            f"frame {name} has {frame.shape[1]} x {frame.shape[0]} pixels, the first one {size[1]} x {size[0]}"
+        )
+
+
+def _match(masks: Sequence[Path], clip: AbstractClip, *, folder: Path) -> dict[int, Path]:
+    """Frame to mask, by name."""
+    index_of = {name: index for index, name in enumerate(clip.names)}
+    matched: dict[int, Path] = {}
+    for mask in masks:
+        numbers = re.findall(r"\d+", mask.stem)
+        index = index_of.get(mask.stem) if clip.info is None else int(numbers[-1]) - 1 if numbers else None
+        if index is None or not 0 <= index < len(clip.names):
+            raise InputError(
+                f"{mask}: belongs to no frame; "
+                + (
+                    "a mask is called as its frame"
+                    if clip.info is None
+                    else f"{folder} has {len(masks)} masks for {len(clip.names)} frames, so their names must end in "
+                    "the frame's number, from 1 on"
+                )
+            )
+        if index in matched:
+            raise InputError(f"{mask} and {matched[index].name} belong to the same frame")
+        matched[index] = mask
+    return matched
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """In natural order: frame2 before frame10."""
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        raise InputError(f"{folder}: no pictures in this folder (looked for {', '.join(PICTURE_SUFFIXES)})")
+    stems = [path.stem for path in found]
+    if len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise InputError(f"{folder}: several files are called {twice}")
+    return sorted(found, key=lambda path: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path.stem)])

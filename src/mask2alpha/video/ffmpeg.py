@@ -1,0 +1,327 @@
+"""Video files through the `ffmpeg` and `ffprobe` programs found on PATH: frames in and out by pipes.
+
+Files are handed over as `file:` paths with that protocol alone allowed and the containers listed, so that a playlist or
+an address posing as a video opens nothing else.
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mask2alpha.errors import InputError, VideoError
+from mask2alpha.imaging.atomic import replacing
+
+SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mxf", ".mpg", ".mpeg", ".ogv")
+"""Of clips that are read."""
+WRITTEN_SUFFIXES = (".mov", ".webm")
+MAX_PIXELS = 8192 * 8192
+"""Largest frame accepted."""
+_CONTAINERS = "mov,matroska,webm,avi,mpegts,mxf,mpeg,ogg"
+_MATRICES = MappingProxyType(
+    {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "smpte240m": "smpte240m"}
+)
+"""ffprobe's names of the matrices between RGB and YCbCr, to those of ffmpeg's `scale`."""
+_AUDIO = MappingProxyType(
+    {
+        ".mov": (("aac", "mp3", "alac", "ac3", "eac3", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"), "aac"),
+        ".webm": (("opus", "vorbis"), "libopus"),
+    }
+)
+"""Per container: the sound it holds, and what other sound is converted to."""
+_PIXEL_FORMATS = {
+    (1, 1): "gray",
+    (1, 2): "gray16le",
+    (3, 1): "rgb24",
+    (3, 2): "rgb48le",
+    (4, 1): "rgba",
+    (4, 2): "rgba64le",
+}
+"""(channels, bytes per sample) of an array to ffmpeg's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What a video file says about itself."""
+
+    path: Path
+    stream: int
+    """Index of the picture stream."""
+    num_frames: int
+    rate: Fraction
+    """Frames per second, on average."""
+    is_rate_variable: bool
+    is_deep: bool
+    """More than 8 bits a sample."""
+    is_full_range: bool
+    """YCbCr uses all values, as in most photographs, and not 16 to 235."""
+    matrix: str
+    """Between YCbCr and RGB, as ffmpeg's `scale` calls it."""
+    tags: tuple[str, ...]
+    """ffmpeg's options that mark an output with the same primaries, transfer curve and matrix."""
+    pixel_shape: str
+    """Sample aspect ratio, such as "1/1"."""
+    audio_codec: str | None
+    """Of the first sound stream, if any."""
+    start: float
+    """When the pictures start, in seconds after the file."""
+
+
+def find_program(name: str) -> str:
+    """The path of `ffmpeg` or `ffprobe`.
+
+    Raises:
+        VideoError: It is not on PATH.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise VideoError(
+            f"{name} was not found on PATH; video files need it (https://ffmpeg.org, or your system's package "
+            "ffmpeg). Folders of frames do without"
+        )
+    return path
+
+
+def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
+    """Read a clip's headers and count its frames; nothing is decoded.
+
+    Raises:
+        VideoError: ffprobe is missing; the file is no clip of an accepted container, or has too large frames.
+    """
+    arguments = [find_program("ffprobe"), "-v", "error", *_guarded(path), "-count_packets"]
+    arguments += ["-show_streams", "-show_format", "-of", "json"]
+    finished = subprocess.run(arguments, capture_output=True, check=False)
+    if finished.returncode:
+        raise VideoError(f"{path}: not a clip that can be read: {_last_line(finished.stderr)}")
+    found: dict[str, Any] = json.loads(finished.stdout)
+    pictures = [
+        stream
+        for stream in found.get("streams", [])
+        if stream.get("codec_type") == "video" and not stream.get("disposition", {}).get("attached_pic")
+    ]
+    if not pictures:
+        raise VideoError(f"{path}: has no moving pictures")
+    stream = pictures[0]
+    width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
+    if not 0 < width * height <= max_pixels:
+        raise VideoError(f"{path}: frames of {width} x {height}; accepted: up to {max_pixels} pixels")
+    rate, nominal = _fraction(stream.get("avg_frame_rate")), _fraction(stream.get("r_frame_rate"))
+    rate = rate or nominal
+    num_frames = int(stream.get("nb_read_packets", 0))
+    if not rate or not num_frames:
+        raise VideoError(f"{path}: has no frames, or does not say how fast they follow each other")
+    matrix = _MATRICES.get(stream.get("color_space", ""), "bt709" if min(width, height) >= 720 else "bt601")
+    tags = {"color_primaries": "-color_primaries", "color_transfer": "-color_trc", "color_space": "-colorspace"}
+    sounds = [sound["codec_name"] for sound in found["streams"] if sound.get("codec_type") == "audio"]
+    return VideoInfo(
+        path=path,
+        stream=stream["index"],
+        num_frames=num_frames,
+        rate=rate,
+        is_rate_variable=bool(nominal) and abs(float(nominal / rate) - 1) > 0.01,
+        is_deep=any(mark in stream.get("pix_fmt", "") for mark in ("10", "12", "14", "16", "f32")),
+        is_full_range=stream.get("color_range") == "pc",
+        matrix=matrix,
+        tags=tuple(
+            part
+            for key, option in tags.items()
+            if stream.get(key, "unknown") not in ("unknown", "reserved", "gbr")
+            for part in (option, stream[key])
+        ),
+        pixel_shape=stream.get("sample_aspect_ratio", "1:1").replace("0:1", "1:1").replace(":", "/"),
+        audio_codec=sounds[0] if sounds else None,
+        start=float(stream.get("start_time", 0)) - float(found["format"].get("start_time", 0)),
+    )
+
+
+def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS) -> Iterator[NDArray[Any]]:
+    """Decode a clip from frame `start` on: (H, W, 3) RGB, uint8 or, where the clip is deeper, uint16; upright.
+
+    Every frame comes once, whatever its time stamp.
+
+    Raises:
+        VideoError: ffmpeg is missing or fails.
+    """
+    filters = (
+        f"trim=start_frame={start},setpts=N/25/TB,"
+        f"scale=in_color_matrix={info.matrix}:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,"
+        f"format={'rgb48be' if info.is_deep else 'rgb24'}"
+    )
+    arguments = [
+        find_program("ffmpeg"),
+        "-nostdin",
+        "-v",
+        "error",
+        "-max_pixels",
+        str(max_pixels),
+        *_guarded(info.path),
+    ]
+    arguments += ["-map", f"0:{info.stream}", "-vf", filters, "-r", "25", "-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=messages)
+        assert process.stdout is not None
+        try:
+            while (frame := _read_ppm(process.stdout)) is not None:
+                yield frame
+            if process.wait():
+                messages.seek(0)
+                raise VideoError(f"{info.path}: ffmpeg cannot decode it: {_last_line(messages.read())}")
+        finally:
+            process.kill()  # where the caller wanted no more
+            process.wait()
+            process.stdout.close()
+
+
+@contextmanager
+def segment_writer(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], info: VideoInfo
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Encode frames into a file, which is complete when the block has ended well, and absent otherwise.
+
+    Args:
+        path: `.mov` (ProRes 4444) or `.webm` (VP9).
+        shape: Of each frame: (H, W) grey, (H, W, 3) RGB or (H, W, 4) with alpha, not premultiplied.
+        dtype: uint8 or uint16.
+        info: The clip whose rate, colours and pixel shape are kept.
+
+    Returns:
+        A function that appends a frame.
+
+    Raises:
+        VideoError: ffmpeg is missing or fails.
+    """
+    channels = shape[2] if len(shape) == 3 else 1
+    codec, pixel_format, is_full_range = _codec(path.suffix, has_alpha=channels == 4, info=info)
+    value_range = "pc" if is_full_range else "tv"
+    filters = (
+        f"scale=out_color_matrix={info.matrix}:out_range={value_range}:flags=bicubic+accurate_rnd+full_chroma_int,"
+        f"format={pixel_format},setsar={info.pixel_shape}"
+    )
+    with replacing(path) as temporary, tempfile.TemporaryFile() as messages:
+        arguments = [find_program("ffmpeg"), "-v", "error", "-f", "rawvideo", "-r", str(info.rate)]
+        arguments += ["-pix_fmt", _PIXEL_FORMATS[channels, dtype.itemsize], "-s", f"{shape[1]}x{shape[0]}"]
+        arguments += ["-i", "pipe:0", "-vf", filters, *codec, *info.tags, "-color_range", value_range]
+        arguments += ["-f", path.suffix[1:], f"file:{temporary}"]
+        process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=messages)
+        assert process.stdin is not None
+        pipe = process.stdin
+
+        def write(frame: NDArray[Any]) -> None:
+            assert (frame.shape, frame.dtype) == (shape, dtype), (frame.shape, frame.dtype)
+            pipe.write(np.ascontiguousarray(frame).data)
+
+        try:
+            yield write
+            pipe.close()
+            if process.wait():
+                raise BrokenPipeError
+        except BrokenPipeError as error:
+            process.wait()
+            messages.seek(0)
+            raise VideoError(f"{path}: ffmpeg cannot write it: {_last_line(messages.read())}") from error
+        finally:
+            process.kill()  # where the block failed
+            process.wait()
+
+
+def join_segments(segments: Sequence[Path], num_frames: Sequence[int], path: Path, info: VideoInfo) -> str | None:
+    """Put segments behind each other, copied bit for bit, and add the clip's sound; the file is complete or absent.
+
+    Args:
+        segments: In order, in one folder.
+        num_frames: Of each.
+        path: The file to write, of the segments' suffix.
+        info: The clip that the sound comes from.
+
+    Returns:
+        What became of the sound, where it could not be kept as it is.
+
+    Raises:
+        VideoError: ffmpeg fails.
+    """
+    lines = ["ffconcat version 1.0"]
+    for segment, count in zip(segments, num_frames, strict=True):
+        lines += [f"file {segment.name}", f"duration {float(count / info.rate):.6f}"]
+    listing = segments[0].parent / f"{path.stem}.ffconcat"
+    listing.write_text("\n".join(lines) + "\n")
+    arguments = [find_program("ffmpeg"), "-nostdin", "-v", "error", "-itsoffset", f"{info.start:.6f}"]
+    arguments += ["-protocol_whitelist", "file", "-f", "concat", "-i", f"file:{listing}"]
+    note = None
+    sound: list[str] = []
+    if info.audio_codec:
+        held, substitute = _AUDIO[path.suffix]
+        is_kept = info.audio_codec in held
+        arguments += _guarded(info.path)
+        sound = ["-map", "1:a:0", "-c:a", "copy" if is_kept else substitute]
+        if not is_kept:
+            note = f"the sound ({info.audio_codec}) was converted, because {path.suffix} does not hold it"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        arguments += ["-map", "0:v", "-c:v", "copy", *sound, "-f", path.suffix[1:], f"file:{temporary}"]
+        finished = subprocess.run(arguments, capture_output=True, check=False)
+        if finished.returncode:
+            raise VideoError(f"{path}: ffmpeg cannot write it: {_last_line(finished.stderr)}")
+    return note
+
+
+def check_suffix(path: Path) -> None:
+    """Check that a clip of this name can be written.
+
+    Raises:
+        InputError: The suffix is neither `.mov` nor `.webm`.
+    """
+    if path.suffix not in WRITTEN_SUFFIXES:
+        raise InputError(
+            f"{path}: cannot write {path.suffix or 'a name without suffix'}; accepted: .mov (ProRes 4444), .webm (VP9), "
+            "or a folder for PNG files"
+        )
+
+
+def _codec(suffix: str, *, has_alpha: bool, info: VideoInfo) -> tuple[list[str], str, bool]:
+    """Encoder options, pixel format, and whether it is written in the full range."""
+    if suffix == ".mov":  # ProRes knows the narrow range only
+        alpha = ["-alpha_bits", "16"] if has_alpha else []
+        return (
+            ["-c:v", "prores_ks", "-profile:v", "4444", "-vendor", "apl0", *alpha],
+            "yuva444p10le" if has_alpha else "yuv444p10le",
+            False,
+        )
+    options = ["-c:v", "libvpx-vp9", "-crf", "18", "-b:v", "0", "-cpu-used", "4", "-row-mt", "1"]
+    options += ["-auto-alt-ref", "0"] if has_alpha else []
+    return options, "yuva420p" if has_alpha else "yuv420p", info.is_full_range
+
+
+def _guarded(path: Path) -> list[str]:
+    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", f"file:{path}"]
+
+
+def _read_ppm(pipe: IO[bytes]) -> NDArray[Any] | None:
+    if not pipe.readline():  # P6
+        return None
+    width, height = map(int, pipe.readline().split())
+    dtype = np.dtype(">u2" if int(pipe.readline()) > 255 else "u1")
+    data = pipe.read(width * height * 3 * dtype.itemsize)
+    if len(data) < width * height * 3 * dtype.itemsize:
+        return None  # ffmpeg's exit code tells why
+    frame = np.frombuffer(data, dtype=dtype).reshape(height, width, 3)
+    return frame.astype(np.uint16) if dtype.itemsize == 2 else frame.copy()
+
+
+def _fraction(text: Any) -> Fraction | None:
+    numerator, _, denominator = str(text or "0/0").partition("/")
+    return Fraction(int(numerator), int(denominator)) if int(numerator) and int(denominator or 0) else None
+
+
+def _last_line(messages: bytes) -> str:
+    lines = messages.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no reason given"
