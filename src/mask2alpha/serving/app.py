@@ -307,8 +307,9 @@ def _add_encodings(app: FastAPI) -> None:
         folder, key = service.folder(request), new_key()
         path = await save(photo, folder / "photo")
         result, _ = await service.run(request, EncodeJob(photo=path, key=key, max_side=max_side))
-        size = {"width": result.width, "height": result.height, "is_16_bit": result.is_16_bit}
-        kept, token = service.photos.add(key, path, **size)
+        kept, token = service.photos.add(
+            key, path, width=result.width, height=result.height, is_16_bit=result.is_16_bit
+        )
         return _about(service, kept).model_copy(update={"token": token, "warnings": result.warnings})
 
     @app.get(
@@ -355,7 +356,7 @@ def _add_encodings(app: FastAPI) -> None:
 
 def _add_mattes(app: FastAPI) -> None:
     media_types = (*MEDIA_TYPES.values(), "application/zip", "multipart/form-data")
-    pictures = {
+    pictures: dict[int | str, dict[str, Any]] = {
         200: {
             "description": "One picture; several come as an archive, or where the request accepts it as a form.",
             "content": {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types},

@@ -103,7 +103,7 @@ class MatteForm:
         uploads = self.mask or []
         targets = read_targets(self.box, self.strokes, self.objects, len(uploads))
         masks = [await save(upload, folder / f"mask-{index}") for index, upload in enumerate(uploads)]
-        is_colour = isinstance(self.background, str)
+        background = self.background
         return MatteJob(
             photo=photo,
             key=key,
@@ -113,8 +113,8 @@ class MatteForm:
             outputs=_parse("outputs", list[Output], list(dict.fromkeys(self.outputs.split(",")))),
             format=self.format,
             bits=self.bits,
-            background=self.background if is_colour else "white",
-            background_photo=None if is_colour else await save(self.background, folder / "background"),
+            background=background if isinstance(background, str) else "white",
+            background_photo=None if isinstance(background, str) else await save(background, folder / "background"),
             region=read_box("region", self.region),
             steps=self.steps,
             error_threshold=self.error_threshold,
@@ -147,7 +147,7 @@ def read_targets(box: str | None, strokes: str | None, objects: str | None, num_
     if not 1 <= len(targets) <= MAX_OBJECTS:
         given = "no object: send a mask, a box or strokes" if not targets else f"{len(targets)} objects"
         raise invalid("objects", f"{given}; accepted: 1 to {MAX_OBJECTS}")
-    names = [target.name for target in targets if target.name]
+    names = [target.name or f"object-{number}" for number, target in enumerate(targets, start=1)]
     if len(set(names)) != len(names):
         raise invalid("objects", "two objects have the same name")
     for target in targets:

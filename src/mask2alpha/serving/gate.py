@@ -102,8 +102,8 @@ class Gate:
         except Exception:
             logger.exception("failed", extra={"request_id": exchange.request_id})
             if exchange.status == 0:
-                problem = ProblemError("internal", "An unexpected error; the operator finds it in the service's log.")
-                await problem.response(exchange.request_id)(scope, receive, guarded_send)
+                internal = ProblemError("internal", "An unexpected error; the operator finds it in the service's log.")
+                await internal.response(exchange.request_id)(scope, receive, guarded_send)
         finally:
             if "folder" in state:
                 shutil.rmtree(Path(state["folder"]), ignore_errors=True)

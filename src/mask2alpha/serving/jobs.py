@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from typing_extensions import Self
 
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
@@ -62,7 +61,7 @@ class Target(_Strict):
     strokes: list[Stroke] = Field(default=[], max_length=MAX_STROKES)
 
     @model_validator(mode="after")
-    def _is_given_once(self) -> Self:
+    def _is_given_once(self) -> "Target":
         if self.mask is None and self.box is None and not self.strokes:
             raise ValueError("an object needs a mask, a box or strokes")
         if self.mask is not None and self.box is not None:

@@ -170,6 +170,8 @@ class Pool:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        for worker in self._workers:
+            await worker.end()
 
     def check_room(self) -> None:
         """Raise the problem that `submit` would raise now for lack of room."""
@@ -275,9 +277,6 @@ class Pool:
                 status = await worker.end()
                 self._on_death()
                 logger.warning("a worker died", extra={"reason": str(death), "exit_status": status})
-            except asyncio.CancelledError:
-                await worker.end()
-                raise
             worker = await self._replace()
 
     async def _replace(self) -> _Worker:

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import platform
 import signal
 import socket
-import sys
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from mask2alpha.errors import InputError
 from mask2alpha.serving.app import create_app
@@ -32,7 +32,8 @@ class ImpatientProtocol(H11Protocol):
         self.loop.call_later(HEAD_SECONDS, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None and not self.transport.is_closing():
             self.transport.close()
 
 
@@ -49,7 +50,7 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
         WorkerStartError: The model cannot be loaded.
     """
     log_as_json()
-    if not sys.platform.startswith("linux"):
+    if platform.system() != "Linux":
         logger.warning("memory of the workers is bounded on Linux only")
     app = create_app(settings)
     server = uvicorn.Server(

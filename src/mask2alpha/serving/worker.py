@@ -8,6 +8,7 @@ process by it. When its input ends, it ends.
 
 import json
 import os
+import platform
 import resource
 import signal
 import sys
@@ -93,7 +94,7 @@ def limit_resources(memory: int, *, has_gpu: bool) -> None:
         memory: Bytes of address space beyond those that it has now.
         has_gpu: CUDA reserves far more addresses than it uses; its processes are bounded in writable memory instead.
     """
-    if not sys.platform.startswith("linux"):
+    if platform.system() != "Linux":
         return  # the front says so when it starts
     kind, field = (resource.RLIMIT_DATA, "VmData") if has_gpu else (resource.RLIMIT_AS, "VmSize")
     status = Path("/proc/self/status").read_text(encoding="ascii")

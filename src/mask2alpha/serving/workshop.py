@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import ImageColor
 
@@ -137,9 +138,11 @@ class Workshop:
             ProblemError: The pictures or the wishes cannot be used.
         """
         try:
-            if isinstance(job, EncodeJob):
-                return _result(self._photo(job, report))
-            return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                result = self._do(job, report)
+            told = dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
+            return result.model_copy(update={"warnings": list(told)})
         except Exception as error:
             problem = _problem_of(error)
             if problem is None:
@@ -147,6 +150,11 @@ class Workshop:
             if problem.kind == "too-much-memory":
                 self.shelf.clear()
             raise problem from error
+
+    def _do(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
+        if isinstance(job, EncodeJob):
+            return _result(self._photo(job, report))
+        return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
 
     def forget(self, key: str) -> None:
         """Drop what was kept of a photograph."""
@@ -189,19 +197,15 @@ class Workshop:
         background = self._background(job)
         predictor = configure(self.predictor, job)
         window = _window(job, read)
-        told: list[str] = []
         parts: dict[str, Path] = {}
         shares: list[float] = []
         for index, target in enumerate(job.targets):
             name = target.name or f"object-{index + 1}"
             start, share = 0.2 + 0.8 * index / len(job.targets), 0.8 / len(job.targets)
             report("masking", start)
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                mask = self._mask(job, target, read, told)
-                report("matting", start + 0.2 * share)
-                matte = self._predict(predictor, job, read, mask)
-            told += [f"{name}: {warning.message}" for warning in caught]
+            mask = self._mask(job, target, read)
+            report("matting", start + 0.2 * share)
+            matte = self._predict(predictor, job, read, mask)
             matted = MattedPhoto(photo=read.photo, shown=read.shown, matte=matte, mask=mask, background=background)
             inside = self._look_inside(job, predictor, read, mask, shares)
             for number, kind in enumerate(job.outputs):
@@ -217,7 +221,7 @@ class Workshop:
                     matted.write(path, kind, bits=job.bits, window=window)
         if not parts:
             raise InputError("an empty or a full mask has no steps to show")
-        return _result(read, warnings=told, active_shares=shares, **pack(parts, job))
+        return _result(read, active_shares=shares, **pack(parts, job))
 
     def _look_inside(
         self,
@@ -235,7 +239,7 @@ class Workshop:
         shares.append(0.0 if inside is None else float(inside.active.mean()))
         return inside
 
-    def _mask(self, job: MatteJob, target: Target, read: ReadPhoto, told: list[str]) -> NDArray[np.uint8]:
+    def _mask(self, job: MatteJob, target: Target, read: ReadPhoto) -> NDArray[np.uint8]:
         """The rough mask of one object, at the size at which the photograph is matted."""
         size = read.encoded.size
         if target.mask is not None:
@@ -245,9 +249,10 @@ class Workshop:
             elif mask.shape == read.full_size:
                 mask = _scale_mask(mask, size)
             else:
-                told.append(
+                warnings.warn(
                     f"mask {target.mask + 1} of {mask.shape[1]} x {mask.shape[0]} was resized to "
-                    f"the photograph's {read.full_size[1]} x {read.full_size[0]}"
+                    f"the photograph's {read.full_size[1]} x {read.full_size[0]}",
+                    stacklevel=2,
                 )
                 mask = _scale_mask(mask, size)
         elif target.box is not None:
