@@ -1,0 +1,101 @@
+"""Asks a mask2alpha service (`mask2alpha serve`) for a matte; the standard library is all it needs.
+
+Plug-ins whose host has no place for PyTorch use it. `build.py` puts a copy beside each of them.
+"""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from urllib.parse import urlsplit
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+LONGEST_WAIT = 60.0
+"""Seconds to wait in all while the service says that it is busy."""
+
+
+class ServiceError(Exception):
+    """The service cannot be reached, or refuses; the message can be shown to the user."""
+
+
+def matte(photo, mask, output, *, url=DEFAULT_URL, key="", timeout=300.0):
+    """Matte one photograph.
+
+    Args:
+        photo: The bytes of a picture file, such as PNG, JPEG or TIFF.
+        mask: The same for the rough mask: white on the target.
+        output: "alpha", "cutout", "foreground" or "composite".
+        url: Where the service is.
+        key: Its API key, if it wants one.
+        timeout: Seconds until the answer must be there.
+
+    Returns:
+        The bytes of a PNG file of the photograph's size.
+
+    Raises:
+        ServiceError: The service cannot be reached, is busy for too long, or refuses the pictures.
+    """
+    boundary = uuid.uuid4().hex
+    body = _form(boundary, files={"photo": photo, "mask": mask}, fields={"outputs": output, "format": "png"})
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Accept": "image/png"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{_checked(url)}/v1/mattes", data=body, headers=headers, method="POST")
+    waited = 0.0
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as response:
+                return response.read()
+        except urllib.error.HTTPError as error:
+            pause = _pause(error)
+            if pause is None or waited + pause > LONGEST_WAIT:
+                raise ServiceError(_reason(error)) from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ServiceError(
+                f"no mask2alpha service answers at {url} ({reason}). Start one with: mask2alpha serve"
+            ) from error
+        time.sleep(pause)
+        waited += pause
+
+
+def is_on_this_machine(url):
+    """Whether an address leads to no other machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _checked(url):
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ServiceError(f"{url!r} is no address of a service; it looks like {DEFAULT_URL}")
+    return url.rstrip("/")
+
+
+def _form(boundary, *, files, fields):
+    """A multipart/form-data body (RFC 7578)."""
+    parts = [
+        (f'name="{name}"; filename="{name}"\r\nContent-Type: application/octet-stream', content)
+        for name, content in files.items()
+    ] + [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+    head = f"--{boundary}\r\nContent-Disposition: form-data; "
+    return b"".join(
+        [
+            *(f"{head}{about}\r\n\r\n".encode() + content + b"\r\n" for about, content in parts),
+            f"--{boundary}--\r\n".encode(),
+        ]
+    )
+
+
+def _pause(error):
+    """Seconds after which a busy service wants to be asked again; None where asking again is of no use."""
+    wait = error.headers.get("Retry-After", "")
+    return max(1.0, float(wait)) if error.code in (429, 503) and wait.isdigit() else None
+
+
+def _reason(error):
+    """What the service says in words (RFC 9457), else its status."""
+    try:
+        problem = json.loads(error.read())
+        return str(problem.get("detail") or problem["title"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return f"the mask2alpha service answers {error.code} {error.reason}"

@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from comfy_host import ComfyHost, InterruptProcessingException
+from PIL import Image
+
+from mask2alpha import Mask2Alpha, Predictor
+from mask2alpha.errors import InputError
+from mask2alpha.model.config import PRESETS
+
+HEIGHT, WIDTH = 40, 56
+GRAPH = {
+    "1": {"class_type": "LoadMask2Alpha", "inputs": {"weights": "", "device": "auto", "precision": "float32"}},
+    "2": {
+        "class_type": "MatteWithMask2Alpha",
+        "inputs": {"model": ["1", 0], "image": ["image", 0], "mask": ["mask", 0]},
+    },
+}
+
+
+@pytest.fixture
+def host(plugins):
+    return ComfyHost(plugins / "comfyui")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    Mask2Alpha(PRESETS["tiny"]).save_pretrained(tmp_path / "tiny.safetensors")
+    return str(tmp_path / "tiny.safetensors")
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, HEIGHT, WIDTH, 3)
+
+
+@pytest.fixture
+def masks():
+    masks = torch.zeros(3, HEIGHT, WIDTH)
+    for index in range(3):
+        masks[index, 8 : 20 + 6 * index, 10:40] = 1
+    return masks
+
+
+def matte(host, weights, image, mask):
+    graph = json.loads(json.dumps(GRAPH))
+    graph["1"]["inputs"]["weights"] = weights
+    return host.execute(graph, "2", {"image": ("IMAGE", image), "mask": ("MASK", mask)})
+
+
+def expected(weights, image, mask):
+    """What the library itself makes of one picture."""
+    return Predictor(Mask2Alpha.from_pretrained(weights), device="cpu", dtype=torch.float32).predict(
+        image.numpy(), mask.numpy()
+    )
+
+
+def test_a_batch_of_images_and_masks_is_matted_pairwise(host, weights, images, masks):
+    alpha, foreground = matte(host, weights, images, masks)
+    assert alpha.shape == (3, HEIGHT, WIDTH)
+    for index in range(3):
+        single = expected(weights, images[index], masks[index])
+        np.testing.assert_array_equal(alpha[index], single.alpha)
+        np.testing.assert_array_equal(foreground[index], single.foreground())
+    assert host.progress == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_one_mask_serves_every_image(host, weights, images, masks):
+    alpha, _ = matte(host, weights, images, masks[:1])
+    np.testing.assert_array_equal(alpha[2], expected(weights, images[2], masks[0]).alpha)
+
+
+def test_one_image_with_several_masks_is_encoded_once(host, weights, images, masks, monkeypatch):
+    encoded = []
+    encode = Predictor.encode
+    monkeypatch.setattr(Predictor, "encode", lambda self, image: encoded.append(1) or encode(self, image))
+    alpha, foreground = matte(host, weights, images[:1], masks)
+    assert len(encoded) == 1
+    assert alpha.shape == (3, HEIGHT, WIDTH)
+    assert foreground.shape == (3, HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(alpha[1], expected(weights, images[0], masks[1]).alpha)
+
+
+def test_a_mask_without_batch_and_an_image_with_alpha_and_overshoot_are_accepted(host, weights, images, masks):
+    image = torch.cat([images[:1] * 1.2 - 0.1, torch.ones(1, HEIGHT, WIDTH, 1)], dim=3)
+    alpha, _ = matte(host, weights, image, masks[0])
+    np.testing.assert_array_equal(alpha[0], expected(weights, image[0, ..., :3].clamp(0, 1), masks[0]).alpha)
+
+
+def test_numbers_that_do_not_go_together_are_refused(host, weights, images, masks):
+    with pytest.raises(InputError, match="3 images and 2 masks"):
+        matte(host, weights, images, masks[:2])
+
+
+def test_a_model_is_loaded_once_for_all_nodes_and_runs(host, weights, images, masks, monkeypatch):
+    loaded = []
+    load = Mask2Alpha.from_pretrained
+    monkeypatch.setattr(Mask2Alpha, "from_pretrained", lambda source: loaded.append(source) or load(source))
+    for _ in range(2):
+        matte(host, weights, images[:1], masks[:1])
+    host.execute({"7": {**GRAPH["1"], "inputs": {**GRAPH["1"]["inputs"], "weights": weights}}}, "7", {})
+    assert loaded == [weights]
+
+
+def test_the_button_stops_between_pictures(host, weights, images, masks):
+    host.is_interrupted = True
+    with pytest.raises(InterruptProcessingException):
+        matte(host, weights, images, masks)
+    assert not host.progress
+
+
+def test_the_workflow_is_one_of_these_nodes(host, plugins):
+    workflow = json.loads((plugins / "comfyui" / "workflow_api.json").read_text())
+    ours = {node["class_type"] for node in workflow.values()} & host.nodes.keys()
+    assert ours == host.nodes.keys()
+    for node in workflow.values():
+        if node["class_type"] in ours:
+            assert host.nodes[node["class_type"]].INPUT_TYPES()["required"].keys() == node["inputs"].keys()
+        for value in node["inputs"].values():
+            assert not isinstance(value, list) or value[0] in workflow
+
+
+def test_the_registry_finds_what_it_needs(plugins):
+    tomllib = pytest.importorskip("tomllib", reason="comes with Python 3.11")
+    about = tomllib.loads((plugins / "comfyui" / "pyproject.toml").read_text())
+    assert about["project"]["name"] == "mask2alpha-nodes"
+    assert about["project"]["dependencies"] == ["mask2alpha"]
+    assert about["tool"]["comfy"]["DisplayName"]
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_matte_the_example(host, plugins):
+    examples = plugins.parent / "examples"
+    photo, mask = (
+        torch.from_numpy(np.asarray(Image.open(path).convert(mode), np.float32) / 255)[None]
+        for path, mode in ((examples / "photos/astronaut.png", "RGB"), (examples / "masks/astronaut.png", "L"))
+    )
+    alpha, _ = matte(host, "small", photo, mask)
+    assert ((alpha > 0.05) & (alpha < 0.95)).float().mean() > 0.003  # soft where the mask was hard
+    assert (alpha - mask).abs().mean() < 0.05

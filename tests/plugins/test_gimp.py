@@ -1,0 +1,86 @@
+"""Drives GIMP 3 itself, without a window, where it is installed; MASK2ALPHA_GIMP may hold the command to start it."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stand_in_service import TINT
+
+COMMAND = shlex.split(os.environ.get("MASK2ALPHA_GIMP", "")) or [
+    path for path in [shutil.which("gimp-console-3.0") or shutil.which("gimp-console-3")] if path
+]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not COMMAND, reason="GIMP 3 is not installed (Debian 13: apt install gimp)"),
+]
+SESSION = Path(__file__).with_name("gimp_session.py")
+SELECTED = (slice(5, 20), slice(10, 30))
+"""Rows and columns of the layer that the session selects."""
+
+
+@pytest.fixture
+def gimp(tmp_path, service, plugins):
+    """Run the session in a GIMP whose only plug-in of its own is ours."""
+    profile = tmp_path / "profile"
+    folder = profile / "plug-ins" / "mask2alpha"
+    folder.mkdir(parents=True)
+    shutil.copy(plugins / "gimp" / "mask2alpha.py", folder)
+    shutil.copy(plugins / "service_client.py", folder)
+    shutil.copy(SESSION, tmp_path)
+
+    def run(*, result="new-layer", rough="selection", url=service.url):
+        wish = {"url": url, "result": result, "rough": rough, "out": str(tmp_path / "out.json")}
+        script = f"exec(open({str(tmp_path / SESSION.name)!r}).read())"
+        arguments = ["-idf", "--batch-interpreter=python-fu-eval", "-b", script, "--quit"]
+        environment = {**os.environ, "GIMP3_DIRECTORY": str(profile), "MASK2ALPHA_SESSION": json.dumps(wish)}
+        finished = subprocess.run(
+            [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert (tmp_path / "out.json").exists(), finished.stdout + finished.stderr
+        return json.loads((tmp_path / "out.json").read_text())
+
+    return run
+
+
+def selected_mask():
+    mask = np.zeros((30, 40), np.uint8)
+    mask[SELECTED] = 255
+    return mask
+
+
+def test_a_selection_becomes_a_cut_out_layer_above_the_hidden_photo(gimp, service):
+    outcome = gimp()
+    assert outcome["success"], outcome["error"]
+    assert outcome["menus"] == ["<Image>/Layer/Mask"]
+    cutout, photo = outcome["layers"]
+    assert (cutout["name"], cutout["offsets"], cutout["visible"]) == ("photo (cut out)", [5, 3], True)
+    assert not photo["visible"]
+    pixels = np.array(cutout["values"]).reshape(30, 40, 4)
+    np.testing.assert_array_equal(pixels[..., 3], selected_mask())
+    assert (pixels[SELECTED][..., :3] == TINT).all()
+    [request] = service.requests
+    assert (request["photo"] == (0x20, 0x40, 0x60)).all()
+    np.testing.assert_array_equal(request["mask"], selected_mask())
+
+
+def test_a_rough_layer_mask_becomes_a_fine_one(gimp, service):
+    outcome = gimp(result="layer-mask", rough="mask")
+    assert outcome["success"], outcome["error"]
+    [photo] = outcome["layers"]
+    assert photo["is_mask"]
+    assert photo["visible"]
+    np.testing.assert_array_equal(np.array(photo["values"]).reshape(30, 40), selected_mask())
+    np.testing.assert_array_equal(service.requests[0]["mask"], selected_mask())
+
+
+def test_says_what_is_missing(gimp, service):
+    outcome = gimp(rough="none")
+    assert not outcome["success"]
+    assert "select the object roughly first" in outcome["error"]
+    assert len(outcome["layers"]) == 1
+    assert not service.requests

@@ -1,0 +1,86 @@
+import io
+import socket
+
+import numpy as np
+import pytest
+import service_client
+from PIL import Image
+
+from conftest import TINT
+
+
+def png(array) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def photo(rng):
+    return rng.integers(0, 255, (5, 7, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mask(rng):
+    return rng.integers(0, 255, (5, 7), dtype=np.uint8)
+
+
+def test_both_pictures_arrive_and_the_cutout_comes_back(service, photo, mask):
+    answer = service_client.matte(png(photo), png(mask), "cutout", url=service.url + "/")
+    cutout = np.asarray(Image.open(io.BytesIO(answer)))
+    assert (cutout[..., :3] == TINT).all()
+    np.testing.assert_array_equal(cutout[..., 3], mask)
+    [request] = service.requests
+    np.testing.assert_array_equal(request["photo"], photo)
+    np.testing.assert_array_equal(request["mask"], mask)
+    assert (request["outputs"], request["format"]) == ("cutout", "png")
+
+
+def test_a_key_is_sent(service, photo, mask):
+    service.key = "secret"
+    service_client.matte(png(photo), png(mask), "alpha", url=service.url, key="secret")
+    with pytest.raises(service_client.ServiceError, match="API key is missing or wrong"):
+        service_client.matte(png(photo), png(mask), "alpha", url=service.url)
+
+
+def test_a_busy_service_is_asked_again_when_it_says(service, photo, mask, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(service_client.time, "sleep", pauses.append)
+    service.busy = [429, 503]
+    service_client.matte(png(photo), png(mask), "alpha", url=service.url)
+    assert pauses == [1, 1]
+    assert len(service.requests) == 1
+
+
+def test_a_service_that_stays_busy_is_given_up(service, photo, mask, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(service_client.time, "sleep", pauses.append)
+    service.busy = [429] * 1000
+    with pytest.raises(service_client.ServiceError, match="busy"):
+        service_client.matte(png(photo), png(mask), "alpha", url=service.url)
+    assert sum(pauses) == service_client.LONGEST_WAIT
+
+
+def test_the_reason_of_a_refusal_is_shown(service, photo, mask):
+    with pytest.raises(service_client.ServiceError, match=r"mask of shape \(4, 7\)"):
+        service_client.matte(png(photo), png(mask[:4]), "alpha", url=service.url)
+
+
+def test_says_how_to_start_a_service_where_none_answers(photo, mask):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(service_client.ServiceError, match="Start one with: mask2alpha serve"):
+        service_client.matte(png(photo), png(mask), "alpha", url=url, timeout=5)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "file:///etc/passwd", "http://"])
+def test_other_addresses_are_refused(photo, mask, url):
+    with pytest.raises(service_client.ServiceError, match="is no address of a service"):
+        service_client.matte(png(photo), png(mask), "alpha", url=url)
+
+
+def test_knows_which_addresses_lead_elsewhere():
+    assert service_client.is_on_this_machine("http://127.0.0.1:8000")
+    assert service_client.is_on_this_machine("http://[::1]:8000")
+    assert not service_client.is_on_this_machine("https://mattes.example.org")
