@@ -8,9 +8,10 @@ from pathlib import Path
 from mask2alpha.batch import results, storage
 from mask2alpha.batch.manifest import Manifest, Row, make_chunks
 from mask2alpha.batch.results import Result
-from mask2alpha.batch.worker import WorkerSettings
+from mask2alpha.batch.worker import ATTEMPTS, WorkerSettings
 from mask2alpha.checkpoints import find_checkpoint
 from mask2alpha.errors import InputError
+from mask2alpha.imaging.atomic import remove_leftovers
 
 _IDENTITY = ("kinds", "num_steps", "error_threshold", "active_budget", "dtype")
 """Settings that decide what a matte looks like."""
@@ -78,6 +79,9 @@ def run_batch(
                 on_result(result)
     finally:
         known = results.merge_parts(out)
+        if storage.is_local(out):
+            for folder in (*settings.kinds, results.PARTS, ATTEMPTS):  # of workers that were killed while writing
+                remove_leftovers(Path(out) / folder)
     names = {row.name for row in manifest.rows}
     failures = [result for result in known.values() if result.reason is not None and result.name in names]
     return Report(num_matted, num_before - num_failed_before, failures)

@@ -14,19 +14,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mask2alpha.batch import storage
 from mask2alpha.batch.manifest import Row
 from mask2alpha.batch.results import Result, chunk_name, write_part
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import ImageFileError, Mask2AlphaError
-from mask2alpha.imaging.decode import Photo, read_image, read_mask
-from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.encode import Tags, write_image
+from mask2alpha.imaging.photo import Photo
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
@@ -127,26 +128,29 @@ class Worker:
         if num_deaths > self.settings.retries:
             return [Result(*row, reason=f"{num_deaths} workers died on this photograph") for row in rows]
         try:
-            photo = self._retry(lambda: self._read(path, read_image))
-            encoded = self._retry(lambda: self.predictor.encode(photo.pixels))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                photo = self._retry(lambda: self._read(path, read_image))
+                encoded = self._retry(lambda: self.predictor.encode(photo.in_srgb().pixels))
         except Exception as error:
             return [_failure(row, error) for row in rows]
-        return [self._matte(photo, encoded, row) for row in rows]
+        return [self._matte(photo, encoded, row, caught) for row in rows]
 
-    def _matte(self, photo: Photo, encoded: EncodedImage, row: Row) -> Result:
+    def _matte(self, photo: Photo, encoded: EncodedImage, row: Row, before: list[warnings.WarningMessage]) -> Result:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 mask = self._retry(lambda: self._read(row.mask, read_mask))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
-            for kind in self.settings.kinds:
-                self._retry(lambda kind=kind: self._write(matte, photo, kind, row.name))  # type: ignore[misc]
+                for kind in self.settings.kinds:
+                    self._retry(lambda kind=kind: self._write(matte, photo, kind, row.name))  # type: ignore[misc]
         except Exception as error:
             return _failure(row, error)
+        told = dict.fromkeys(str(warning.message) for warning in (*before, *caught))
         height, width = matte.alpha.shape
         return Result(
             *row,
-            warning="; ".join(str(warning.message) for warning in caught) or None,
+            warning="; ".join(told) or None,
             height=height,
             width=width,
             coverage=float(matte.alpha.mean()),
@@ -159,7 +163,7 @@ class Worker:
 
     def _write(self, matte: Matte, photo: Photo, kind: str, name: str) -> None:
         with storage.local_target(storage.join(self.settings.out, f"{kind}/{name}.png")) as path:
-            write_image(path, make_picture(matte, kind), icc_profile=None if kind == "alpha" else photo.icc_profile)
+            write_picture(path, matte, photo, kind)
 
     def _retry(self, call: Callable[[], T]) -> T:
         """Call, and again after a pause where the failure may pass."""
@@ -214,14 +218,18 @@ class Note:
         storage.write_bytes(self.uri, json.dumps({"photo": photo, "deaths": self.deaths}).encode())
 
 
-def make_picture(matte: Matte, kind: str) -> NDArray[Any]:
-    """The pixels of a kind of output: alpha in the depth of the photograph, or colours with or without alpha."""
-    if kind == "cutout":
-        return matte.cutout()
-    if kind == "foreground":
-        return matte.foreground()
-    dtype = np.uint16 if matte.image.dtype == np.uint16 else np.uint8
-    return np.asarray(np.rint(matte.alpha * np.iinfo(dtype).max), dtype=dtype)
+def write_picture(path: Path, matte: Matte, photo: Photo, kind: str) -> None:
+    """Write a kind of output as PNG, in the depth and colours of the photograph, as `mask2alpha matte` does."""
+    held = photo.for_output(".png")
+    if kind == "alpha":
+        array = np.rint(matte.alpha * np.iinfo(held.pixels.dtype).max).astype(held.pixels.dtype)
+        write_image(path, array)
+        return
+    with_colours = matte.with_image(held.pixels)
+    array = with_colours.cutout() if kind == "cutout" else with_colours.foreground()
+    if held.is_grey:
+        array = array[..., [0, 3]] if kind == "cutout" else array[..., 0]
+    write_image(path, array, tags=Tags(icc_profile=held.icc_profile))
 
 
 def may_pass(error: Exception) -> bool:

@@ -17,6 +17,7 @@ from mask2alpha.batch.manifest import Row, read_manifest
 from mask2alpha.batch.results import PARTS, Result, chunk_name, merge_parts, read_results
 from mask2alpha.batch.worker import ATTEMPTS, Worker, WorkerSettings, may_pass
 from mask2alpha.errors import ImageFileError, InputError
+from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.pipeline.matte import EncodedImage
@@ -262,6 +263,32 @@ def test_all_kinds_and_depths_are_written(manifest: Path, fake: FakePredictor) -
     cutout = read_image(manifest / "out" / "cutout" / "a.png")
     assert cutout.alpha is not None
     assert np.array_equal(read_image(manifest / "out" / "foreground" / "a.png").pixels, deep)
+
+
+def test_warnings_are_kept_with_their_row(manifest: Path, fake: FakePredictor) -> None:
+    write_image(manifest / "masks" / "c.png", np.eye(40, 60, dtype=np.uint8) * 255)
+    run(manifest, fake)
+    found = read_results(str(manifest / "out"))
+    assert "resized" in str(found["c"].warning)
+    assert found["a"].warning is None
+
+
+def test_a_grey_photograph_stays_grey(manifest: Path, fake: FakePredictor) -> None:
+    write_image(manifest / "photos" / "a.png", np.full((20, 30), 90, np.uint8))
+    run(manifest, fake, kinds=("cutout", "foreground"))
+    assert read_image(manifest / "out" / "foreground" / "a.png").is_grey
+    assert read_image(manifest / "out" / "cutout" / "a.png").is_grey
+
+
+def test_leftovers_of_killed_workers_are_removed(manifest: Path, fake: FakePredictor) -> None:
+    run(manifest, fake)
+    with replacing(manifest / "out" / "alpha" / "x.png") as temporary:
+        temporary.touch()
+        host = temporary.name[1:9]
+    left = manifest / "out" / "alpha" / f".{host}-{2**22 + 1}-0123456789ab.part"
+    left.touch()
+    run(manifest, fake)
+    assert not left.exists()
 
 
 def test_a_batch_may_lie_in_an_object_store(manifest: Path, fake: FakePredictor) -> None:
