@@ -7,6 +7,8 @@ export interface ServiceInfo {
   model: string;
   defaults: { steps: number; error_threshold: number };
   needs_key: boolean;
+  /** Suffixes of the files it reads. */
+  input_formats: string[];
   limits: { body_bytes: number; pixels: number; side: number; steps: number };
 }
 
@@ -14,13 +16,22 @@ export interface ServiceInfo {
 export interface Encoding extends Size {
   id: string;
   token: string;
-  is_16_bit: boolean;
   warnings: string[];
 }
 
 export type Output =
-  "alpha" | "cutout" | "foreground" | "composite" | "comparison" | "mask" | "error" | "active" | "steps";
-export type Format = "png" | "webp" | "tiff" | "jpeg";
+  | "alpha"
+  | "cutout"
+  | "cutout_premultiplied"
+  | "foreground"
+  | "composite"
+  | "comparison"
+  | "passes"
+  | "mask"
+  | "error"
+  | "active"
+  | "steps";
+export type Format = "png" | "webp" | "tiff" | "jpeg" | "exr";
 
 export interface MatteOptions {
   /** The rough mask as a picture file, or a box in the photograph's pixels. */

@@ -15,10 +15,10 @@ const ERROR_STOPS: Rgba[] = [
 export const ERROR_SHOWN = 0.5;
 const ACTIVE: Rgba = [236, 52, 190, 225];
 const STEP_STOPS: Rgba[] = [
-  [33, 144, 200, 150],
-  [94, 201, 98, 200],
-  [253, 200, 37, 230],
-  [240, 90, 40, 240],
+  [68, 58, 160, 170],
+  [33, 145, 160, 170],
+  [120, 200, 90, 170],
+  [253, 224, 60, 170],
 ];
 
 /** @param value 255 is an error of 1. */

@@ -3,9 +3,10 @@
 import type { Format, Output } from "./api";
 
 /** Why a format cannot hold a picture; null where it can. */
-export function formatProblem(output: Output, format: Format, is16Bit: boolean): string | null {
-  if (output === "cutout" && format === "jpeg") return "JPEG holds no transparency";
-  if (is16Bit && format !== "png") return "16-bit pictures are written as PNG";
+export function formatProblem(output: Output, format: Format): string | null {
+  if (output === "passes" && format !== "exr") return "Only OpenEXR holds passes";
+  if (output.startsWith("cutout") && format === "jpeg") return "JPEG holds no transparency";
+  if (output === "cutout_premultiplied" && format === "webp") return "WebP holds no premultiplied colours";
   return null;
 }
 
@@ -14,6 +15,7 @@ const SUFFIX_OF_TYPE: Record<string, string> = {
   "image/webp": "webp",
   "image/tiff": "tif",
   "image/jpeg": "jpg",
+  "image/x-exr": "exr",
   "application/zip": "zip",
 };
 

@@ -51,7 +51,6 @@ async function openPhoto(file: Blob, name: string): Promise<void> {
       show(await decodedThere(service, encoding, name));
     }
     for (const warning of encoding.warnings) reporter.said(warning);
-    updateFormats(encoding.is_16_bit);
   } catch (error) {
     if (sent !== photo) return;
     const canBeTriedAgain = error instanceof ServiceError && ["unreachable", "deadline", "starting"].includes(error.kind);
@@ -71,7 +70,7 @@ function show(photo: Photo): void {
 
 async function openExample(): Promise<void> {
   const { photo, mask } = await service.example();
-  await openPhoto(photo, "example.jpg");
+  await openPhoto(photo, "astronaut.jpg");
   await useMask(mask, "mask.png");
 }
 
@@ -181,7 +180,7 @@ const zoomOut = (): void => zoomTo(view.viewport.scale / ZOOM_STEP);
 
 function viewMoved(): void {
   button("zoom-actual").textContent = `${Math.round(100 * view.viewport.scale * devicePixelRatio)} %`;
-  matting.refresh();
+  matting.look();
 }
 
 new Gestures(canvas, page, view, {
@@ -277,31 +276,29 @@ button("advanced-reset").addEventListener("click", () => {
 
 // ---- downloading ------------------------------------------------------------------------------------------------
 
-let is16Bit = false;
-
-function updateFormats(isDeep = is16Bit): void {
-  is16Bit = isDeep;
-  const output = select("download-output").value as Output;
-  for (const option of select("download-format").options) {
-    const problem = formatProblem(output, option.value as Format, is16Bit);
+function updateFormats(): void {
+  const chooser = select("download-format");
+  for (const option of chooser.options) {
+    const problem = formatProblem(select("download-output").value as Output, option.value as Format);
     option.disabled = problem !== null;
     option.title = problem ?? "";
   }
-  if (select("download-format").selectedOptions[0]?.disabled) select("download-format").value = "png";
+  if (chooser.selectedOptions[0]?.disabled) chooser.value = [...chooser.options].find(({ disabled }) => !disabled)!.value;
 }
 
 const ALL = "all";
 
+/** The choice follows the selected object, unless all are chosen. */
 function updateDownloadObjects(): void {
   const chooser = select("download-object");
-  const chosen = chooser.value;
   const marked = page.objects.filter(({ mask }) => !mask.isEmpty);
   const options = marked.map(({ id, name }) => new Option(name, String(id)));
   if (marked.length > 1) options.push(new Option("All shown, as one", ALL));
+  const wantsAll = chooser.value === ALL && marked.length > 1;
+  const followed = marked.find((object) => object === page.selected) ?? marked[0];
   chooser.replaceChildren(...options);
+  chooser.value = wantsAll ? ALL : String(followed?.id ?? "");
   element("download-object-row").hidden = marked.length < 2;
-  const isStillThere = options.some(({ value }) => value === chosen);
-  chooser.value = isStillThere ? chosen : String((page.selected && !page.selected.mask.isEmpty ? page.selected : marked[0])?.id ?? "");
   button("download").disabled = marked.length === 0;
 }
 
@@ -340,7 +337,7 @@ function backgroundToSend(): string | Blob {
   return background.kind === "checker" ? "white" : background.kind === "colour" ? background.value : background.file;
 }
 
-select("download-output").addEventListener("change", () => updateFormats());
+select("download-output").addEventListener("change", updateFormats);
 button("download").addEventListener("click", () => attempt(download()));
 
 // ---- the rest of the page ---------------------------------------------------------------------------------------
@@ -444,6 +441,8 @@ async function start(): Promise<void> {
     "Your pictures go to this service alone, and are kept only while you work.";
   element("about").textContent = `mask2alpha ${version}, model ${model}`;
   input("steps").max = String(limits.steps);
+  const suffixes = info.input_formats.map((suffix) => `.${suffix}`);
+  for (const id of ["photo-file", "mask-file"]) input(id).accept = ["image/*", ...suffixes].join(",");
   showAdvanced();
 }
 

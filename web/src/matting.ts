@@ -29,6 +29,8 @@ interface CloseRegion {
 
 /** Told to the person. */
 export interface Reporter {
+  /** Whether mattes are being made. */
+  busy(isBusy: boolean): void;
   working(id: string, text: string, share: number | null): void;
   finished(id: string): void;
   failed(error: unknown): void;
@@ -88,6 +90,7 @@ export class SentPhoto {
 export class Matting {
   advanced: Advanced = {};
   #photo: SentPhoto | null = null;
+  #running = 0;
   readonly #runs = new Map<MaskedObject, { draft: Latest; finish: Latest }>();
   readonly #photoDetail = new Latest(() => this.#sharpenPhoto(), PAUSE);
 
@@ -115,10 +118,6 @@ export class Matting {
     this.#photo?.close();
   }
 
-  get isBusy(): boolean {
-    return [...this.#runs.values()].some(({ draft, finish }) => draft.isBusy || finish.isBusy);
-  }
-
   /** After the steps, the threshold or the overlay changed. */
   recompute(): void {
     for (const object of this.page.objects) if (object.matte) object.matte.revision = -1;
@@ -138,6 +137,13 @@ export class Matting {
       if (this.#isOutdated(object)) runs.draft.soon();
       else runs.finish.soon();
     }
+    this.#photoDetail.soon();
+    this.redraw();
+  }
+
+  /** After the photograph was moved or zoomed: other parts may be wanted at full size. */
+  look(): void {
+    for (const { draft, finish } of this.#runs.values()) if (!draft.isBusy) finish.soon();
     this.#photoDetail.soon();
     this.redraw();
   }
@@ -212,10 +218,13 @@ export class Matting {
   }
 
   async #reporting(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    this.reporter.busy(++this.#running > 0);
     try {
       await work();
     } catch (error) {
       if (!signal.aborted) this.reporter.failed(error);
+    } finally {
+      this.reporter.busy(--this.#running > 0);
     }
   }
 
@@ -264,7 +273,7 @@ export class Matting {
       const options: MatteOptions = {
         object: await this.#maskOf(object),
         outputs: ["foreground"],
-        format: (await this.#photo!.encoding).is_16_bit ? "png" : "jpeg",
+        format: "jpeg",
         maxSide: this.#draftSide,
       };
       const pictures = await this.#ask(options, signal);

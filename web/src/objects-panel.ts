@@ -45,9 +45,8 @@ export class ObjectsPanel {
     const row = template.content.firstElementChild!.cloneNode(true) as HTMLLIElement;
     this.#rows.set(object, row);
     const name = part<HTMLInputElement>(row, ".object-name");
-    part(row, ".object-select").addEventListener("click", () => this.page.select(object));
-    row.addEventListener("click", (event) => {
-      if (event.target === row) this.page.select(object);
+    row.addEventListener("click", () => {
+      if (this.page.objects.includes(object) && object !== this.page.selected) this.page.select(object);
     });
     name.addEventListener("focus", () => this.page.select(object));
     name.addEventListener("change", () => {
@@ -69,7 +68,7 @@ export class ObjectsPanel {
     part(row, ".object-delete").addEventListener("click", () => {
       this.page.removeObject(object);
       const next = this.page.selected && this.#rows.get(this.page.selected);
-      if (next) part(next, ".object-select").focus();
+      if (next) part(next, ".object-name").focus();
     });
     return row;
   }
@@ -79,13 +78,14 @@ export class ObjectsPanel {
     const isSelected = object === this.page.selected;
     row.classList.toggle("is-selected", isSelected);
     row.classList.toggle("is-hidden", !isVisible);
-    const choose = part(row, ".object-select");
-    choose.setAttribute("aria-pressed", String(isSelected));
-    choose.setAttribute("aria-label", `Select ${name}`);
+    row.setAttribute("aria-current", String(isSelected));
     part(row, ".object-dot").style.backgroundColor = colour;
     const field = part<HTMLInputElement>(row, ".object-name");
-    if (document.activeElement !== field || field.value.trim()) field.value = name;
-    part<HTMLInputElement>(row, ".object-colour input").value = colour;
+    if (document.activeElement !== field) field.value = name;
+    field.setAttribute("aria-label", `Name of ${name}${isSelected ? ", selected" : ""}`);
+    const picker = part<HTMLInputElement>(row, ".object-colour input");
+    picker.value = colour;
+    picker.setAttribute("aria-label", `Colour of ${name}`);
     const eye = part(row, ".object-eye");
     eye.setAttribute("aria-pressed", String(isVisible));
     eye.setAttribute("aria-label", `Show ${name}`);

@@ -97,7 +97,7 @@ export class Renderer {
   /** The photograph, dimmed where nothing is kept. */
   #drawEdit(photo: Photo, shown: MaskedObject[]): void {
     this.#drawPicture(this.#context, photo, photo.picture);
-    if (!shown.length) return;
+    if (!shown.length || this.view.overlay !== "none") return;
     const scratch = this.#scratch;
     this.#prepare(scratch);
     scratch.fillStyle = this.#palette.scrim;

@@ -14,6 +14,10 @@ export class PageReporter implements Reporter {
     button("toast-close").addEventListener("click", () => this.clear());
   }
 
+  busy(isBusy: boolean): void {
+    element("canvas").setAttribute("aria-busy", String(isBusy));
+  }
+
   working(id: string, text: string, share: number | null): void {
     this.#works.set(id, { text, share });
     this.#show();
