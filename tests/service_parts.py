@@ -1,7 +1,12 @@
 """Pictures as bytes, and a service whose workers have no network behind them, for the tests of the service."""
 
+import http.client
 import io
+import json
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +21,6 @@ from mask2alpha.serving.app import create_app
 from mask2alpha.serving.settings import ServiceSettings
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
-WISH = "http://testserver"
 
 
 def to_file(array: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
@@ -42,3 +46,57 @@ def stub_service(tmp_path: Path, **settings: Any) -> Iterator[TestClient]:
     app = create_app(ServiceSettings(spool=tmp_path, **settings), command=STUB)
     with TestClient(app) as client:
         yield client
+
+
+def to_form(**parts: str | bytes | list[bytes]) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of a form: text fields, and files as bytes."""
+    boundary = b"a-boundary-of-the-tests"
+    body = bytearray()
+    for name, value in parts.items():
+        for item in value if isinstance(value, list) else [value]:
+            is_file = isinstance(item, bytes)
+            suffix = f'; filename="{name}"' if is_file else ""
+            body += b"--" + boundary + f'\r\nContent-Disposition: form-data; name="{name}"{suffix}\r\n\r\n'.encode()
+            body += (item if isinstance(item, bytes) else item.encode()) + b"\r\n"
+    return bytes(body + b"--" + boundary + b"--\r\n"), {
+        "Content-Type": f"multipart/form-data; boundary={boundary.decode()}"
+    }
+
+
+class RunningService:
+    """`mask2alpha serve` as a process of its own."""
+
+    def __init__(self, folder: Path, model: str, *options: str) -> None:
+        self.log = folder / "service.log"
+        command = [sys.executable, "-m", "mask2alpha", "serve", "--port", "0", "--model", model, "--device", "cpu"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([*command, "--spool", str(folder), *options], stderr=log)
+        self.port = self._wait_for_port()
+
+    def _wait_for_port(self) -> int:
+        for _ in range(1200):
+            for line in self.log.read_text().splitlines():
+                if '"event": "serving"' in line:
+                    return int(json.loads(line)["port"])
+            if self.process.poll() is not None:
+                raise RuntimeError(self.log.read_text())
+            time.sleep(0.1)
+        raise RuntimeError("the service does not start")
+
+    def post(self, path: str, **parts: str | bytes | list[bytes]) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        body, headers = to_form(**parts)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def stop(self) -> int:
+        """Ask it to stop; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)

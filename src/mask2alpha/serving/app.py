@@ -25,7 +25,7 @@ from mask2alpha._version import __version__
 from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
 from mask2alpha.serving import metrics as metrics_module
 from mask2alpha.serving.encodings import KeptPhoto, KeptPhotos, new_key
-from mask2alpha.serving.forms import MatteForm, MaxSide, invalid_fields, save
+from mask2alpha.serving.forms import Background, MaskFiles, MatteForm, MaxSide, invalid_fields, save
 from mask2alpha.serving.gate import Gate
 from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, Output, ShowJob
 from mask2alpha.serving.metrics import Metrics
@@ -370,14 +370,16 @@ def _add_mattes(app: FastAPI) -> None:
         request: Request,
         photo: Annotated[UploadFile, File(description="The photograph, in any accepted format.")],
         form: Annotated[MatteForm, Depends()],
+        mask: MaskFiles = None,
+        background: Background = "white",
     ) -> Response:
         """Matte a photograph; nothing of it is kept."""
         service = _service(request)
         folder = service.folder(request)
         path = await save(photo, folder / "photo")
-        return await service.answer(
-            request, await form.job(path, None, folder, accept=request.headers.get("accept", ""))
-        )
+        accept = request.headers.get("accept", "")
+        job = await form.job(path, None, folder, masks=mask, background=background, accept=accept)
+        return await service.answer(request, job)
 
     @app.post(
         "/v1/encodings/{encoding_id}/mattes",
@@ -386,13 +388,19 @@ def _add_mattes(app: FastAPI) -> None:
         responses={**pictures, **_problems("encoding-not-found", *_WORK_PROBLEMS)},
     )
     async def matte_again(
-        request: Request, encoding_id: str, form: Annotated[MatteForm, Depends()], token: Token = ""
+        request: Request,
+        encoding_id: str,
+        form: Annotated[MatteForm, Depends()],
+        token: Token = "",
+        mask: MaskFiles = None,
+        background: Background = "white",
     ) -> Response:
         """Matte a kept photograph."""
         service = _service(request)
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
-        job = await form.job(_borrow(kept, folder), kept.id, folder, accept=request.headers.get("accept", ""))
+        accept = request.headers.get("accept", "")
+        job = await form.job(_borrow(kept, folder), kept.id, folder, masks=mask, background=background, accept=accept)
         return await service.answer(request, job)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from fastapi import File, Form, UploadFile
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from starlette.datastructures import UploadFile as ReceivedFile
 
 from mask2alpha.serving.jobs import Box, Format, MatteJob, Output, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
@@ -24,13 +25,16 @@ MaxSide = Annotated[
 ]
 
 
+MaskFiles = Annotated[list[UploadFile] | None, File(description="White is the object; repeat it for several objects.")]
+Background = Annotated[
+    UploadFile | str, Form(description="Of composites: a colour such as white or #20a040, or a picture.")
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatteForm:
-    """What to matte and what to make of it."""
+    """What to matte and what to make of it; the fields without files."""
 
-    mask: Annotated[
-        list[UploadFile] | None, File(description="White is the object; repeat it for several objects.")
-    ] = None
     box: Annotated[
         str | None,
         Form(
@@ -68,9 +72,6 @@ class MatteForm:
         BeforeValidator(lambda text: int(text) if text in ("8", "16", "32") else text),
         Form(description="Per sample; 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as the photograph."),
     ] = None
-    background: Annotated[
-        UploadFile | str, Form(description="Of composites: a colour such as white or #20a040, or a picture.")
-    ] = "white"
     max_side: MaxSide = None
     region: Annotated[
         str | None,
@@ -86,13 +87,24 @@ class MatteForm:
     ] = None
     active_budget: Annotated[int | None, Form(ge=0, le=10**9, description="Most pixels recomputed.")] = None
 
-    async def job(self, photo: Path, key: str | None, folder: Path, *, accept: str) -> MatteJob:
+    async def job(
+        self,
+        photo: Path,
+        key: str | None,
+        folder: Path,
+        *,
+        masks: Sequence[ReceivedFile] | None,
+        background: ReceivedFile | str,
+        accept: str,
+    ) -> MatteJob:
         """Check the fields and save the files.
 
         Args:
             photo: The photograph's upload.
             key: Under which the worker may keep it.
             folder: Takes the files, and later the answer.
+            masks: The uploaded masks.
+            background: A colour, or an uploaded picture.
             accept: The request's header: whether several pictures are packed as a form.
 
         Raises:
@@ -100,16 +112,15 @@ class MatteForm:
         """
         if self.region is not None and self.max_side is not None:
             raise invalid("region", "give region or max_side, not both")
-        uploads = self.mask or []
+        uploads = masks or []
         targets = read_targets(self.box, self.strokes, self.objects, len(uploads))
-        masks = [await save(upload, folder / f"mask-{index}") for index, upload in enumerate(uploads)]
-        background = self.background
+        paths = [await save(upload, folder / f"mask-{index}") for index, upload in enumerate(uploads)]
         return MatteJob(
             photo=photo,
             key=key,
             max_side=self.max_side,
             targets=targets,
-            masks=masks,
+            masks=paths,
             outputs=_parse("outputs", list[Output], list(dict.fromkeys(self.outputs.split(",")))),
             format=self.format,
             bits=self.bits,
@@ -168,7 +179,7 @@ def read_box(name: str, text: str | None) -> Box | None:
     return left, top, right, bottom
 
 
-async def save(upload: UploadFile, path: Path) -> Path:
+async def save(upload: ReceivedFile, path: Path) -> Path:
     """Write an upload to a file; the name is ours, the client's is not used."""
 
     def copy() -> None:

@@ -34,8 +34,9 @@ MEDIA_TYPES: dict[Format, str] = {
 }
 
 Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
-Box: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom."""
+BoxField: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class _Strict(BaseModel):
@@ -57,7 +58,7 @@ class Target(_Strict):
     name: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,40}$")
     mask: int | None = Field(default=None, ge=0)
     """Index among the uploaded masks."""
-    box: Box | None = None
+    box: BoxField | None = None
     strokes: list[Stroke] = Field(default=[], max_length=MAX_STROKES)
 
     @model_validator(mode="after")
@@ -110,7 +111,7 @@ class MatteJob(_PhotoJob):
     """Of composites: a colour."""
     background_photo: Path | None = None
     """Instead of the colour: the upload of a picture."""
-    region: Box | None = None
+    region: BoxField | None = None
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)
     active_budget: int | None = Field(default=None, ge=0)

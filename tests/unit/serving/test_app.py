@@ -189,9 +189,7 @@ def test_attack_names_of_uploads_and_addresses_reach_no_file(client: TestClient)
 
 def test_addresses_that_are_not_there_and_methods_that_are_not_known(client: TestClient) -> None:
     assert client.get("/v1/nothing").json()["type"] == "urn:mask2alpha:problem:not-found"
-    answer = client.put("/v1/mattes")
-    assert answer.status_code == 405
-    assert "POST" in answer.headers["allow"]
+    assert client.put("/v1/mattes").json()["type"] == "urn:mask2alpha:problem:wrong-method"
 
 
 def test_metrics_count_requests_jobs_and_deaths(client: TestClient) -> None:
@@ -204,7 +202,7 @@ def test_metrics_count_requests_jobs_and_deaths(client: TestClient) -> None:
         r"mask2alpha_queue 0",
         r"mask2alpha_encodings ",
     ):
-        assert re.search(line, text), line
+        assert re.search(line.replace("{", "[{]"), text), line
 
 
 def test_openapi_has_every_address_with_its_problems_and_examples(client: TestClient) -> None:

@@ -26,7 +26,7 @@ def removed() -> list[str]:
 
 @pytest.fixture
 def photos(tmp_path: Path, clock: Clock, removed: list[str]) -> KeptPhotos:
-    return KeptPhotos(tmp_path, max_count=3, max_bytes=100, expiry=10, on_removed=removed.append, clock=clock)
+    return KeptPhotos(tmp_path, max_count=3, max_bytes=100, expiry=10.0, on_removed=removed.append, clock=clock)
 
 
 def add(photos: KeptPhotos, size: int = 10) -> tuple[KeptPhoto, str]:

@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import pytest
+
+from mask2alpha.serving import worker
+
+PROBE = """
+import sys
+from mask2alpha.serving import worker
+sys.addaudithook(worker._refuse)
+try:
+    {attempt}
+except PermissionError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "import socket; socket.create_connection(('127.0.0.1', 9))",
+        "import socket; socket.getaddrinfo('evil.example', 80)",
+        "import subprocess; subprocess.run(['true'])",
+        "import os; os.system('true')",
+    ],
+)
+def test_attack_a_worker_reaches_neither_the_network_nor_other_programs(attempt: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE.format(attempt=attempt)], capture_output=True, text=True, check=True
+    )
+    assert "a worker may not do this" in result.stdout
+
+
+def test_attack_memory_beyond_the_limit_is_refused_by_the_system() -> None:
+    probe = """
+from mask2alpha.serving.worker import limit_resources
+limit_resources(200 * 2**20, has_gpu=False)
+small = bytearray(50 * 2**20)
+try:
+    bytearray(400 * 2**20)
+except MemoryError:
+    print("refused")
+"""
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert result.stdout == "refused\n"
+
+
+def test_attack_no_pickle_crosses_between_the_processes() -> None:
+    probe = "import sys, mask2alpha.serving.server; print('multiprocessing.connection' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
+    assert "pickle" not in vars(worker)
+
+
+def test_the_front_holds_no_network() -> None:
+    probe = "import sys, mask2alpha.serving.server; print([name for name in ('torch', 'cv2') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
