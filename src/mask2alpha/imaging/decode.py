@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 _ORIENTATION = 0x0112
-_DNG_VERSION, _NEW_SUBFILE_TYPE = 50706, 254
+_DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, RuntimeError, NotImplementedError, struct.error, zlib.error,
@@ -192,7 +192,11 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
     except (SyntaxError, OSError):
         pass
     else:
-        if picture.mode not in ("I", "F"):
+        is_deep_in_planes = (
+            picture.tag_v2.get(_PLANAR_CONFIGURATION) == 2  # type: ignore[attr-defined]
+            and max(picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8  # type: ignore[attr-defined]
+        )
+        if picture.mode not in ("I", "F") and not is_deep_in_planes:
             picture.close()
             return _decode_with_pillow("TIFF")(data, max_pixels)
         _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
