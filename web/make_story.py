@@ -32,7 +32,9 @@ def main() -> None:
             draw.ellipse((x - 13, y - 13, x + 13, y + 13), fill=PINK)
     cutout = Image.alpha_composite(checkerboard(photo.size), Image.fromarray(matte.cutout()))
     story = Image.new("RGBA", (3 * TILE + 2 * GAP, TILE))
-    for index, picture in enumerate((photo.convert("RGBA"), Image.alpha_composite(photo.convert("RGBA"), marks), cutout)):
+    for index, picture in enumerate(
+        (photo.convert("RGBA"), Image.alpha_composite(photo.convert("RGBA"), marks), cutout)
+    ):
         story.paste(tile(picture), (index * (TILE + GAP), 0))
     arrows = ImageDraw.Draw(story)
     for index in (1, 2):

@@ -1,4 +1,4 @@
-/** The service, as described in docs/serving.md: one function per endpoint, errors in plain words. */
+/** The service, as described in docs/service.md: one function per endpoint, errors in plain words. */
 
 import type { Rect, Size } from "./geometry";
 
@@ -96,7 +96,9 @@ export class Service {
     const form = new FormData();
     form.append("photo", photo, "photo");
     form.append("max_side", String(maxSide));
-    const response = await this.#retrying(signal, () => upload("v1/encodings", form, this.#headers(requestId), signal, onSent));
+    const response = await this.#retrying(signal, () =>
+      upload("v1/encodings", form, this.#headers(requestId), signal, onSent),
+    );
     return response.json() as Promise<Encoding>;
   }
 

@@ -44,5 +44,7 @@ export function colourSteps(decided: number[]): Rgba {
 function between(stops: Rgba[], position: number): Rgba {
   const place = Math.min(1, Math.max(0, position)) * (stops.length - 1);
   const index = Math.min(stops.length - 2, Math.floor(place));
-  return stops[index]!.map((from, channel) => Math.round(from + (stops[index + 1]![channel]! - from) * (place - index))) as Rgba;
+  return stops[index]!.map((from, channel) =>
+    Math.round(from + (stops[index + 1]![channel]! - from) * (place - index)),
+  ) as Rgba;
 }

@@ -53,9 +53,7 @@ export interface MaskedObject {
 
 /** Listeners hear of: a new photograph, another list of objects or choice, a mask (as it changes, or complete). */
 export type DocumentEvent =
-  | { kind: "photo" }
-  | { kind: "objects" }
-  | { kind: "mask"; object: MaskedObject; rect: Rect; isComplete: boolean };
+  { kind: "photo" } | { kind: "objects" } | { kind: "mask"; object: MaskedObject; rect: Rect; isComplete: boolean };
 
 export class PageDocument {
   photo: Photo | null = null;

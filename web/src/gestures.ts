@@ -188,7 +188,8 @@ export class Gestures {
       this.#setViewport(this.#movedBy(-dx, -dy));
       return;
     }
-    const from = this.view.isCrosshair && this.view.cursor ? this.view.cursor : { x: stage.width / 2, y: stage.height / 2 };
+    const from =
+      this.view.isCrosshair && this.view.cursor ? this.view.cursor : { x: stage.width / 2, y: stage.height / 2 };
     const to = {
       x: Math.min(stage.width, Math.max(0, from.x + dx)),
       y: Math.min(stage.height, Math.max(0, from.y + dy)),

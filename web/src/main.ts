@@ -29,37 +29,44 @@ const canvas = element<HTMLCanvasElement>("canvas");
 const renderer = new Renderer(canvas, page, view);
 const matting = new Matting(service, page, view, reporter, renderer.redraw);
 let info: ServiceInfo | null = null;
-let sent: SentPhoto | null = null;
+/** The newest photograph asked for: an older one that arrives later is not shown. */
+let opening: SentPhoto | null = null;
 
 // ---- opening ----------------------------------------------------------------------------------------------------
 
 async function openPhoto(file: Blob, name: string): Promise<void> {
   reporter.clear();
   if (info && file.size > info.limits.body_bytes) {
-    throw new PageError(`This file has ${megabytes(file.size)}; the service takes at most ${megabytes(info.limits.body_bytes)}.`);
+    throw new PageError(
+      `This file has ${megabytes(file.size)}; the service takes at most ${megabytes(info.limits.body_bytes)}.`,
+    );
   }
   const photo = new SentPhoto(service, file, reporter);
-  sent = photo;
-  matting.use(photo);
-  page.close();
+  opening = photo;
+  const encoded = photo.encoding; // on its way while this browser reads the file
+  encoded.catch(() => undefined);
+  let isShown = false;
   try {
     const here = await decodedHere(file, name);
-    if (here && sent === photo) show(here);
-    const encoding = await photo.encoding;
-    if (sent !== photo) return;
+    if (here && opening === photo) show(here, photo);
+    isShown = here !== null;
+    const encoding = await encoded;
+    if (opening !== photo) return;
     if (!here || here.width !== encoding.width || here.height !== encoding.height) {
-      show(await decodedThere(service, encoding, name));
+      show(await decodedThere(service, encoding, name), photo);
     }
     for (const warning of encoding.warnings) reporter.said(warning);
   } catch (error) {
-    if (sent !== photo) return;
-    const canBeTriedAgain = error instanceof ServiceError && ["unreachable", "deadline", "starting"].includes(error.kind);
-    if (!canBeTriedAgain) page.close();
+    if (opening !== photo) return;
+    const canBeTriedAgain =
+      error instanceof ServiceError && ["unreachable", "deadline", "starting"].includes(error.kind);
+    if (isShown && !canBeTriedAgain) page.close();
     throw error;
   }
 }
 
-function show(photo: Photo): void {
+function show(photo: Photo, sent: SentPhoto): void {
+  matting.use(sent);
   page.open(photo);
   zoomToFit();
   element("photo-name").textContent = photo.name;
@@ -98,7 +105,8 @@ async function useBox(box: Rect): Promise<void> {
   if (!object) return;
   const { width, height } = page.maskSize;
   const values = await valuesOf(await matting.roughMask(box), width, height);
-  if (!values.some((value) => value > 0)) throw new PageError("Nothing was found in the box. Try a larger one, or the brush.");
+  if (!values.some((value) => value > 0))
+    throw new PageError("Nothing was found in the box. Try a larger one, or the brush.");
   page.apply(object, "Box", object.mask.unite(values), null);
 }
 
@@ -113,7 +121,8 @@ async function useBackground(file: Blob, name: string): Promise<void> {
 }
 
 async function useFiles(files: File[], as: Use): Promise<void> {
-  if (files.length > 1 && as !== "mask") throw new PageError("Drop one picture; its masks come after it, as many as you like.");
+  if (files.length > 1 && as !== "mask")
+    throw new PageError("Drop one picture; its masks come after it, as many as you like.");
   for (const file of files) {
     if (as === "photo") await openPhoto(file, file.name);
     else if (as === "mask") await useMask(file, file.name);
@@ -283,7 +292,8 @@ function updateFormats(): void {
     option.disabled = problem !== null;
     option.title = problem ?? "";
   }
-  if (chooser.selectedOptions[0]?.disabled) chooser.value = [...chooser.options].find(({ disabled }) => !disabled)!.value;
+  if (chooser.selectedOptions[0]?.disabled)
+    chooser.value = [...chooser.options].find(({ disabled }) => !disabled)!.value;
 }
 
 const ALL = "all";
@@ -310,7 +320,8 @@ async function download(): Promise<void> {
   const objects = page.objects.filter(({ id, isVisible, mask }) =>
     chosen === ALL ? isVisible && !mask.isEmpty : String(id) === chosen,
   );
-  if (!objects.length || !page.photo) throw new PageError("Mark an object first: paint over it, draw a box, or load a mask.");
+  if (!objects.length || !page.photo)
+    throw new PageError("Mark an object first: paint over it, draw a box, or load a mask.");
   running?.abort();
   const { signal } = (running = new AbortController());
   const isComposed = output === "composite" || output === "comparison";

@@ -95,7 +95,11 @@ export class Mask implements Size {
       }
     }
     if (isEmptyRect(changed)) return null;
-    return { rect: changed, before: cropped(earlier, this.width, changed), after: cropped(this.data, this.width, changed) };
+    return {
+      rect: changed,
+      before: cropped(earlier, this.width, changed),
+      after: cropped(this.data, this.width, changed),
+    };
   }
 }
 

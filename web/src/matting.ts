@@ -1,6 +1,15 @@
 /** Keeps the mattes of all objects up to date with their masks, by way of the service. */
 
-import { newRequestId, ServiceError, type Encoding, type Format, type MatteOptions, type Output, type Progress, type Service } from "./api";
+import {
+  newRequestId,
+  ServiceError,
+  type Encoding,
+  type Format,
+  type MatteOptions,
+  type Output,
+  type Progress,
+  type Service,
+} from "./api";
 import { DRAFT_SIDE, type Layered, type MaskedObject, type ObjectMatte, type PageDocument } from "./document";
 import { clipped, contains, grown, rectOf, type Rect } from "./geometry";
 import { Latest } from "./latest";
@@ -110,7 +119,7 @@ export class Matting {
 
   /** The photograph that the document shows from now on. */
   use(photo: SentPhoto): void {
-    this.#photo?.close();
+    if (this.#photo !== photo) this.#photo?.close();
     this.#photo = photo;
   }
 
@@ -169,7 +178,8 @@ export class Matting {
   ): Promise<Blob> {
     const id = newRequestId();
     const { width, height } = this.page.maskSize;
-    const object = objects.length === 1 ? await this.#maskOf(objects[0]!) : await encodeGreyPng(united(objects), width, height);
+    const object =
+      objects.length === 1 ? await this.#maskOf(objects[0]!) : await encodeGreyPng(united(objects), width, height);
     const options: MatteOptions = { ...this.advanced, object, outputs: [output], format, background };
     return followed(this.service, this.reporter, id, "Making the picture at full size", () =>
       this.#photo!.use((encoding) => this.service.matteFile(encoding, options, signal, id)),
@@ -337,7 +347,8 @@ export class Matting {
 
   async #maskOf(object: MaskedObject): Promise<Blob> {
     return object.file ?? encodeGreyPng(object.mask.data, object.mask.width, object.mask.height);
-  }}
+  }
+}
 
 function united(objects: MaskedObject[]): Uint8Array {
   const [first, ...others] = objects;

@@ -14,7 +14,11 @@ export async function decodedHere(file: Blob, name: string): Promise<Photo | nul
   if (size.width === width && size.height === height) {
     return { name, file, width, height, picture: { draft: whole, detail: null } };
   }
-  const draft = await createImageBitmap(whole, { resizeWidth: size.width, resizeHeight: size.height, resizeQuality: "high" });
+  const draft = await createImageBitmap(whole, {
+    resizeWidth: size.width,
+    resizeHeight: size.height,
+    resizeQuality: "high",
+  });
   whole.close();
   return { name, file, width, height, picture: { draft, detail: null } };
 }

@@ -17,7 +17,8 @@ const scope = self as unknown as Worker;
 scope.onmessage = async ({ data: { id, task } }: MessageEvent<{ id: number; task: Task }>): Promise<void> => {
   try {
     const answer = await run(task);
-    const moved: Transferable[] = "bitmap" in answer ? [answer.bitmap] : "values" in answer ? [answer.values.buffer] : [];
+    const moved: Transferable[] =
+      "bitmap" in answer ? [answer.bitmap] : "values" in answer ? [answer.values.buffer] : [];
     scope.postMessage({ id, answer }, moved);
   } catch (error) {
     scope.postMessage({ id, answer: { failed: String(error) } satisfies Answer });
@@ -30,7 +31,9 @@ async function run(task: Task): Promise<Answer> {
   }
   if (task.kind === "steps") {
     const steps = await Promise.all(task.pictures.map((picture) => pixelsOf(picture)));
-    return { bitmap: await painted(steps[0]!, (index) => packed(colourSteps(steps.map(({ data }) => data[4 * index]!)))) };
+    return {
+      bitmap: await painted(steps[0]!, (index) => packed(colourSteps(steps.map(({ data }) => data[4 * index]!)))),
+    };
   }
   const grey = await pixelsOf(task.picture);
   if (task.kind === "alpha") {

@@ -40,7 +40,9 @@ export class PageReporter implements Reporter {
   failed(error: unknown): void {
     if (!(error instanceof ServiceError || error instanceof PageError)) console.error(error);
     const isKnown = error instanceof ServiceError || error instanceof PageError;
-    element("toast-text").textContent = isKnown ? error.message : "Something went wrong in this page. Reload it to go on.";
+    element("toast-text").textContent = isKnown
+      ? error.message
+      : "Something went wrong in this page. Reload it to go on.";
     element("toast").hidden = false;
   }
 

@@ -12,7 +12,7 @@ export function listenForShortcuts(commands: Record<string, () => void>): void {
   addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]") || event.altKey) return;
     const hasControl = event.ctrlKey || event.metaKey;
-    if (!hasControl && (!single.checked || isTyping(event.target))) return;
+    if (isTyping(event.target) || !(hasControl || single.checked)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const command = commands[`${hasControl ? "Ctrl+" : ""}${event.shiftKey && hasControl ? "Shift+" : ""}${key}`];
     if (!command) return;

@@ -2,7 +2,9 @@ import { expect, test } from "vitest";
 import { Mask } from "../src/mask";
 
 function rows(mask: Mask): number[][] {
-  return Array.from({ length: mask.height }, (_, row) => [...mask.data.subarray(row * mask.width, (row + 1) * mask.width)]);
+  return Array.from({ length: mask.height }, (_, row) => [
+    ...mask.data.subarray(row * mask.width, (row + 1) * mask.width),
+  ]);
 }
 
 test("a dot covers the pixels within its radius and fades over one pixel", () => {
@@ -19,7 +21,11 @@ test("a dot covers the pixels within its radius and fades over one pixel", () =>
 test("a stroke has no gap between its ends, however far they are apart", () => {
   const mask = new Mask(200, 20);
   const rect = mask.stroke({ x: 10, y: 10 }, { x: 190, y: 10 }, 4, false);
-  expect(rows(mask)[10]!.slice(10, 190).every((value) => value === 255)).toBe(true);
+  expect(
+    rows(mask)[10]!
+      .slice(10, 190)
+      .every((value) => value === 255),
+  ).toBe(true);
   expect(rect).toEqual({ left: 5, top: 5, right: 195, bottom: 15 });
 });
 

@@ -1,0 +1,473 @@
+"""A walk through the page in headless Chromium, as a person would take it, against the real service.
+
+Needs the `browser` extra and Chromium. MASK2ALPHA_SCREENSHOTS=docs/images/page renews the documentation's pictures.
+"""
+
+import base64
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "photos" / "astronaut.png"
+MASK = ROOT / "examples" / "masks" / "astronaut.png"
+HELMET = ROOT / "examples" / "masks" / "astronaut__helmet.png"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LOG = logging.getLogger(__name__)
+PATIENCE = 240_000
+"""Milliseconds to wait for what takes a second on a free machine: the tests may share theirs."""
+STROKE_LIMIT = 60.0
+"""Seconds from the end of a stroke to its matte, which takes less than 1 on two free cores."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("fastapi", reason="the serve extra is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("service") / "log.txt"
+    with log.open("w") as output:
+        service = subprocess.Popen(
+            [sys.executable, "-m", "mask2alpha", "serve", "--port", str(port)], stdout=output, stderr=output
+        )
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}/ready", service, log)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        service.terminate()
+        service.wait(60)
+
+
+def wait_until_ready(address: str, service: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(240):
+        assert service.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
+    pytest.fail(f"the service did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser extra is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as running:
+        launched = running.chromium.launch(executable_path=chromium, args=FLAGS, timeout=PATIENCE)
+        yield launched
+        launched.close()
+
+
+class Walker:
+    """A person at the page."""
+
+    def __init__(self, browser: Any, address: str, **settings: Any) -> None:
+        self.context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | settings))
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.problems: list[str] = []
+        self.hosts: set[str] = set()
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", self._listen)
+        self.page.on("request", lambda request: self.hosts.add(request.url.split(":")[0] + request.url.split("/")[2]))
+        self.page.goto(address)
+
+    def _listen(self, message: Any) -> None:
+        # a browser reports each answer of 4xx; the page shows those that matter, which the tests look at
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.problems.append(message.text)
+
+    def close(self) -> None:
+        self.context.close()
+        assert not self.problems
+        assert len(self.hosts - {"blob"}) <= 1, self.hosts
+
+    def drop(self, *files: Path, on: str = "body", as_: str | None = None) -> None:
+        """Drag files over the page and let go, above a zone where several are offered."""
+        contents = [(file.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
+        transfer = self.page.evaluate_handle(
+            """(files) => {
+                const transfer = new DataTransfer();
+                for (const [name, data] of files) {
+                    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+                    transfer.items.add(new File([bytes], name));
+                }
+                return transfer;
+            }""",
+            contents,
+        )
+        self.page.dispatch_event(on, "dragenter", {"dataTransfer": transfer})
+        self.page.dispatch_event(f"[data-use={as_}]" if as_ else on, "drop", {"dataTransfer": transfer})
+
+    def open(self, photo: Path = PHOTO) -> None:
+        self.drop(photo)
+        self.page.wait_for_selector("body:not(.is-empty)")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all mattes are there."""
+        self.page.wait_for_timeout(400)
+        self.page.wait_for_selector("#canvas:not([aria-busy=true])", state="attached")
+        self.page.wait_for_selector("#progress", state="hidden")
+
+    def stroke(self, *points: tuple[float, float]) -> None:
+        """Paint along points given as shares of the stage."""
+        box = self.page.locator("#canvas").bounding_box()
+        assert box
+        spots = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+        self.page.mouse.move(*spots[0])
+        self.page.mouse.down()
+        for spot in spots[1:]:
+            self.page.mouse.move(*spot, steps=6)
+        self.page.mouse.up()
+
+    def look(self, mode: str) -> None:
+        self.page.check(f"input[name=mode][value={mode}]")
+        self.settle()
+
+    def pixel(self, x: float, y: float) -> tuple[int, int, int]:
+        """The colour on the stage, at a share of its width and height."""
+        shown = Image.open(io.BytesIO(self.page.locator("#stage").screenshot())).convert("RGB")
+        value = shown.getpixel((round(x * (shown.width - 1)), round(y * (shown.height - 1))))
+        assert isinstance(value, tuple)
+        return value[0], value[1], value[2]
+
+    def download(self, output: str, format: str = "png") -> Path:
+        self.page.select_option("#download-output", output)
+        self.page.select_option("#download-format", format)
+        with self.page.expect_download(timeout=PATIENCE) as started:
+            self.page.click("#download")
+        return Path(started.value.path()).rename(started.value.path().with_name(started.value.suggested_filename))
+
+    def message(self) -> str:
+        self.page.wait_for_selector("#toast")
+        return str(self.page.inner_text("#toast-text"))
+
+    def photograph(self, name: str) -> None:
+        folder = os.environ.get("MASK2ALPHA_SCREENSHOTS")
+        if folder:
+            self.page.wait_for_selector("#status-pill", state="hidden")
+            shown = Image.open(io.BytesIO(self.page.screenshot()))
+            (ROOT / folder).mkdir(parents=True, exist_ok=True)
+            shown.convert("RGB").save(ROOT / folder / f"{name}.webp", quality=82, method=6)
+
+
+@pytest.fixture
+def walker(browser: Any, address: str) -> Iterator[Walker]:
+    walker = Walker(browser, address, color_scheme="light")
+    yield walker
+    walker.close()
+
+
+def grey(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("L"))
+
+
+def command(photo: Path, mask: Path, tmp_path: Path) -> np.ndarray:
+    """The alpha that `mask2alpha matte` writes."""
+    out = tmp_path / "command.png"
+    subprocess.run([sys.executable, "-m", "mask2alpha", "matte", photo, mask, "-o", out], check=True, timeout=600)
+    return np.asarray(Image.open(out))
+
+
+def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path) -> None:
+    page = walker.page
+    walker.photograph("empty")
+
+    walker.open()
+    assert page.inner_text("#photo-name") == "astronaut.png"
+    assert page.is_visible("#hint")
+
+    # a box: GrabCut makes the rough mask, and the matte follows
+    page.keyboard.press("r")
+    walker.stroke((0.2, 0.05), (0.86, 0.94))
+    page.wait_for_selector("#hint", state="hidden")
+    walker.settle()
+    walker.look("alpha")
+    assert walker.pixel(0.5, 0.75) == (255, 255, 255)
+    assert walker.pixel(0.20, 0.3) == (0, 0, 0)
+
+    # erase, undo, redo
+    page.keyboard.press("e")
+    for _ in range(8):
+        page.keyboard.press("]")
+    walker.stroke((0.45, 0.7), (0.55, 0.7), (0.55, 0.8), (0.45, 0.8))
+    walker.settle()
+    assert walker.pixel(0.5, 0.75)[0] < 128
+    page.keyboard.press("Control+z")
+    walker.settle()
+    assert walker.pixel(0.5, 0.75) == (255, 255, 255)
+    page.keyboard.press("Control+Shift+z")
+    walker.settle()
+    assert walker.pixel(0.5, 0.75)[0] < 128
+    page.click("#undo")
+    walker.settle()
+    walker.look("edit")
+    walker.photograph("edit")
+
+    # a second object, from a mask file, in its own layer
+    page.dispatch_event("body", "dragenter", {})
+    walker.drop(HELMET, as_="mask")
+    page.wait_for_selector(".object:nth-child(2)")
+    walker.settle()
+    assert page.input_value(".object:nth-child(2) .object-name") == "helmet"
+    walker.look("alpha")
+    page.click(".object:nth-child(1) .object-eye")
+    walker.settle()
+    assert walker.pixel(0.5, 0.6) == (0, 0, 0)
+    page.click(".object:nth-child(1) .object-eye")
+    walker.settle()
+    assert walker.pixel(0.5, 0.6) == (255, 255, 255)
+
+    # another background, before and after
+    page.check("input[name=background][value='#1faa59']")
+    walker.settle()
+    assert walker.pixel(0.19, 0.3) == (31, 170, 89)
+    page.check("input[name=background][value=checker]")
+    walker.look("compare")
+    before = walker.pixel(0.25, 0.5)
+    page.focus("#split-range")
+    for _ in range(4):
+        page.keyboard.press("PageDown")
+    page.wait_for_timeout(200)
+    assert walker.pixel(0.25, 0.5) != before
+    box = page.locator(".split-line").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 20, box["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(700, 400, steps=5)
+    page.mouse.up()
+    assert abs(float(page.input_value("#split-range")) - 59) < 2
+    page.emulate_media(color_scheme="dark")
+    page.click("#add-object")
+    page.click(".object:nth-child(3) .object-delete")
+    assert page.locator(".object").count() == 2
+    walker.settle()
+    walker.photograph("compare")
+    page.emulate_media(color_scheme="light")
+
+    # overlays, close up
+    walker.look("edit")
+    page.click(".object:nth-child(1) .object-name")
+    for overlay in ("active", "steps", "error"):
+        page.select_option("#overlay", overlay)
+        walker.settle()
+        assert page.is_visible(f"#legend-{overlay}")
+    box = page.locator("#canvas").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.15)
+    page.mouse.wheel(0, -700)
+    walker.settle()
+    walker.photograph("overlay")
+    page.select_option("#overlay", "none")
+
+    # steps and threshold
+    page.click("summary")
+    page.focus("#steps")
+    page.keyboard.press("ArrowRight")
+    walker.settle()
+    assert page.inner_text("#steps-text") == "3"
+    page.click("#advanced-reset")
+    walker.settle()
+
+    # each output in each of its formats
+    for output, format, kind in (
+        ("cutout", "webp", "RGBA"),
+        ("foreground", "jpeg", "RGB"),
+        ("composite", "tiff", "RGB"),
+        ("comparison", "png", "RGB"),
+        ("mask", "png", "L"),
+        ("error", "png", "L"),
+        ("active", "png", "L"),
+    ):
+        file = walker.download(output, format)
+        with Image.open(file) as picture:
+            assert picture.mode == kind, output
+            assert picture.size == ((2048, 512) if output == "comparison" else (512, 512)), output
+    assert walker.download("steps").suffix == ".zip"
+    assert walker.download("passes", "exr").read_bytes().startswith(b"\x76\x2f\x31\x01")
+
+
+def test_the_downloaded_alpha_is_the_commands(walker: Walker, tmp_path: Path) -> None:
+    walker.open()
+    walker.drop(MASK, as_="mask")
+    walker.page.wait_for_selector("#hint", state="hidden")
+    walker.settle()
+    file = walker.download("alpha")
+    assert file.name == "astronaut_alpha.png"
+    assert np.array_equal(np.asarray(Image.open(file)), command(PHOTO, MASK, tmp_path))
+
+    # and of what was painted: the command gets the same rough mask
+    walker.stroke((0.5, 0.1), (0.8, 0.2))
+    walker.settle()
+    mask = walker.download("mask").rename(tmp_path / "painted.png")
+    assert not np.array_equal(grey(mask), grey(MASK))
+    alpha = np.asarray(Image.open(walker.download("alpha")))
+    assert np.array_equal(alpha, command(PHOTO, mask, tmp_path))
+
+
+def test_a_stroke_on_a_2k_photograph_shows_its_matte_soon(walker: Walker, tmp_path: Path, record_property: Any) -> None:
+    photo = tmp_path / "2k.jpg"
+    Image.open(PHOTO).convert("RGB").resize((2048, 2048)).crop((0, 0, 2048, 1365)).save(photo, quality=92)
+    walker.open(photo)
+    walker.stroke((0.5, 0.3), (0.5, 0.7))
+    walker.settle()
+    seconds = []
+    for shift in range(5):
+        walker.stroke((0.45 + 0.02 * shift, 0.3), (0.45 + 0.02 * shift, 0.7))
+        begun = time.perf_counter()
+        shown = walker.page.locator("#status", has_text=re.compile(r"^Matte of .* updated"))
+        shown.wait_for(state="attached")
+        seconds.append(time.perf_counter() - begun)
+        walker.settle()
+        walker.page.evaluate("() => { document.getElementById('status').textContent = ''; }")
+    record_property("seconds_to_the_matte", json.dumps([round(value, 2) for value in seconds]))
+    LOG.info("seconds from a stroke to its matte on 2048 x 1365: %s", np.round(seconds, 2))
+    assert min(seconds) < STROKE_LIMIT
+
+
+def test_a_photograph_of_24_megapixels_is_painted_on_smoothly(
+    walker: Walker, tmp_path: Path, record_property: Any
+) -> None:
+    photo = tmp_path / "24mp.jpg"
+    Image.open(PHOTO).convert("RGB").resize((6000, 6000)).crop((0, 0, 6000, 4000)).save(photo, quality=85)
+    walker.open(photo)
+    walker.page.evaluate(
+        """() => {
+            window.frames24 = [];
+            let last = performance.now();
+            const tick = (now) => { window.frames24.push(now - last); last = now; requestAnimationFrame(tick); };
+            requestAnimationFrame(tick);
+        }"""
+    )
+    walker.stroke((0.5, 0.3), (0.5, 0.7), (0.6, 0.7), (0.6, 0.3))
+    gaps = np.array(walker.page.evaluate("() => window.frames24"))
+    record_property("median_frame_ms", float(np.median(gaps)))
+    LOG.info("frames while painting on 24 megapixels: median %d ms, longest %d ms", np.median(gaps), gaps.max())
+    assert np.median(gaps) < 500
+    walker.settle()
+
+    # close up, the part in sight is matted at full size
+    with walker.page.expect_request(lambda request: 'name="region"' in (request.post_data or "")):
+        walker.page.keyboard.press("9")
+    walker.settle()
+    assert walker.page.inner_text("#zoom-actual") == "100 %"
+
+
+def test_a_forgotten_photograph_is_sent_again(walker: Walker) -> None:
+    walker.open()
+    requests = {"count": 0}
+
+    def forget(route: Any) -> None:
+        requests["count"] += 1
+        if requests["count"] > 1:
+            route.continue_()
+            return
+        problem = {"type": "urn:mask2alpha:problem:encoding-not-found", "status": 404, "detail": "gone"}
+        route.fulfill(status=404, content_type="application/problem+json", body=json.dumps(problem))
+
+    walker.page.route("**/v1/encodings/*/mattes", forget)
+    with walker.page.expect_request("**/v1/encodings", timeout=PATIENCE):
+        walker.stroke((0.5, 0.3), (0.5, 0.7))
+    walker.settle()
+    assert requests["count"] >= 2
+    assert walker.page.is_hidden("#toast")
+    walker.look("alpha")
+    assert walker.pixel(0.5, 0.5) == (255, 255, 255)
+
+
+def test_errors_are_told_in_plain_words(walker: Walker, tmp_path: Path) -> None:
+    text = tmp_path / "notes.png"
+    text.write_text("not a picture")
+    walker.drop(text)
+    assert re.search(r"\w+ \w+ \w+", walker.message())
+    assert "traceback" not in walker.message().lower()
+    assert walker.page.is_visible("#empty-title")
+
+    walker.open()
+    wide = tmp_path / "wide.png"
+    Image.new("L", (600, 100), 255).save(wide)
+    walker.drop(wide, as_="mask")
+    assert "600 × 100" in walker.message()
+    walker.page.click("#toast-close")
+    assert walker.page.is_hidden("#toast")
+
+
+def test_everything_can_be_done_with_the_keyboard(walker: Walker) -> None:
+    page = walker.page
+    page.focus("#example")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body:not(.is-empty)")
+    page.wait_for_selector("#hint", state="hidden")
+    walker.settle()
+    page.keyboard.press("?")
+    assert page.is_visible("#help-dialog")
+    page.keyboard.press("Escape")
+    page.focus("#canvas")
+    page.keyboard.press("n")
+    page.keyboard.press("b")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(f"Shift+{key}")
+    assert re.match(r"\d+, \d+", page.inner_text("#status") or "0, 0")
+    page.keyboard.press("Enter")
+    walker.settle()
+    page.keyboard.press("1")
+    assert page.locator(".object").count() == 2
+    assert page.is_enabled("#clear")
+    names = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, [tabindex]")]
+            .filter((control) => control.checkVisibility())
+            .filter((control) => !(control.getAttribute("aria-label") || control.getAttribute("aria-labelledby")
+                || control.innerText?.trim() || control.labels?.length))
+            .map((control) => control.outerHTML.slice(0, 80))"""
+    )
+    assert not names
+
+
+def test_a_phone_shows_all_of_it_and_fingers_paint(browser: Any, address: str) -> None:
+    walker = Walker(
+        browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="light"
+    )
+    walker.open()
+    box = walker.page.locator("#canvas").bounding_box()
+    assert box
+    walker.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6)
+    walker.page.wait_for_selector("#hint", state="hidden")
+    walker.drop(MASK, as_="mask")
+    walker.page.wait_for_selector(".object:nth-child(2)")
+    walker.page.click(".object:nth-child(1) .object-delete")
+    walker.settle()
+    walker.photograph("phone")
+    assert walker.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    walker.close()
