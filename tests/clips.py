@@ -12,6 +12,7 @@ from PIL import Image
 from mask2alpha.evaluation.guidance import make_mask
 
 HAIR = Path(__file__).parent / "assets" / "hair.webp"
+RECIPES = ("perturbed-v1", "eroded-v1", "lowres-v1", "dilated-v1")
 PHOTO = Path(__file__).parents[1] / "examples" / "photos" / "chelsea.png"
 
 
@@ -30,15 +31,13 @@ def make_clip(size: tuple[int, int], num_frames: int, *, period: int = 300) -> I
     photo = np.asarray(Image.open(PHOTO).convert("RGB"), dtype=np.float32) / 255
     for index in range(num_frames):
         phase = 2 * np.pi * index / period
-        # the target: up to 0.6 % of the height per frame, turning by 10 degrees, breathing by 6 %, swaying
-        angle, scale = 10 * np.sin(2 * phase), (1 + 0.06 * np.cos(phase)) * 0.9 * height / render.shape[0]
+        # the target moves by up to 0.2 % of the height per frame, turns, breathes and sways
+        angle, scale = 6 * np.sin(phase), (1 + 0.04 * np.cos(phase)) * 0.9 * height / render.shape[0]
         matrix = cv2.getRotationMatrix2D((render.shape[1] / 2, render.shape[0] / 2), angle, scale)
-        matrix[0, 1] += 0.1 * np.sin(3 * phase) * scale
+        matrix[0, 1] += 0.06 * np.sin(2 * phase) * scale
         centre = matrix @ [render.shape[1] / 2, render.shape[0] / 2, 1]
-        matrix[:, 2] += [
-            width * (0.5 + 0.1 * np.sin(phase)) - centre[0],
-            height * (0.55 + 0.06 * np.cos(phase)) - centre[1],
-        ]
+        place = width * (0.5 + 0.05 * np.sin(phase)), height * (0.55 + 0.04 * np.cos(phase))
+        matrix[:, 2] += [place[0] - centre[0], place[1] - centre[1]]
         smoothing = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         target = cv2.warpAffine(
             _shrunk(premultiplied, scale), _rescaled(matrix, scale), (width, height), flags=smoothing
@@ -52,15 +51,15 @@ def make_clip(size: tuple[int, int], num_frames: int, *, period: int = 300) -> I
         yield TrueFrame(
             image=np.rint(image.clip(0, 1) * 255).astype(np.uint8),
             alpha=alpha,
-            mask=rough_mask(alpha, f"frame {index}"),
+            mask=rough_mask(alpha, index),
         )
 
 
-def rough_mask(alpha: NDArray[np.float32], name: str) -> NDArray[np.uint8]:
-    """A mask with a wandering outline and blobs missing or too many, made at a quarter of the size."""
+def rough_mask(alpha: NDArray[np.float32], index: int) -> NDArray[np.uint8]:
+    """Too small, too large, coarse or drawn by an unsteady hand: in turns, and by chance; at a quarter of the size."""
     height, width = alpha.shape
     small = cv2.resize(alpha, (max(16, width // 4), max(16, height // 4)), interpolation=cv2.INTER_AREA)
-    mask = make_mask("perturbed-v1", name, small)
+    mask = make_mask(RECIPES[index % len(RECIPES)], f"frame {index}", small)
     return np.where(cv2.resize(mask.astype(np.float32), (width, height)) > 0.5, 255, 0).astype(np.uint8)
 
 

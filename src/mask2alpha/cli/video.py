@@ -118,9 +118,9 @@ def command(
 ) -> None:
     """Matte every frame of CLIP, a folder of frames or a video file.
 
-    MASKS is a folder or a video with a mask per frame, or one mask of the first frame: then the target is followed, and a
-    mask may be added to a folder of them wherever it gets lost. Folders' masks are named as their frames; those of a
-    video are in order, or end in the frame's number.
+    MASKS is a folder or a video with a mask per frame, or one mask of the first frame: then the target is followed.
+    Where it gets lost, give a folder of masks with one for that frame. Masks are named as the frames of a folder; those
+    of a video are in order or, where there are fewer, end in the frame's number, from 1 on.
 
     A run that was stopped goes on where it was. Video files need ffmpeg on PATH.
     """

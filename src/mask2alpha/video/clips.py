@@ -99,8 +99,8 @@ def open_clip(path: Path) -> AbstractClip:
 def open_masks(path: Path, clip: AbstractClip) -> Masks:
     """A picture (of the first frame), a folder of pictures, or a video file.
 
-    The masks of a folder belong to a folder's frames by name; to a video's in order, if there are as many, and else by the
-    last number in their names, counted from 1.
+    The masks of a folder belong to a folder's frames by name; to a video's in order, if there are as many, and else by
+    the last number in their names, counted from 1.
 
     Raises:
         InputError: The masks do not fit the clip, or the first frame has none.

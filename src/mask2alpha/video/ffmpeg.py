@@ -282,8 +282,7 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix not in WRITTEN_SUFFIXES:
         raise InputError(
-            f"{path}: cannot write {path.suffix or 'a name without suffix'}; accepted: .mov (ProRes 4444), .webm (VP9), "
-            "or a folder for PNG files"
+            f"{path}: cannot write {path.suffix}; accepted: .mov (ProRes 4444), .webm (VP9), or a folder for PNG files"
         )
 
 

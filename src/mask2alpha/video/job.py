@@ -1,7 +1,7 @@
 """Matting a clip from end to end, so that a run that was stopped at any moment can be taken up again.
 
-The clip is done in segments of `SEGMENT` frames. After each, the files of the segment are whole, and `progress.npz` in the
-work folder beside the output says how far the run is and what the last matte was: all that the next segment depends on.
+The clip is done in segments of `SEGMENT` frames. After each, the files of the segment are whole, and `progress.npz` in
+the work folder beside the output says how far the run is and what the last matte was: all that the next segment needs.
 A run that finds that file goes on from there, and gives what an uninterrupted one would have given.
 """
 
@@ -103,10 +103,10 @@ def run(
         for start in range(first, num_frames, SEGMENT):
             last = _do_segment(job, mattes, start, on_frame, warnings)
             _save_progress(job, min(start + SEGMENT, num_frames), last)
-    notes = _join(job)
+    notes = dict.fromkeys(_join(job))  # each once
     shutil.rmtree(work)
     return Report(
-        num_matted=num_frames - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(dict.fromkeys(notes))
+        num_matted=num_frames - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(notes)
     )
 
 

@@ -1,7 +1,7 @@
 """Where things were a frame ago: dense optical flow (OpenCV's DIS), and how far it can be trusted.
 
-Everything here is at the size of a thumbnail, whose longer side is at most `SIDE`. A flow (h, w, 2) says, for each pixel
-of one frame, where in another frame the same thing is: x and y, as differences in thumbnail pixels.
+Everything here is at the size of a thumbnail, whose longer side is at most `SIDE`. A flow (h, w, 2) says, for each
+pixel of one frame, where in another frame the same thing is: x and y, as differences in thumbnail pixels.
 """
 
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ def _flow(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> FloatArray:
     cv2 = load_opencv()
     if min(one.shape) < 32:  # too small for the method's patches
         return np.zeros((*one.shape, 2), np.float32)
-    return np.asarray(cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(one, other, None), np.float32)
+    return np.asarray(cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(one, other, None), np.float32)
 
 
 def _judge(here: FloatArray, there: FloatArray, flow: FloatArray, way_back: FloatArray) -> Motion:

@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+
+from clips import make_clip
+from fakes import FakePredictor
+from mask2alpha.errors import InputError, VideoError
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.encode import write_image
+from mask2alpha.video import job as job_module
+from mask2alpha.video.clips import open_clip, open_masks
+from mask2alpha.video.job import VideoJob, run
+from mask2alpha.video.pictures import Look
+
+NUM_FRAMES = 11
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    for index, frame in enumerate(make_clip((48, 64), NUM_FRAMES)):
+        write_image(folder / "frames" / f"shot{index + 1}.png", frame.image)  # shot2 comes before shot10
+        write_image(folder / "masks" / f"shot{index + 1}.png", frame.mask)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "SEGMENT", 4)
+
+
+def make_job(folder: Path, out: Path, **settings: object) -> VideoJob:
+    clip = open_clip(folder / "frames")
+    values: dict[str, object] = {
+        "clip": clip,
+        "masks": open_masks(folder / "masks", clip),
+        "targets": {"alpha": out / "alpha"},
+        "look": Look(),
+        "is_steady": True,
+        "settings": {"model": "fake"},
+    }
+    return VideoJob(**{**values, **settings})  # type: ignore[arg-type]
+
+
+def read_all(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: read_image(path).pixels[..., 0] for path in folder.iterdir()}
+
+
+class StopRun(BaseException):
+    pass
+
+
+def stop_at(number: int) -> object:
+    def on_frame(num_done: int) -> None:
+        if num_done == number:
+            raise StopRun
+
+    return on_frame
+
+
+@pytest.mark.parametrize("is_steady", [True, False])
+def test_a_stopped_run_is_taken_up_and_gives_the_same(folder: Path, tmp_path: Path, is_steady: bool) -> None:
+    run(make_job(folder, tmp_path / "whole", is_steady=is_steady), FakePredictor)
+    parts = make_job(folder, tmp_path / "parts", is_steady=is_steady)
+    for number in (3, 7):
+        with pytest.raises(StopRun):
+            run(parts, FakePredictor, on_frame=stop_at(number))  # type: ignore[arg-type]
+    predictor = FakePredictor()
+    report = run(parts, lambda: predictor)
+    assert (report.num_resumed, report.num_matted, predictor.num_predicted) == (4, 7, 7)
+    whole, taken_up = read_all(tmp_path / "whole" / "alpha"), read_all(tmp_path / "parts" / "alpha")
+    assert set(whole) == {f"shot{number}.png" for number in range(1, NUM_FRAMES + 1)}
+    assert all(np.array_equal(whole[name], taken_up[name]) for name in whole)
+    assert not parts.work_folder.exists()
+
+
+def test_a_run_with_other_settings_is_not_taken_up(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StopRun):
+        run(make_job(folder, tmp_path), FakePredictor, on_frame=stop_at(6))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="other settings"):
+        run(make_job(folder, tmp_path, settings={"model": "another"}), FakePredictor)
+
+
+def test_frame_by_frame_every_frame_needs_a_mask(folder: Path, tmp_path: Path) -> None:
+    clip = open_clip(folder / "frames")
+    masks = open_masks(folder / "masks" / "shot1.png", clip)
+    with pytest.raises(InputError, match="every frame needs a mask"):
+        make_job(folder, tmp_path, masks=masks, is_steady=False)
+
+
+def test_a_folder_of_frames_makes_no_video_file(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="how fast"):
+        make_job(folder, tmp_path, targets={"alpha": tmp_path / "alpha.mov"})
+
+
+def test_masks_fit_by_name_or_are_refused(folder: Path, tmp_path: Path) -> None:
+    clip = open_clip(folder / "frames")
+    mask = np.full((48, 64), 255, np.uint8)
+    for name in ("shot1", "shot5"):
+        write_image(tmp_path / "some" / f"{name}.png", mask)
+    assert [path is not None for path in open_masks(tmp_path / "some", clip).paths] == [
+        True,
+        *[False] * 3,
+        True,
+        *[False] * 6,
+    ]
+    write_image(tmp_path / "some" / "shot99.png", mask)
+    with pytest.raises(InputError, match="belongs to no frame"):
+        open_masks(tmp_path / "some", clip)
+    write_image(tmp_path / "late" / "shot2.png", mask)
+    with pytest.raises(InputError, match="no mask for the first frame"):
+        open_masks(tmp_path / "late", clip)
+
+
+def test_a_frame_of_another_size_is_refused(folder: Path, tmp_path: Path) -> None:
+    for number, size in ((1, (48, 64)), (2, (48, 62))):
+        write_image(tmp_path / "frames" / f"{number}.png", np.zeros((*size, 3), np.uint8))
+        write_image(tmp_path / "masks" / f"{number}.png", np.zeros(size, np.uint8))
+    with pytest.raises(VideoError, match="frame 2 has 62 x 48 pixels, the first one 64 x 48"):
+        run(make_job(tmp_path, tmp_path / "out"), FakePredictor)
+
+
+def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> None:
+    job = make_job(
+        folder, tmp_path, targets={"cutout": tmp_path / "cutout"}, look=Look(has_clean_colours=False), is_steady=False
+    )
+    run(job, FakePredictor)
+    photo = read_image(tmp_path / "cutout" / "shot3.png")
+    frame, mask = (read_image(folder / kind / "shot3.png").pixels for kind in ("frames", "masks"))
+    assert photo.alpha is not None
+    assert np.array_equal(photo.alpha, mask[..., 0])
+    assert np.array_equal(photo.pixels, frame)
