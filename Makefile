@@ -4,7 +4,7 @@
 #   make test      the fast tests              make test-all   the slow ones too
 #   make check     ruff, strict types, import contracts
 #   make bench     times on this machine       make setup      all of it installed, nothing run
-#   make clean     removes .venv and what was made
+#   make fuzz      a minute of damaged files   make clean      removes .venv and what was made
 #
 # PYTHON=python3.12 chooses the interpreter. PyTorch comes from wherever pip's own settings say: its CPU build where they
 # offer one and there is no NVIDIA driver, else the newest. TORCH="torch==2.9.1" overrides that. PYTEST_ARGS="-k sparse" is
@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 START := $(shell date +%s)
 TORCH ?=
 
-.PHONY: help setup demo test test-all check format bench clean
+.PHONY: help setup demo test test-all fuzz check format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,9 @@ test: $(DEV)
 
 test-all: $(DEV)
 	$(PYTEST) -m "not network" $(PYTEST_ARGS)
+
+fuzz: $(DEV)
+	OMP_NUM_THREADS=1 $(RUN) -m tests.fuzz --seconds 60
 
 check: $(DEV)
 	$(VENV)/bin/ruff check .

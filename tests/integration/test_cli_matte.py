@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
 from PIL import Image, ImageCms
 
@@ -9,8 +11,8 @@ from fakes import FakePredictor
 from mask2alpha.checkpoints import save_model
 from mask2alpha.cli import matte as matte_module
 from mask2alpha.cli.main import main
-from mask2alpha.imaging.decode import read_image
-from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.decode import decode_image, read_image
+from mask2alpha.imaging.encode import Tags, write_image
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 
@@ -186,6 +188,156 @@ def test_sixteen_bit_photos_give_sixteen_bit_pictures(folder: Path, fake: FakePr
     foreground = read_image(folder / "out" / "foreground" / "a.png").pixels
     assert np.array_equal(foreground[:, :15], image[:, :15])
     assert read_image(folder / "out" / "alpha" / "a.png").pixels.dtype == np.uint16
+
+
+def test_a_sixteen_bit_tiff_with_profile_and_rotation_keeps_all_three(folder: Path, fake: FakePredictor) -> None:
+    stored = np.random.default_rng(0).integers(0, 65536, (30, 20, 3), dtype=np.uint16)
+    tifffile.imwrite(
+        folder / "photos" / "a.tif", stored, photometric="rgb", iccprofile=PROFILE, metadata=None,
+        extratags=[(274, 3, 1, 6, True)],
+    )  # fmt: skip
+    upright = np.rot90(stored, -1)
+    single = {"photos": "photos/a.tif", "masks": "masks/a.png"}
+    for out in ("cut.tif", "cut.png"):
+        assert run(folder, "--output", "cutout", out=out, **single).exit_code == 0
+        cutout = read_image(folder / out)
+        assert cutout.pixels.dtype == np.uint16
+        assert cutout.icc_profile == PROFILE
+        assert cutout.alpha is not None
+        assert np.array_equal(cutout.alpha, np.where(left_half() > 0, 65535, 0))
+        assert np.array_equal(cutout.pixels[:, :15], upright[:, :15])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_linear_light_stays_linear_with_values_above_one(folder: Path, fake: FakePredictor, dtype: type) -> None:
+    light = (np.random.default_rng(0).random((20, 30, 3)) * 8).astype(dtype)
+    (folder / "photos" / "a.png").unlink()
+    write_image(folder / "photos" / "a.exr", light)
+    kinds = "alpha,cutout,cutout_premultiplied,foreground,composite,comparison,passes"
+    result = run(folder, "--output", kinds, photos="photos/a.exr", masks="masks/a.png")
+    assert result.exit_code == 0, result.output
+    for kind in kinds.split(","):
+        assert (folder / "out" / kind / ("a.png" if kind == "comparison" else "a.exr")).exists()
+    for kind in ("cutout", "cutout_premultiplied", "foreground", "composite", "passes"):
+        picture = read_image(folder / "out" / kind / "a.exr")
+        assert picture.pixels.dtype == dtype
+        assert np.array_equal(picture.pixels[:, :15], light[:, :15])
+    assert (read_image(folder / "out" / "cutout_premultiplied" / "a.exr").pixels[:, 15:] == 0).all()
+    assert (read_image(folder / "out" / "composite" / "a.exr").pixels[:, 15:] == 1).all()
+    assert np.array_equal(read_image(folder / "out" / "alpha" / "a.exr").pixels[..., 0], left_half() / 255)
+
+
+def test_light_written_as_png_is_clipped_with_a_warning(folder: Path, fake: FakePredictor) -> None:
+    write_image(folder / "photos" / "z.exr", np.full((20, 30, 3), 4, dtype=np.float16))
+    result = run(folder, "--output", "cutout", photos="photos/z.exr", masks="masks/a.png", out="cut.png")
+    assert "brighter than white" in result.output
+    assert (read_image(folder / "cut.png").pixels[:, :15] == 65535).all()
+
+
+def test_the_network_sees_srgb_and_the_cutout_keeps_the_profile(
+    folder: Path, fake: FakePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linear = decode_image(write_linear_profile_photo(folder / "photos" / "a.png"))
+    seen: list[np.ndarray] = []
+    encode = fake.encode
+    monkeypatch.setattr(fake, "encode", lambda image: seen.append(image) or encode(image))
+    run(folder, "--output", "cutout,composite", photos="photos/a.png", masks="masks/a.png")
+    assert (seen[0] > linear.pixels.astype(np.uint32) * 257).all()  # dark in linear values, brighter in sRGB
+    cutout = read_image(folder / "out" / "cutout" / "a.png")
+    assert cutout.icc_profile == linear.icc_profile
+    assert np.array_equal(cutout.pixels[:, :15], linear.pixels[:, :15])
+    composite = read_image(folder / "out" / "composite" / "a.png")
+    assert composite.icc_profile is None
+    assert np.array_equal(composite.pixels[:, :15], seen[0][:, :15])
+
+
+def write_linear_profile_photo(path: Path) -> bytes:
+    """sRGB's colours with linear values: LittleCMS's profile, its exponents set to 1 and its straight parts cut off."""
+    profile = bytearray(PROFILE)
+    at = profile.index(b"para\0\0\0\0\0\3")
+    profile[at + 8 : at + 32] = np.array([0, 0x10000, 0x10000, 0, 0x10000, 0], dtype=">u4").tobytes()
+    profile[at + 8 : at + 12] = b"\0\3\0\0"
+    profile[at + 12 : at + 32] = np.array([0x10000, 0x10000, 0, 0x10000, 0], dtype=">u4").tobytes()
+    array = np.random.default_rng(0).integers(20, 200, (20, 30, 3), dtype=np.uint8)
+    write_image(path, array, tags=Tags(icc_profile=bytes(profile)))
+    return path.read_bytes()
+
+
+def test_a_grey_photo_gives_a_grey_cutout(folder: Path, fake: FakePredictor) -> None:
+    grey = np.random.default_rng(0).integers(0, 65536, (20, 30), dtype=np.uint16)
+    write_image(folder / "photos" / "a.png", grey)
+    run(folder, "--output", "cutout,foreground", photos="photos/a.png", masks="masks/a.png")
+    cutout = read_image(folder / "out" / "cutout" / "a.png")
+    assert cutout.is_grey
+    assert np.array_equal(cutout.pixels[:, :15, 0], grey[:, :15])
+    assert read_image(folder / "out" / "foreground" / "a.png").is_grey
+
+
+@pytest.mark.parametrize(
+    ("options", "suffix", "dtype"),
+    [
+        (["--bits", "16"], ".png", np.uint16),
+        (["--format", "tif"], ".tif", np.uint8),
+        (["--format", "tif", "--bits", "16"], ".tif", np.uint16),
+        (["--format", "tif", "--bits", "32"], ".tif", np.float32),
+        (["--format", "exr"], ".exr", np.float16),
+        (["--format", "exr", "--bits", "32"], ".exr", np.float32),
+        (["--format", "webp"], ".webp", np.uint8),
+    ],
+)
+def test_alpha_is_written_as_asked(
+    folder: Path, fake: FakePredictor, options: list[str], suffix: str, dtype: type
+) -> None:
+    result = run(folder, *options, photos="photos/a.png", masks="masks/a.png")
+    assert result.exit_code == 0, result.output
+    alpha = read_image(folder / "out" / "alpha" / f"a{suffix}").pixels
+    assert alpha.dtype == dtype
+    top = 1 if alpha.dtype.kind == "f" else np.iinfo(dtype).max
+    assert np.array_equal(alpha[..., 0] / top, left_half() / 255)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--format", "jpg", "--output", "cutout"], "JPEG holds no alpha"),
+        (["--format", "webp", "--output", "cutout_premultiplied"], "WebP holds no premultiplied"),
+        (["--bits", "32"], r"float32 values are written as \.tif or \.exr"),
+        (["--format", "exr", "--bits", "8"], "uint8 values are written as"),
+        (["--keep-gps"], "only with --keep-metadata"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused_before_any_work(
+    folder: Path, fake: FakePredictor, options: list[str], reason: str
+) -> None:
+    result = run(folder, *options)
+    assert result.exit_code == 2
+    assert re.search(reason, result.stderr)
+    assert fake.num_encoded == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-metadata"], ["--keep-metadata", "--keep-gps"]])
+def test_metadata_is_kept_on_request_and_the_place_only_if_asked(
+    folder: Path, fake: FakePredictor, options: list[str]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x8298] = 6, "me"
+    exif[0x8825] = {1: "N", 2: (47.0, 22.0, 30.0)}
+    Image.new("RGB", (20, 30), (90, 60, 30)).save(folder / "photos" / "a.jpg", exif=exif.tobytes())
+    (folder / "photos" / "a.png").unlink()
+    run(folder, "--output", "cutout", *options, photos="photos/a.jpg", masks="masks/a.png")
+    with Image.open(folder / "out" / "cutout" / "a.png") as picture:
+        kept = picture.getexif()
+        assert picture.size == (30, 20)
+        assert kept.get(0x8298) == ("me" if options else None)
+        assert kept.get(0x0112, 1) == 1
+        assert bool(kept.get_ifd(0x8825)) == ("--keep-gps" in options)
+
+
+def test_transparent_parts_of_a_photo_are_told(folder: Path, fake: FakePredictor) -> None:
+    array = np.full((20, 30, 4), 200, dtype=np.uint8)
+    array[:5, :, 3] = 0
+    write_image(folder / "photos" / "a.png", array)
+    assert "transparent parts" in run(folder, photos="photos/a.png", masks="masks/a.png").output
 
 
 def test_the_real_network_is_reached(folder: Path) -> None:
