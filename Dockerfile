@@ -1,11 +1,13 @@
 # The service in a container. Nothing in it writes outside of /tmp, so that it runs with a read-only file system:
 #
-#   docker build -t mask2alpha .
+#   docker build -t mask2alpha --build-arg TORCH_INDEX=INDEX .
 #   docker run --rm -p 8000:8000 --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges mask2alpha
 #
-# With CUDA (the machine needs NVIDIA's driver and container toolkit):
+# INDEX is the address of PyTorch's CPU wheels, as its installation page names it. Without it pip takes what it finds by
+# itself, which on x86 is the CUDA build: several gigabytes, and the variant for GPUs (the machine needs NVIDIA's driver and
+# container toolkit):
 #
-#   docker build -t mask2alpha:cuda --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .
+#   docker build -t mask2alpha:cuda .
 #   docker run --rm -p 8000:8000 --gpus all --read-only --tmpfs /tmp mask2alpha:cuda
 #
 # Every option of `mask2alpha serve` is also an environment variable: docker run -e MASK2ALPHA_SERVE_WORKERS=4 …
@@ -13,8 +15,7 @@
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
-# where PyTorch comes from; empty: wherever pip looks by itself
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 RUN /opt/venv/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.4"

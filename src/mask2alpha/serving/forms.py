@@ -121,7 +121,7 @@ class MatteForm:
             max_side=self.max_side,
             targets=targets,
             masks=paths,
-            outputs=_parse("outputs", list[Output], list(dict.fromkeys(self.outputs.split(",")))),
+            outputs=_parse("outputs", _OUTPUTS, list(dict.fromkeys(self.outputs.split(",")))),
             format=self.format,
             bits=self.bits,
             background=background if isinstance(background, str) else "white",
@@ -135,6 +135,14 @@ class MatteForm:
         )
 
 
+_TARGETS, _STROKES, _OUTPUTS = TypeAdapter(list[Target]), TypeAdapter(list[Stroke]), TypeAdapter(list[Output])
+_ACCEPTED = {
+    "box": "accepted: four numbers left,top,right,bottom",
+    "region": "accepted: four numbers left,top,right,bottom",
+    "outputs": f"accepted, with commas between: {', '.join(get_args(Output))}",
+    "name": "accepted: up to 40 letters, digits, hyphens and underscores",
+}
+"""Instead of the patterns that these fields have to match."""
 _T = TypeVar("_T")
 
 
@@ -147,7 +155,7 @@ def read_targets(box: str | None, strokes: str | None, objects: str | None, num_
     if objects is not None:
         if box is not None or strokes is not None:
             raise invalid("objects", "give box and strokes inside of objects, not beside it")
-        targets = _parse("objects", list[Target], objects)
+        targets = _parse("objects", _TARGETS, objects)
     elif box is not None or (strokes is not None and num_masks == 0):
         targets = _parse_target("box", box=read_box("box", box), strokes=_read_strokes(strokes))
     else:
@@ -200,7 +208,10 @@ def invalid_fields(errors: Sequence[Any]) -> ProblemError:
     told = []
     for error in errors:
         parts = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
-        told.append({"field": ".".join(parts), "message": str(error["msg"]).removeprefix("Value error, ")})
+        message = str(error["msg"]).removeprefix("Value error, ")
+        if error["type"] == "string_pattern_mismatch":
+            message = _ACCEPTED.get(parts[-1], message)
+        told.append({"field": ".".join(parts), "message": message})
     detail = "; ".join(
         f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in told
     )
@@ -208,7 +219,7 @@ def invalid_fields(errors: Sequence[Any]) -> ProblemError:
 
 
 def _read_strokes(text: str | None) -> list[Stroke]:
-    return [] if text is None else _parse("strokes", list[Stroke], text)
+    return [] if text is None else _parse("strokes", _STROKES, text)
 
 
 def _parse_target(field: str, **values: Any) -> list[Target]:
@@ -218,8 +229,7 @@ def _parse_target(field: str, **values: Any) -> list[Target]:
         raise _renamed(field, error) from error
 
 
-def _parse(field: str, kind: type[_T], value: Any) -> _T:
-    adapter = TypeAdapter(kind)
+def _parse(field: str, adapter: TypeAdapter[_T], value: Any) -> _T:
     try:
         return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
     except ValidationError as error:
@@ -227,4 +237,6 @@ def _parse(field: str, kind: type[_T], value: Any) -> _T:
 
 
 def _renamed(field: str, error: ValidationError) -> ProblemError:
-    return invalid_fields([{"loc": (field, *item["loc"]), "msg": item["msg"]} for item in error.errors()])
+    return invalid_fields(
+        [{"loc": (field, *item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
+    )

@@ -79,9 +79,11 @@ class _Worker:
         except (ValueError, ConnectionResetError) as error:
             raise _WorkerDiedError("answered with something unknown") from error
 
-    async def end(self) -> int:
-        """Kill what is still running; the process's exit status."""
-        if self.process.returncode is None:
+    async def end(self, *, patience: float = 0.0) -> int:
+        """Kill the process unless it ends by itself; its exit status."""
+        try:
+            return await asyncio.wait_for(self.process.wait(), patience)
+        except asyncio.TimeoutError:
             self.process.kill()
         return await self.process.wait()
 
@@ -255,13 +257,13 @@ class Pool:
             await worker.send(self._settings.model_dump(mode="json"))
             answer = await asyncio.wait_for(worker.receive(), START_SECONDS)
         except (_WorkerDiedError, asyncio.TimeoutError) as error:
-            status = await worker.end()
+            status = await worker.end(patience=0.5)
             raise WorkerStartError(f"a worker did not come up (exit status {status}): {error}") from error
         except asyncio.CancelledError:
             await worker.end()
             raise
         if answer.ready is None:
-            await worker.end()
+            await worker.end(patience=0.5)
             raise WorkerStartError(answer.problem.detail if answer.problem else "a worker speaks something unknown")
         self.about = answer.ready
         self._workers.append(worker)
@@ -274,7 +276,7 @@ class Pool:
                 await self._serve(worker)
             except _WorkerDiedError as death:
                 self._workers.remove(worker)
-                status = await worker.end()
+                status = await worker.end(patience=0.5)
                 self._on_death()
                 logger.warning("a worker died", extra={"reason": str(death), "exit_status": status})
             worker = await self._replace()

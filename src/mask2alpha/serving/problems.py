@@ -16,7 +16,6 @@ TITLES = {
     "wrong-method": (405, "This address does not answer such requests"),
     "upload-too-slow": (408, "The upload took too long"),
     "body-too-large": (413, "The upload is too large"),
-    "not-a-form": (415, "The request is not a form"),
     "invalid-field": (422, "Something in the form cannot be used"),
     "picture-refused": (422, "The picture cannot be used"),
     "too-much-memory": (422, "The picture needs too much memory"),

@@ -69,7 +69,7 @@ class ReadPhoto:
     def nbytes(self) -> int:
         """What it takes in memory."""
         encoding = self.encoded.encoding
-        tensors = (self.encoded.padded, encoding.tokens, *encoding.maps, encoding.thumbnail)
+        tensors = (self.encoded.pixels, encoding.tokens, *encoding.maps, encoding.thumbnail)
         arrays = {id(array): array for array in (self.photo.pixels, self.shown.pixels)}
         return sum(array.nbytes for array in arrays.values()) + sum(tensor.nbytes for tensor in tensors)
 
