@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -19,7 +20,9 @@ class ServiceError(Exception):
     """The service cannot be reached, or refuses; the message can be shown to the user."""
 
 
-def matte(photo, mask, output, *, url=DEFAULT_URL, key="", timeout=300.0):
+def matte(
+    photo: bytes, mask: bytes, output: str, *, url: str = DEFAULT_URL, key: str = "", timeout: float = 300.0
+) -> bytes:
     """Matte one photograph.
 
     Args:
@@ -60,18 +63,18 @@ def matte(photo, mask, output, *, url=DEFAULT_URL, key="", timeout=300.0):
         waited += pause
 
 
-def is_on_this_machine(url):
+def is_on_this_machine(url: str) -> bool:
     """Whether an address leads to no other machine."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def _checked(url):
+def _checked(url: str) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise ServiceError(f"{url!r} is no address of a service; it looks like {DEFAULT_URL}")
     return url.rstrip("/")
 
 
-def _form(boundary, *, files, fields):
+def _form(boundary: str, *, files: Mapping[str, bytes], fields: Mapping[str, str]) -> bytes:
     """A multipart/form-data body (RFC 7578)."""
     parts = [
         (f'name="{name}"; filename="{name}"\r\nContent-Type: application/octet-stream', content)
@@ -86,13 +89,13 @@ def _form(boundary, *, files, fields):
     )
 
 
-def _pause(error):
+def _pause(error: urllib.error.HTTPError) -> "float | None":
     """Seconds after which a busy service wants to be asked again; None where asking again is of no use."""
     wait = error.headers.get("Retry-After", "")
     return max(1.0, float(wait)) if error.code in (429, 503) and wait.isdigit() else None
 
 
-def _reason(error):
+def _reason(error: urllib.error.HTTPError) -> str:
     """What the service says in words (RFC 9457), else its status."""
     try:
         problem = json.loads(error.read())

@@ -6,6 +6,7 @@ The work is done by a service (`mask2alpha serve`); this add-on needs nothing bu
 import re
 import tempfile
 from array import array
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import bpy
@@ -13,6 +14,8 @@ import bpy
 from . import service_client
 
 SEQUENCE_NAME = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)(?P<suffix>\.\w+)")
+Job = tuple[Callable[[], bytes], Callable[[], bytes], Path]
+"""What returns a frame's photograph, what returns its mask, and the file to write."""
 
 
 class Preferences(bpy.types.AddonPreferences):
@@ -23,7 +26,7 @@ class Preferences(bpy.types.AddonPreferences):
     url: bpy.props.StringProperty(name="Service", default=service_client.DEFAULT_URL)
     key: bpy.props.StringProperty(name="API key", subtype="PASSWORD", description="If the service wants one")
 
-    def draw(self, _context):
+    def draw(self, _context: bpy.types.Context) -> None:
         """Show both."""
         self.layout.prop(self, "url")
         self.layout.prop(self, "key")
@@ -49,11 +52,11 @@ class Matte(bpy.types.Operator):
     bl_description = "Matte the photo with the rough mask, and add the cut-out to the compositor"
 
     @classmethod
-    def poll(cls, context):
+    def poll(cls, context: bpy.types.Context) -> bool:
         """Whether both pictures are chosen."""
         return context.scene.mask2alpha.photo is not None and context.scene.mask2alpha.mask is not None
 
-    def execute(self, context):
+    def execute(self, context: bpy.types.Context) -> set[str]:
         """Do all frames at once, as scripts expect."""
         try:
             for _ in self._matte_frames(context):
@@ -63,14 +66,14 @@ class Matte(bpy.types.Operator):
             return {"CANCELLED"}
         return {"FINISHED"}
 
-    def invoke(self, context, _event):
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Do a frame now and then, so that the window lives on and Escape works."""
         self._frames = self._matte_frames(context)
         self._timer = context.window_manager.event_timer_add(0.05, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context, event):
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Called for every event of the window until the frames are done."""
         if event.type == "ESC":
             return self._stop(context, {"CANCELLED"})
@@ -86,12 +89,12 @@ class Matte(bpy.types.Operator):
         context.workspace.status_text_set(f"mask2alpha: {done} of {count} matted, Esc stops")
         return {"RUNNING_MODAL"}
 
-    def _stop(self, context, result):
+    def _stop(self, context: bpy.types.Context, result: set[str]) -> set[str]:
         context.workspace.status_text_set(None)
         context.window_manager.event_timer_remove(self._timer)
         return result
 
-    def _matte_frames(self, context):
+    def _matte_frames(self, context: bpy.types.Context) -> Iterator[tuple[int, int]]:
         """Matte frame by frame, yielding how many of how many are done; then add the node.
 
         Raises:
@@ -122,11 +125,11 @@ class Panel(bpy.types.Panel):
     bl_region_type = "UI"
 
     @classmethod
-    def poll(cls, context):
+    def poll(cls, context: bpy.types.Context) -> bool:
         """Only in the compositor."""
         return context.space_data.tree_type == "CompositorNodeTree"
 
-    def draw(self, context):
+    def draw(self, context: bpy.types.Context) -> None:
         """The settings and the button."""
         settings = context.scene.mask2alpha
         self.layout.template_ID(settings, "photo", open="image.open")
@@ -135,7 +138,7 @@ class Panel(bpy.types.Panel):
         self.layout.operator(Matte.bl_idname)
 
 
-def output_folder(setting):
+def output_folder(setting: str) -> Path:
     """The folder, made if need be.
 
     Raises:
@@ -148,8 +151,8 @@ def output_folder(setting):
     return folder
 
 
-def plan(photo, mask, folder):
-    """For each frame, functions that return the photograph's and the mask's bytes, and the file to write.
+def plan(photo: bpy.types.Image, mask: bpy.types.Image, folder: Path) -> list[Job]:
+    """What is to be done, frame by frame.
 
     Raises:
         ServiceError: The pictures are movies, or a frame has no mask.
@@ -175,7 +178,7 @@ def plan(photo, mask, folder):
     ]
 
 
-def sequence_files(image):
+def sequence_files(image: bpy.types.Image) -> dict[int, Path]:
     """Frame number to file, of all files that are called like the image's but for the number.
 
     Raises:
@@ -193,7 +196,7 @@ def sequence_files(image):
     }
 
 
-def picture(image):
+def picture(image: bpy.types.Image) -> bytes:
     """The bytes of a picture file: the image's own where it is unchanged on disk, else a PNG of its pixels.
 
     Raises:
@@ -219,7 +222,7 @@ def picture(image):
         bpy.data.images.remove(copy)
 
 
-def add_node(scene, photo, targets):
+def add_node(scene: bpy.types.Scene, photo: bpy.types.Image, targets: Sequence[Path]) -> None:
     """Put the cut-out into the scene's compositor as an image node, timed as the photograph's own."""
     cutout = bpy.data.images.load(str(targets[0]), check_existing=True)
     cutout.reload()
@@ -227,21 +230,19 @@ def add_node(scene, photo, targets):
     node = tree.nodes.new("CompositorNodeImage")
     node.image = cutout
     node.label = f"{photo.name} (cut out)"
-    model = next((each for each in tree.nodes if getattr(each, "image", None) == photo), None)
+    model = next((each for each in tree.nodes if each != node and getattr(each, "image", None) == photo), None)
+    if model:
+        node.location = (model.location.x, model.location.y - 350)
     if len(targets) > 1:
         cutout.source = "SEQUENCE"
         node.frame_duration = len(targets)
-        node.frame_start = scene.frame_start
-        node.frame_offset = int(SEQUENCE_NAME.fullmatch(targets[0].name)["number"]) - 1
-    if model:
-        node.location = (model.location.x, model.location.y - 350)
-        if len(targets) > 1:
-            node.frame_start, node.frame_offset = model.frame_start, model.frame_offset
-            node.frame_duration = model.frame_duration
-    return node
+        node.frame_start = model.frame_start if model else scene.frame_start
+        # a node shows file 1 + offset in its first frame
+        first = int(SEQUENCE_NAME.fullmatch(targets[0].name)["number"])
+        node.frame_offset = model.frame_offset if model else first - 1
 
 
-def compositor_tree(scene):
+def compositor_tree(scene: bpy.types.Scene) -> bpy.types.NodeTree:
     """The scene's compositing nodes, made if there are none (Blender 5 keeps them elsewhere than 4)."""
     if hasattr(scene, "compositing_node_group"):
         if scene.compositing_node_group is None:
@@ -254,14 +255,14 @@ def compositor_tree(scene):
 CLASSES = (Preferences, Settings, Matte, Panel)
 
 
-def register():
+def register() -> None:
     """Called when the add-on is switched on."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.mask2alpha = bpy.props.PointerProperty(type=Settings)
 
 
-def unregister():
+def unregister() -> None:
     """Called when the add-on is switched off."""
     del bpy.types.Scene.mask2alpha
     for cls in reversed(CLASSES):

@@ -5,6 +5,7 @@ on what is selected.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import comfy.model_management
 import comfy.utils
@@ -16,7 +17,7 @@ from mask2alpha.errors import InputError
 
 
 @lru_cache(maxsize=2)
-def load_predictor(weights, device, precision):
+def load_predictor(weights: str, device: str, precision: str) -> Predictor:
     """A model ready to run; the two used last stay loaded, whatever becomes of the nodes."""
     return Predictor(
         Mask2Alpha.from_pretrained(weights),
@@ -35,7 +36,7 @@ class LoadMask2Alpha:
     FUNCTION = "load"
 
     @classmethod
-    def INPUT_TYPES(cls):  # noqa: N802  (the host's name)
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802  (the host's name)
         """What the host asks the user for."""
         return {
             "required": {
@@ -45,7 +46,7 @@ class LoadMask2Alpha:
             }
         }
 
-    def load(self, weights, device, precision):
+    def load(self, weights: str, device: str, precision: str) -> tuple[Predictor]:
         """The model, for `MatteWithMask2Alpha`."""
         return (load_predictor(weights.strip(), device, precision),)
 
@@ -67,11 +68,11 @@ class MatteWithMask2Alpha:
     FUNCTION = "matte"
 
     @classmethod
-    def INPUT_TYPES(cls):  # noqa: N802
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         """What the host asks the user for."""
         return {"required": {"model": ("MASK2ALPHA",), "image": ("IMAGE",), "mask": ("MASK",)}}
 
-    def matte(self, model, image, mask):
+    def matte(self, model: Predictor, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, H, W) alpha and (B, H, W, 3) foreground, B being the larger number of images and masks.
 
         Raises:
@@ -95,7 +96,7 @@ class MatteWithMask2Alpha:
         return torch.stack(alphas), torch.stack(foregrounds)
 
 
-def _to_image(image):
+def _to_image(image: torch.Tensor) -> np.ndarray:
     """Colours in [0, 1]: some nodes overshoot it a little, some add alpha."""
     return np.clip(image[..., :3].numpy(force=True).astype(np.float32), 0, 1)
 

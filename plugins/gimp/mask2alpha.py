@@ -25,15 +25,15 @@ PROCEDURE = "plug-in-mask2alpha"
 class Mask2Alpha(Gimp.PlugIn):
     """What GIMP asks a plug-in."""
 
-    def do_query_procedures(self):
+    def do_query_procedures(self) -> list[str]:
         """The names of its procedures."""
         return [PROCEDURE]
 
-    def do_set_i18n(self, _name):
+    def do_set_i18n(self, _name: str) -> bool:
         """It has no translations."""
         return False
 
-    def do_create_procedure(self, name):
+    def do_create_procedure(self, name: str) -> Gimp.Procedure:
         """The procedure, its place in the menus, and its arguments."""
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
@@ -59,7 +59,14 @@ class Mask2Alpha(Gimp.PlugIn):
         return procedure
 
 
-def run(procedure, run_mode, image, drawables, config, _data):
+def run(
+    procedure: Gimp.Procedure,
+    run_mode: Gimp.RunMode,
+    image: Gimp.Image,
+    drawables: list[Gimp.Drawable],
+    config: Gimp.ProcedureConfig,
+    _data: None,
+) -> Gimp.ValueArray:
     """Called by GIMP: from the menu with a dialog first, or from a script."""
     if run_mode == Gimp.RunMode.INTERACTIVE and not ask(procedure, config):
         return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, GLib.Error())
@@ -78,7 +85,7 @@ def run(procedure, run_mode, image, drawables, config, _data):
     return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, GLib.Error())
 
 
-def ask(procedure, config):
+def ask(procedure: Gimp.Procedure, config: Gimp.ProcedureConfig) -> bool:
     """Show the dialog; False when the user cancels."""
     gi.require_version("GimpUi", "3.0")
     from gi.repository import GimpUi
@@ -91,7 +98,7 @@ def ask(procedure, config):
     return is_confirmed
 
 
-def matte_layer(image, layer, result, url, key):
+def matte_layer(image: Gimp.Image, layer: Gimp.Layer, result: str, url: str, key: str) -> None:
     """Matte one layer.
 
     Raises:
@@ -114,7 +121,7 @@ def matte_layer(image, layer, result, url, key):
         layer.set_visible(False)
 
 
-def rough_mask(image, layer):
+def rough_mask(image: Gimp.Image, layer: Gimp.Layer) -> bytes:
     """The selection over the layer, or else the layer's own mask, as a grey PNG file.
 
     Raises:
@@ -133,7 +140,7 @@ def rough_mask(image, layer):
     return grey_png(bytes(values), width, height)
 
 
-def grey_png(values, width, height):
+def grey_png(values: bytes, width: int, height: int) -> bytes:
     """A PNG file of 8-bit grey values, row by row."""
     rows = b"".join(b"\0" + values[start : start + width] for start in range(0, width * height, width))
     chunks = (
@@ -146,7 +153,7 @@ def grey_png(values, width, height):
     )
 
 
-def export_photo(image, layer, path):
+def export_photo(image: Gimp.Image, layer: Gimp.Layer, path: Path) -> None:
     """Write a layer's colours, without its mask and transparency, with the image's depth and colour profile."""
     width, height = layer.get_width(), layer.get_height()
     alone = Gimp.Image.new_with_precision(width, height, image.get_base_type(), image.get_precision())
@@ -165,7 +172,7 @@ def export_photo(image, layer, path):
         alone.delete()
 
 
-def set_layer_mask(layer, cutout):
+def set_layer_mask(layer: Gimp.Layer, cutout: Gimp.Layer) -> None:
     """Make the cut-out's alpha the layer's mask, in place of the one it may have."""
     if layer.get_mask():
         layer.remove_mask(Gimp.MaskApplyMode.DISCARD)

@@ -28,7 +28,7 @@ def open_image(wish, size):
 def main():
     wish = json.loads(os.environ["MASK2ALPHA_SESSION"])
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.ops.extensions.package_install_files(filepath=wish["zip"], repo="user_default", enable_on_load=True)
+    bpy.ops.extensions.package_install_files(filepath=wish["zip"], repo="user_default", enable_on_install=True)
     name = next(name for name, _ in bpy.context.preferences.addons.items() if name.endswith(".mask2alpha"))
     bpy.context.preferences.addons[name].preferences.url = wish["url"]
     scene = bpy.context.scene

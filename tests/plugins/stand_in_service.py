@@ -28,7 +28,7 @@ class StandInService:
     busy: list[int] = field(default_factory=list)
     """Status codes to answer first, each with `Retry-After: 1`."""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """Of each request: the arrays `photo` and `mask`, and the fields' texts."""
+    """Of each request: the arrays `photo` and `mask` (grey), and the fields' texts."""
 
     def answer(self, path: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if self.busy:
@@ -45,7 +45,8 @@ class StandInService:
         for name, part in parts.items():
             content = part.get_payload(decode=True)
             if name in ("photo", "mask"):
-                request[name] = np.asarray(Image.open(io.BytesIO(content)))
+                picture = Image.open(io.BytesIO(content))
+                request[name] = np.asarray(picture.convert("L") if name == "mask" else picture)
             else:
                 request[name] = content.decode()
         self.requests.append(request)
@@ -53,9 +54,9 @@ class StandInService:
         if photo.shape[:2] != mask.shape:
             return self.problem(422, f"mask of shape {mask.shape} for a photograph of shape {photo.shape}")
         cutout = np.concatenate([np.full((*mask.shape, 3), TINT, np.uint8), mask[..., None]], axis=2)
-        picture = Image.fromarray(cutout if request["outputs"] == "cutout" else mask)
+        answer = Image.fromarray(cutout if request["outputs"] == "cutout" else mask)
         file = io.BytesIO()
-        picture.save(file, request["format"].upper())
+        answer.save(file, request["format"].upper())
         return 200, {"Content-Type": "image/png"}, file.getvalue()
 
     def problem(self, status: int, detail: str, headers: dict[str, str] | None = None) -> Any:

@@ -18,19 +18,26 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not COMMAND, reason="GIMP 3 is not installed (Debian 13: apt install gimp)"),
 ]
+PLUGINS = Path(__file__).parents[2] / "plugins"
 SESSION = Path(__file__).with_name("gimp_session.py")
 SELECTED = (slice(5, 20), slice(10, 30))
 """Rows and columns of the layer that the session selects."""
 
 
-@pytest.fixture
-def gimp(tmp_path, service, plugins):
-    """Run the session in a GIMP whose only plug-in of its own is ours."""
-    profile = tmp_path / "profile"
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    """GIMP's folder of a user whose only plug-in is ours; shared, because GIMP asks all plug-ins on its first start."""
+    profile = tmp_path_factory.mktemp("profile")
     folder = profile / "plug-ins" / "mask2alpha"
     folder.mkdir(parents=True)
-    shutil.copy(plugins / "gimp" / "mask2alpha.py", folder)
-    shutil.copy(plugins / "service_client.py", folder)
+    shutil.copy(PLUGINS / "gimp" / "mask2alpha.py", folder)
+    shutil.copy(PLUGINS / "service_client.py", folder)
+    return profile
+
+
+@pytest.fixture
+def gimp(tmp_path, service, profile):
+    """Run the session in GIMP."""
     shutil.copy(SESSION, tmp_path)
 
     def run(*, result="new-layer", rough="selection", url=service.url):

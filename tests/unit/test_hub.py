@@ -13,9 +13,11 @@ import huggingface_hub.constants as hub_constants
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from mask2alpha.checkpoints import load_model, read_metadata, save_model
+from mask2alpha.cli.main import main
 from mask2alpha.errors import CheckpointError
 from mask2alpha.hub import model_card, push_to_hub
 from mask2alpha.model.config import PRESETS
@@ -202,6 +204,16 @@ def test_a_checkpoint_is_pushed_as_it_is(hub, model, tmp_path):
     assert config["model_config"] == read_metadata(path)["model_config"]
     assert hub.private == {"org/name": True}
     assert hub.commits == ["First weights"]
+
+
+def test_the_command_pushes_a_file(hub, model, tmp_path):
+    path = save_model(model, tmp_path / "weights.safetensors", METADATA)
+    result = CliRunner().invoke(main, ["push", str(path), "org/name", "--private", "--message", "Mine"])
+    assert result.exit_code == 0, result.output
+    assert f"{hub.url}/org/name/commit/{1:040x}" in result.output.splitlines()
+    assert hub.private == {"org/name": True}
+    assert hub.commits == ["Mine"]
+    assert CliRunner().invoke(main, ["push", str(tmp_path / "none"), "org/name"]).exit_code == 2
 
 
 def test_a_second_push_replaces_the_weights_and_keeps_an_edited_card(hub, model):

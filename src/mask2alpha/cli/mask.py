@@ -5,42 +5,55 @@ from pathlib import Path
 import click
 
 
-class Numbers(click.ParamType):
-    """Numbers with commas between, and such groups with spaces between: "12,30" or "12,30 40,35"."""
+def parse_box(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, float, float, float] | None:
+    """The four numbers in "12,30,400,300"."""
+    if value is None:
+        return None
+    left, top, right, bottom = _numbers(value, 4)
+    return left, top, right, bottom
 
-    name = "numbers"
 
-    def __init__(self, count: int) -> None:
-        """Accept groups of so many numbers."""
-        self.count = count
+def parse_strokes(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """The points in each "12,30 40,35"."""
+    strokes = [[_numbers(point, 2) for point in stroke.split()] for stroke in value]
+    if not all(strokes):
+        raise click.BadParameter("a stroke has no point")
+    return tuple(tuple((x, y) for x, y in stroke) for stroke in strokes)
 
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[tuple[float, ...], ...]:
-        """Parse "12,30 40,35"."""
-        try:
-            groups = tuple(tuple(float(number) for number in group.split(",")) for group in value.split())
-        except ValueError:
-            groups = ()
-        if not groups or any(len(group) != self.count for group in groups):
-            self.fail(f"{value!r}: expected {self.count} numbers with commas between", param, ctx)
-        return groups
+
+def _numbers(text: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise click.BadParameter(f"{text!r}: expected {count} numbers with commas between")
+    return numbers
 
 
 @click.command()
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="The mask to write.")
-@click.option("--box", "boxes", type=Numbers(4), metavar="L,T,R,B", help="Left, top, right, bottom around the target.")
+@click.option("--box", callback=parse_box, metavar="L,T,R,B", help="Left, top, right, bottom around the target.")
 @click.option(
     "--target",
     "on_target",
-    type=Numbers(2),
+    callback=parse_strokes,
     multiple=True,
     metavar='"X,Y …"',
     help="A point on the target, or the corners of a stroke over it. May be repeated.",
 )
 @click.option(
-    "--rest", "on_rest", type=Numbers(2), multiple=True, metavar='"X,Y …"', help="The same for what is not the target."
+    "--rest",
+    "on_rest",
+    callback=parse_strokes,
+    multiple=True,
+    metavar='"X,Y …"',
+    help="The same for what is not the target.",
 )
 @click.option("--brush", type=click.FloatRange(min=0, min_open=True), help="Width of strokes.  [default: a hundredth]")
 @click.option("--label", help="What the target is called, for segmenters that name what they find.")
@@ -57,7 +70,7 @@ class Numbers(click.ParamType):
 def command(
     photo: Path,
     target: Path,
-    boxes: tuple[tuple[float, float, float, float], ...] | None,
+    box: tuple[float, float, float, float] | None,
     on_target: tuple[tuple[tuple[float, float], ...], ...],
     on_rest: tuple[tuple[tuple[float, float], ...], ...],
     brush: float | None,
@@ -85,9 +98,7 @@ def command(
     if target.resolve() == photo.resolve():
         raise InputError(f"{target} is the photograph and would be overwritten")
     check_format(target, has_alpha=False, is_16_bit=False)
-    if boxes is not None and len(boxes) > 1:
-        raise InputError(f"one box is accepted; got {len(boxes)}")
-    prompt = Prompt(box_xyxy=boxes[0] if boxes else None, target=on_target, rest=on_rest, brush=brush, label=label)
+    prompt = Prompt(box_xyxy=box, target=on_target, rest=on_rest, brush=brush, label=label)
     pixels = read_image(photo).pixels
     mask = make_mask_maker(maker_name, device=device).make_mask(pixels, prompt)
     write_image(target, mask)

@@ -1,5 +1,6 @@
 """GrabCut (Rother, Kolmogorov, Blake 2004): colours and borders alone, no network, no weights. Needs OpenCV."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,17 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
 from mask2alpha.prompts.abstract import AbstractMaskMaker
-from mask2alpha.prompts.prompt import Prompt, Stroke
+from mask2alpha.prompts.prompt import Box, Prompt, Stroke
 from mask2alpha.shapes import Size
 
 SMALLEST_PIECE = 0.02
 """Pieces of the target, and holes in it, smaller than this part of it are dropped unless a stroke touches them."""
+EDGE = 0.01
+"""A box that ends nearer to the photograph's edge than this part of its longer side means that edge: no hand draws
+exactly up to it, and the few pixels between would teach GrabCut that the target's own colours are the rest's."""
+SURROUNDINGS = 0.3
+"""How much around a box GrabCut sees, as a part of the box: it learns the other colours from there. A small target in a
+large photograph is then cut as finely as a large one."""
 NEAR_STROKES = 0.15
 """Without a box, what is nearer to a target stroke than this part of the photograph's longer side probably belongs."""
 
@@ -26,8 +33,8 @@ class GrabCut(AbstractMaskMaker):
         """Choose how much work to do.
 
         Args:
-            max_side: Longest side, in pixels, at which a photograph is cut; a larger one is made smaller for it. The
-                mask is to be rough, and the work grows with the pixels.
+            max_side: Longest side, in pixels, of what GrabCut sees; more is made smaller for it. The mask is to be
+                rough, and the work grows with the pixels.
             num_iterations: Of GrabCut.
 
         Raises:
@@ -41,6 +48,12 @@ class GrabCut(AbstractMaskMaker):
         self.num_iterations = num_iterations
 
     def _segment(self, image: UInt8[np.ndarray, "height width 3"], prompt: Prompt) -> UInt8[np.ndarray, "height width"]:
+        rows, columns = _seen(image.shape[:2], prompt.box_xyxy)
+        mask = np.zeros(image.shape[:2], np.uint8)
+        mask[rows, columns] = self._cut(image[rows, columns], _moved(prompt, -columns.start, -rows.start))
+        return mask
+
+    def _cut(self, image: UInt8[np.ndarray, "height width 3"], prompt: Prompt) -> UInt8[np.ndarray, "height width"]:
         import cv2
 
         size = image.shape[:2]
@@ -60,6 +73,26 @@ class GrabCut(AbstractMaskMaker):
         return np.where(large > 127, 255, 0).astype(np.uint8)
 
 
+def _seen(size: Size, box_xyxy: Box | None) -> tuple[slice, slice]:
+    """The rows and columns that GrabCut sees: the box and its surroundings, or all."""
+    if box_xyxy is None:
+        return slice(0, size[0]), slice(0, size[1])
+    left, top, right, bottom = box_xyxy
+    x, y = SURROUNDINGS * (right - left) + 1, SURROUNDINGS * (bottom - top) + 1
+    return Prompt(box_xyxy=(left - x, top - y, right + x, bottom + y)).inside(size)
+
+
+def _moved(prompt: Prompt, x: int, y: int) -> Prompt:
+    """The same drawing, for a photograph whose upper left corner is elsewhere."""
+    box = prompt.box_xyxy
+    return replace(
+        prompt,
+        box_xyxy=box and (box[0] + x, box[1] + y, box[2] + x, box[3] + y),
+        target=tuple(tuple((px + x, py + y) for px, py in stroke) for stroke in prompt.target),
+        rest=tuple(tuple((px + x, py + y) for px, py in stroke) for stroke in prompt.rest),
+    )
+
+
 def _draw_labels(size: Size, prompt: Prompt, scale: float, longer_side: int) -> NDArray[np.uint8]:
     """What GrabCut starts from: sure and probable pixels of both sides.
 
@@ -75,9 +108,8 @@ def _draw_labels(size: Size, prompt: Prompt, scale: float, longer_side: int) -> 
         for stroke in prompt.target:
             _draw_stroke(labels, stroke, scale, cv2.GC_PR_FGD, round(2 * NEAR_STROKES * max(size)))
     else:
-        left, top, right, bottom = (max(0, round(edge * scale)) for edge in prompt.box_xyxy)
         labels[:] = cv2.GC_BGD
-        labels[top : max(bottom, top + 1), left : max(right, left + 1)] = cv2.GC_PR_FGD
+        labels[_rows_and_columns(size, prompt.box_xyxy, scale)] = cv2.GC_PR_FGD
     brush = max(1, round((prompt.brush or longer_side / 100) * scale))
     for strokes, label in ((prompt.target, cv2.GC_FGD), (prompt.rest, cv2.GC_BGD)):
         for stroke in strokes:
@@ -89,6 +121,17 @@ def _draw_labels(size: Size, prompt: Prompt, scale: float, longer_side: int) -> 
             + ("for the target" if is_rest.all() else "outside of it; give a smaller box, or strokes over the rest")
         )
     return labels
+
+
+def _rows_and_columns(size: Size, box_xyxy: Box, scale: float) -> tuple[slice, slice]:
+    """What the box covers of the scaled photograph: a pixel at least, and up to the edges that it nearly reaches."""
+    margin = EDGE * max(size)
+    spans = []
+    for side, low, high in ((size[0], box_xyxy[1], box_xyxy[3]), (size[1], box_xyxy[0], box_xyxy[2])):
+        start = 0 if low * scale < margin else min(round(low * scale), side - 1)
+        stop = side if high * scale > side - margin else max(round(high * scale), start + 1)
+        spans.append(slice(start, stop))
+    return spans[0], spans[1]
 
 
 def _draw_stroke(labels: NDArray[Any], stroke: Stroke, scale: float, label: int, brush: int) -> None:

@@ -7,6 +7,8 @@ from mask2alpha.errors import InputError
 from mask2alpha.shapes import Size
 
 Number = int | float
+Box = tuple[Number, Number, Number, Number]
+"""Left, top, right, bottom, in pixels of the photograph; right and bottom are just outside."""
 Point = tuple[Number, Number]
 """(x, y) in pixels of the photograph; (0, 0) is its upper left corner."""
 Stroke = tuple[Point, ...]
@@ -17,14 +19,14 @@ Stroke = tuple[Point, ...]
 class Prompt:
     """Each part may be missing; a prompt without any leaves the choice to the segmenter."""
 
-    box_xyxy: tuple[Number, Number, Number, Number] | None = None
-    """Left, top, right, bottom around the target, in pixels of the photograph; what lies outside is not the target."""
+    box_xyxy: Box | None = None
+    """Around the target; what lies outside is not the target."""
     target: tuple[Stroke, ...] = ()
     """Strokes, or points, over the target."""
     rest: tuple[Stroke, ...] = ()
     """Strokes, or points, over what is not the target."""
     brush: Number | None = None
-    """Width of the strokes in pixels; default: a hundredth of the photograph's longer side."""
+    """Width of the strokes in pixels; default: a hundredth of the longer side of what the segmenter looks at."""
     label: str | None = None
     """What the target is called, for segmenters that name what they find."""
 

@@ -34,7 +34,8 @@ class Sam(AbstractMaskMaker):
         try:
             from transformers import AutoModelForMaskGeneration, AutoProcessor
 
-            self._processor = AutoProcessor.from_pretrained(source)
+            processors: Any = AutoProcessor  # without types
+            self._processor = processors.from_pretrained(source)
             model = AutoModelForMaskGeneration.from_pretrained(source)
         except ImportError as error:  # some processors want torchvision besides
             raise InputError(f"SAM needs transformers and torchvision (pip install them): {error}") from error

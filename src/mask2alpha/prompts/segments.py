@@ -86,8 +86,9 @@ def choose_segments(segments: Sequence[Segment], prompt: Prompt) -> Bool[np.ndar
         if (prompt.label is None or (segment.label or "").casefold() == prompt.label.casefold())
         and not any(_touched(segment, stroke) for stroke in prompt.rest)
     ]
-    inside = np.zeros(segments[0].mask.shape, bool)
-    inside[prompt.inside(inside.shape)] = True
+    height, width = segments[0].mask.shape
+    inside = np.zeros((height, width), bool)
+    inside[prompt.inside((height, width))] = True
     if prompt.target:
         left = [segment for stroke in prompt.target for segment in _best(left, stroke)]
     elif prompt.box_xyxy is not None:
@@ -96,7 +97,7 @@ def choose_segments(segments: Sequence[Segment], prompt: Prompt) -> Bool[np.ndar
         raise InputError(f"there are several segments ({names}): say which by a label, a box or a point")
     if not left:
         raise InputError(f"the prompt fits none of the segments found ({names})")
-    return np.logical_or.reduce([segment.mask for segment in left]) & inside
+    return np.any([segment.mask for segment in left], axis=0) & inside
 
 
 def _touched(segment: Segment, stroke: Stroke) -> float:

@@ -46,7 +46,8 @@ def test_writes_the_mask_of_what_is_pointed_at(photo, tmp_path, prompt):
     [
         (["--box", "1,2,3"], "expected 4 numbers"),
         (["--target", "1;2"], "expected 2 numbers"),
-        (["--box", "1,2,30,40 5,6,70,80"], "one box is accepted; got 2"),
+        (["--box", "1,2,30,40,5"], "expected 4 numbers"),
+        (["--target", " "], "no point"),
         (["--box", "500,0,600,50"], "covers nothing"),
         (["--by", "magic"], "segmenter 'magic' is not known"),
         ([], "needs a box"),

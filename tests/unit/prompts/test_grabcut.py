@@ -50,6 +50,13 @@ def test_a_large_photograph_is_cut_small_and_the_mask_is_of_its_size(disc):
     assert overlap(mask, truth) > 0.95
 
 
+def test_a_small_target_in_a_large_photograph_is_cut_as_finely_as_a_large_one(disc):
+    large, large_truth = (np.pad(array, ((900, 900), (1500, 900), (0, 0))[: array.ndim], mode="edge") for array in disc)
+    mask = GrabCut().make_mask(large, Prompt(box_xyxy=(1565, 925, 1636, 996)))
+    assert overlap(mask, large_truth) > 0.95
+    assert not mask[:900].any()
+
+
 def test_the_same_prompt_gives_the_same_mask(disc):
     image, _ = disc
     prompt = Prompt(box_xyxy=(40, 10, 160, 110))
@@ -68,6 +75,13 @@ def test_specks_and_pinholes_go_and_what_a_stroke_touches_stays(disc):
     assert touched[12, 22] == 255
     assert touched[60, 100] == 0
     assert overlap(touched, truth) > 0.9
+
+
+def test_a_box_that_nearly_reaches_the_edge_means_the_edge(disc):
+    image, truth = (np.ascontiguousarray(array[:, 80:]) for array in disc)  # the disc is cut by the left edge
+    mask = GrabCut().make_mask(image, Prompt(box_xyxy=(1, 25, 55, 96)))
+    assert overlap(mask, truth) > 0.95
+    assert mask[60, 0] == 255
 
 
 def test_says_what_is_missing(disc):
