@@ -102,7 +102,7 @@ class Worker:
         """Matte a chunk, whose rows of one photograph are beside each other, and write its part of the results.
 
         Yields:
-            What became of each row; with the last one taken, the chunk's results are written.
+            What became of each row; the part is written after the last one.
 
         Raises:
             OSError: The results themselves cannot be written.
@@ -121,10 +121,10 @@ class Worker:
             note.close()
             raise
         self._retry(lambda: write_part(self.settings.out, name, results))
-        note.close()
+        self._retry(note.close)
 
     def _matte_photo(self, path: str, rows: list[Row], note: "Note") -> list[Result]:
-        num_deaths = note.begin(path)
+        num_deaths = self._retry(lambda: note.begin(path))
         if num_deaths > self.settings.retries:
             return [Result(*row, reason=f"{num_deaths} workers died on this photograph") for row in rows]
         try:
