@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import File, Form, UploadFile
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -143,7 +143,6 @@ _ACCEPTED = {
     "name": "accepted: up to 40 letters, digits, hyphens and underscores",
 }
 """Instead of the patterns that these fields have to match."""
-_T = TypeVar("_T")
 
 
 def read_targets(box: str | None, strokes: str | None, objects: str | None, num_masks: int) -> list[Target]:
@@ -155,7 +154,7 @@ def read_targets(box: str | None, strokes: str | None, objects: str | None, num_
     if objects is not None:
         if box is not None or strokes is not None:
             raise invalid("objects", "give box and strokes inside of objects, not beside it")
-        targets = _parse("objects", _TARGETS, objects)
+        targets: list[Target] = _parse("objects", _TARGETS, objects)
     elif box is not None or (strokes is not None and num_masks == 0):
         targets = _parse_target("box", box=read_box("box", box), strokes=_read_strokes(strokes))
     else:
@@ -219,7 +218,8 @@ def invalid_fields(errors: Sequence[Any]) -> ProblemError:
 
 
 def _read_strokes(text: str | None) -> list[Stroke]:
-    return [] if text is None else _parse("strokes", _STROKES, text)
+    strokes: list[Stroke] = [] if text is None else _parse("strokes", _STROKES, text)
+    return strokes
 
 
 def _parse_target(field: str, **values: Any) -> list[Target]:
@@ -229,7 +229,8 @@ def _parse_target(field: str, **values: Any) -> list[Target]:
         raise _renamed(field, error) from error
 
 
-def _parse(field: str, adapter: TypeAdapter[_T], value: Any) -> _T:
+def _parse(field: str, adapter: Any, value: Any) -> Any:
+    """What pydantic's `adapter` makes of a value, or of JSON."""
     try:
         return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
     except ValidationError as error:
