@@ -12,7 +12,7 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
-from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
+from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_tensor
 
 
 class EchoNetwork(Mask2Alpha):
@@ -35,22 +35,30 @@ class EchoNetwork(Mask2Alpha):
             tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 1, 1), size=size
         )
 
-    def decode(
-        self, image: Tensor, encoding: ImageEncoding, mask: Tensor, options: RunOptions | None = None
-    ) -> MattingOutput:
-        assert image.shape[2:] == mask.shape[2:]
-        assert encoding.tokens.shape[0] == image.shape[0] == mask.shape[0]
+    def decode_coarse(self, encoding: ImageEncoding, mask: Tensor, options: RunOptions) -> CoarseMatte:
+        assert encoding.tokens.shape[0] == mask.shape[0]
+        assert encoding.size == mask.shape[2:]
         self.decoded_shapes.append(tuple(mask.shape))
         self.options = options
         small = torch.zeros(mask.shape[0], 1, 1, 1)
-        return MattingOutput(
-            alpha=mask,
-            predicted_error=image[:, :1],
-            active=mask > 2,
-            coarse=CoarseMatte(
-                alpha_logits=small, predicted_error=small, features=small, local_colours=small.expand(-1, 6, -1, -1)
-            ),
+        return CoarseMatte(
+            alpha_logits=small, predicted_error=small, features=small, local_colours=small.expand(-1, 6, -1, -1)
         )
+
+    def recover(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        coarse: CoarseMatte,
+        options: RunOptions,
+        *,
+        padded_size: tuple[int, int] | None = None,
+    ) -> MattingOutput:
+        assert image.shape[2:] == mask.shape[2:]
+        assert padded_size is not None
+        assert all(side % 64 == 0 for side in padded_size)
+        alpha, red = as_unit(mask).clone(), as_unit(image[:, :1]).clone()
+        return MattingOutput(alpha=alpha, predicted_error=red, active=alpha > 2, coarse=coarse)
 
 
 class FakePredictor(AbstractPredictor):
@@ -62,12 +70,12 @@ class FakePredictor(AbstractPredictor):
 
     def encode(self, image: NDArray[Any]) -> EncodedImage:
         self.num_encoded += 1
-        padded = image_to_tensor(image)
-        size = (padded.shape[2], padded.shape[3])
+        pixels = image_to_pixels(image)
+        size = (pixels.shape[2], pixels.shape[3])
         encoding = ImageEncoding(
             tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 1, 1), size=size
         )
-        return EncodedImage(image=image, padded=padded, encoding=encoding)
+        return EncodedImage(image=image, pixels=pixels, encoding=encoding)
 
     def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)

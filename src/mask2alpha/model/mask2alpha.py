@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mask2alpha.model.colours import find_colour_evidence
@@ -19,6 +19,7 @@ from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
+from mask2alpha.shapes import Size
 
 STRIDE_MULTIPLE = 64
 """Sides of the network's input must be multiples of this."""
@@ -82,8 +83,13 @@ class Mask2Alpha(nn.Module):
         """
         options = options or RunOptions()
         encoded_mask = mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
-        fused = self.fuse(encoding, encoded_mask)
-        return self.recover(image, mask, refine(self.decoder, fused, self.config.decoder, options), options)
+        return self.recover(image, mask, self.decode_coarse(encoding, encoded_mask, options), options)
+
+    def decode_coarse(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], options: RunOptions
+    ) -> CoarseMatte:
+        """The rest of stage 1, and stage 2, for one mask per encoding, of the size that was encoded."""
+        return refine(self.decoder, self.fuse(encoding, mask), self.config.decoder, options)
 
     def fuse(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> FusedFeatures:
         """The guided last block, then all that the decoding steps read, at stride 4."""
@@ -98,12 +104,22 @@ class Mask2Alpha(nn.Module):
 
     def recover(
         self,
-        image: Float[Tensor, "batch 3 height width"],
-        mask: Float[Tensor, "batch 1 height width"],
+        image: Shaped[Tensor, "batch 3 height width"],
+        mask: Shaped[Tensor, "batch 1 height width"],
         coarse: CoarseMatte,
         options: RunOptions,
+        *,
+        padded_size: Size | None = None,
     ) -> MattingOutput:
-        """Stage 3: recompute alpha at full resolution where the predicted error is high."""
+        """Stage 3: recompute alpha at full resolution where the predicted error is high.
+
+        Args:
+            image: Of any size; uint8, or floats in [0, 1].
+            mask: Of the same size; bool, uint8 (255 is 1), or floats in [0, 1].
+            coarse: The result of stage 2.
+            options: Run-time choices.
+            padded_size: (height, width) that `coarse` spans, the upper left of which is `image`. Default: its own.
+        """
         default_threshold = self.config.detail.error_threshold
         detail = self.detail(
             image,
@@ -112,6 +128,7 @@ class Mask2Alpha(nn.Module):
             error_threshold=default_threshold if options.error_threshold is None else options.error_threshold,
             active_budget=options.active_budget,
             is_sparse=options.is_sparse,
+            padded_size=padded_size,
         )
         return MattingOutput(
             alpha=detail.alpha, predicted_error=detail.predicted_error, active=detail.active, coarse=coarse

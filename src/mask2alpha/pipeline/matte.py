@@ -5,16 +5,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.ops.compositing import composite
+from mask2alpha.ops.padding import pad_to_multiple, padded_size
 from mask2alpha.ops.resize import resize
 from mask2alpha.pipeline.foreground import estimate_foreground
-from mask2alpha.pipeline.preprocess import colours_to_tensor
+from mask2alpha.pipeline.preprocess import as_unit, colours_to_tensor
 from mask2alpha.shapes import Size
 
 Colour: TypeAlias = tuple[float | int, float | int, float | int]
@@ -27,8 +29,8 @@ class EncodedImage:
 
     image: NDArray[Any]
     """The array that was encoded, as it came."""
-    padded: Float[Tensor, "1 3 height width"]
-    """The image as the network sees it at full resolution."""
+    pixels: Shaped[Tensor, "1 3 height width"]
+    """The same for the detail stage, on the predictor's device: uint8, or floats in [0, 1]."""
     encoding: ImageEncoding
     """The network's encoding, possibly of a smaller version."""
 
@@ -36,6 +38,16 @@ class EncodedImage:
     def size(self) -> Size:
         """(height, width) of `image`."""
         return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def padded_size(self) -> Size:
+        """(height, width) that the encoding spans, in pixels of `image`: its sides raised to multiples of 64."""
+        return padded_size(self.size, STRIDE_MULTIPLE)
+
+    @property
+    def padded(self) -> Float[Tensor, "1 3 _height _width"]:
+        """The whole image as `Mask2Alpha` takes it; made at each call, 12 bytes per pixel."""
+        return pad_to_multiple(as_unit(self.pixels), STRIDE_MULTIPLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

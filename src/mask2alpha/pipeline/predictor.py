@@ -1,5 +1,6 @@
 """The predictor: arrays of any size in, mattes out (prepare, run the network, restore)."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -7,25 +8,30 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.folding import fold_batch_norm, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
-from mask2alpha.model.outputs import RunOptions
-from mask2alpha.ops.padding import pad_to_multiple, unpad
-from mask2alpha.ops.resize import resize, shrink_to_side
+from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
+from mask2alpha.ops.padding import padded_size
+from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
 from mask2alpha.pipeline.matte import EncodedImage, Matte
-from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor, split_masks
+from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_pixels, split_masks
 
 PIXELS_AT_ONCE = 2**21
 """Masks of one image are decoded together while they have no more pixels than this (all masks counted)."""
-MAX_ACTIVE_PIXELS = 2**22
+MAX_ACTIVE_PIXELS = 2**24
 """Pixels per mask recomputed at full resolution unless the caller says otherwise: far more than a photograph needs, and
-a bound on memory (about 0.5 KB each) where the network is unsure of a large picture as a whole."""
+a bound on time where the network is unsure of a large picture as a whole."""
+
+
+PIXELS_SETTLED_AT_ONCE = 2**17
+"""Alphas that `settle_` takes at a time."""
 
 
 class Predictor(AbstractPredictor):
@@ -85,7 +91,7 @@ class Predictor(AbstractPredictor):
         Raises:
             InputError: The image cannot be used.
         """
-        return self._encode(image, image_to_tensor(image))
+        return self._encode(image, image_to_pixels(image))
 
     def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
         """Matte one image with one mask.
@@ -119,54 +125,55 @@ class Predictor(AbstractPredictor):
 
     def _predict(self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]]) -> tuple[Matte, ...]:
         # everything is checked before the network runs
-        if isinstance(image, EncodedImage):
-            tensors = [mask_to_tensor(mask, image.size, name=name) for name, mask in masks.items()]
-            return self._matte(image, tensors) if tensors else ()
-        tensor = image_to_tensor(image)
-        size = (tensor.shape[2], tensor.shape[3])
-        tensors = [mask_to_tensor(mask, size, name=name) for name, mask in masks.items()]
-        return self._matte(self._encode(image, tensor), tensors) if tensors else ()
+        pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
+        size = (pixels.shape[2], pixels.shape[3])
+        tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
+        if not tensors:
+            return ()
+        return self._matte(image if isinstance(image, EncodedImage) else self._encode(image, pixels), tensors)
 
-    def _encode(self, image: NDArray[Any], tensor: Float[Tensor, "1 3 _h _w"]) -> EncodedImage:
-        padded = pad_to_multiple(tensor, STRIDE_MULTIPLE).to(self.device, memory_format=torch.channels_last)
+    def _encode(self, image: NDArray[Any], pixels: Shaped[Tensor, "1 3 _h _w"]) -> EncodedImage:
+        pixels = pixels.to(self.device)
+        return EncodedImage(image=image, pixels=pixels, encoding=self._encode_within(pixels, 2 * self.max_encoder_side))
+
+    def _encode_within(self, pixels: Shaped[Tensor, "1 3 _h _w"], max_side: int) -> ImageEncoding:
+        """Encode at the padded size, or smaller, so that no side is longer than `max_side` pixels."""
         size = shrink_to_side(
-            (padded.shape[2], padded.shape[3]), max_side=2 * self.max_encoder_side, multiple=STRIDE_MULTIPLE
+            padded_size((pixels.shape[2], pixels.shape[3]), STRIDE_MULTIPLE),
+            max_side=max_side,
+            multiple=STRIDE_MULTIPLE,
         )
         with self._running():
-            encoding = self.model.encode(resize(padded, size))
-        return EncodedImage(image=image, padded=padded, encoding=encoding)
+            return self.model.encode(shrink_image(pixels, size).contiguous(memory_format=torch.channels_last))
 
-    def _matte(self, encoded: EncodedImage, masks: list[Float[Tensor, "1 1 _h _w"]]) -> tuple[Matte, ...]:
+    def _matte(self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> tuple[Matte, ...]:
         mattes = [_trivial_matte(encoded, mask) for mask in masks]
         open_cases = [index for index, matte in enumerate(mattes) if matte is None]
-        group = max(1, PIXELS_AT_ONCE // encoded.padded[0, 0].numel())
+        group = max(1, PIXELS_AT_ONCE // math.prod(encoded.encoding.size))
         for start in range(0, len(open_cases), group):
             indices = open_cases[start : start + group]
-            decoded = self._decode(encoded, torch.cat([masks[index] for index in indices]))
+            decoded = self._decode(encoded, [masks[index].to(self.device) for index in indices])
             for index, matte in zip(indices, decoded, strict=True):
                 mattes[index] = matte
         return tuple(matte for matte in mattes if matte is not None)
 
-    def _decode(self, encoded: EncodedImage, masks: Float[Tensor, "masks 1 _h _w"]) -> list[Matte]:
-        count = masks.shape[0]
-        padded_masks = pad_to_multiple(masks, STRIDE_MULTIPLE).to(self.device)
+    def _decode(self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[Matte]:
+        coarse = self._decode_coarse(encoded.encoding, masks)
+        return [self._recover(encoded, mask, _select(coarse, index)) for index, mask in enumerate(masks)]
+
+    def _decode_coarse(self, encoding: ImageEncoding, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> CoarseMatte:
         with self._running():
-            output = self.model.decode(
-                encoded.padded.expand(count, -1, -1, -1),
-                encoded.encoding.repeat(count),
-                padded_masks,
-                self.options,
-            )
-        alpha = _settle(unpad(output.alpha.float(), encoded.size)).cpu()
-        predicted_error = unpad(output.predicted_error.float(), encoded.size).cpu()
-        return [
-            Matte(
-                alpha=np.ascontiguousarray(alpha[index, 0].numpy()),
-                predicted_error=np.ascontiguousarray(predicted_error[index, 0].numpy()),
-                image=encoded.image,
-            )
-            for index in range(count)
-        ]
+            small = torch.cat([shrink_mask(mask, encoding.size) for mask in masks])
+            return self.model.decode_coarse(encoding.repeat(len(masks)), small, self.options)
+
+    def _recover(self, encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"], coarse: CoarseMatte) -> Matte:
+        with self._running():
+            output = self.model.recover(encoded.pixels, mask, coarse, self.options, padded_size=encoded.padded_size)
+            alpha, predicted_error = output.alpha.float(), output.predicted_error.float()
+            settle_(alpha)
+        return Matte(
+            alpha=alpha[0, 0].cpu().numpy(), predicted_error=predicted_error[0, 0].cpu().numpy(), image=encoded.image
+        )
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -190,19 +197,31 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
 
 
-def _trivial_matte(encoded: EncodedImage, mask: Float[Tensor, "1 1 _h _w"]) -> Matte | None:
+def _select(coarse: CoarseMatte, index: int) -> CoarseMatte:
+    """One picture of a batch."""
+    one = slice(index, index + 1)
+    return CoarseMatte(
+        alpha_logits=coarse.alpha_logits[one],
+        predicted_error=coarse.predicted_error[one],
+        features=coarse.features[one],
+        local_colours=coarse.local_colours[one],
+    )
+
+
+def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> Matte | None:
     """The matte of an empty or a full mask; None for any other."""
-    low, high = (float(extreme) for extreme in torch.aminmax(mask))
+    low, high = (float(as_unit(extreme)) for extreme in torch.aminmax(mask))
     if low != high or low not in (0.0, 1.0):
         return None
     alpha = np.full(encoded.size, low, dtype=np.float32)
     return Matte(alpha=alpha, predicted_error=np.zeros_like(alpha), image=encoded.image)
 
 
-def _settle(alpha: Float[Tensor, "masks 1 height width"]) -> Float[Tensor, "masks 1 height width"]:
-    """Alpha that an 8-bit file could not tell from 0 or 1 becomes 0 or 1."""
-    lowered = -F.threshold(alpha, _below(1 / 255), 0.0)
-    return F.threshold(lowered, _below(-254 / 255), -1.0, inplace=True).neg_()
+def settle_(alpha: Float[Tensor, "*shape"]) -> None:
+    """Alpha that an 8-bit file could not tell from 0 or 1 becomes 0 or 1; in place, a part in the cache at a time."""
+    for part in alpha.view(-1).split(PIXELS_SETTLED_AT_ONCE):
+        F.threshold_(part, _below(1 / 255), 0.0).neg_()
+        F.threshold_(part, _below(-254 / 255), -1.0).neg_()
 
 
 def _below(value: float) -> float:

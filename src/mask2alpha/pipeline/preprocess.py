@@ -1,7 +1,8 @@
 """From the user's arrays to the network's tensors: every check of an image or a mask is here.
 
 Images: (H, W, 3) or grey (H, W), uint8, uint16 or float in [0, 1]. Masks: (H, W), bool, 0/1, 0/255, soft, or a trimap
-(0, 128, 255). Tensors: (1, 3, H, W) and (1, 1, H, W), float32 in [0, 1].
+(0, 128, 255). Tensors: (1, 3, H, W) and (1, 1, H, W), float32 in [0, 1]; or *pixels*, which stay as small in memory as
+they came (bool, uint8) and are turned into floats a few at a time.
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,6 +32,34 @@ def image_to_tensor(image: Any) -> Float[Tensor, "1 3 height width"]:
         InputError: It is no image as this module's docstring says; an image with an alpha channel is refused, because
             whether its hidden colours count is for the caller to decide.
     """
+    array = _checked_image(image)
+    pixels = torch.from_numpy(_image_values(array)).view(*array.shape[:2], -1)
+    return pixels.expand(-1, -1, 3)[None].permute(0, 3, 1, 2)  # channels last, as the array was
+
+
+def image_to_pixels(image: Any) -> Shaped[Tensor, "1 3 height width"]:
+    """As `image_to_tensor`, but uint8 stays uint8, if possible without a copy; channels last in memory."""
+    array = _checked_image(image)
+    if array.dtype != np.uint8:
+        return image_to_tensor(image).contiguous(memory_format=torch.channels_last)
+    colours = array if array.ndim == 3 and array.shape[2] == 3 else np.repeat(array.reshape(*array.shape[:2], 1), 3, 2)
+    return _as_tensor(np.ascontiguousarray(colours)).permute(2, 0, 1)[None]
+
+
+def as_unit(values: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Pixels as floats in [0, 1]: of uint8, 255 is 1."""
+    if values.is_floating_point():
+        return values
+    return values.float() if values.dtype == torch.bool else values.float().div_(255)
+
+
+def _as_tensor(array: NDArray[Any]) -> Tensor:
+    with warnings.catch_warnings():  # arrays of Pillow's pictures are read-only; we do not write
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _checked_image(image: Any) -> NDArray[Any]:
     array = _as_array(image, "image", _IMAGE_KINDS)
     if array.ndim == 3 and array.shape[2] in (2, 4):
         raise InputError(
@@ -42,8 +71,7 @@ def image_to_tensor(image: Any) -> Float[Tensor, "1 3 height width"]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
         raise InputError(f"image of shape {array.shape} cannot be used; accepted: {_IMAGE_KINDS}")
     _check_sides(array.shape[:2], "image")
-    pixels = torch.from_numpy(_image_values(array)).view(*array.shape[:2], -1)
-    return pixels.expand(-1, -1, 3)[None].permute(0, 3, 1, 2)  # channels last, as the array was
+    return array
 
 
 def colours_to_tensor(image: Any) -> tuple[Float[Tensor, "1 3 height width"], float]:
@@ -74,6 +102,11 @@ def mask_to_tensor(mask: Any, size: Size, *, name: str = "mask") -> Float[Tensor
     Raises:
         InputError: It is no mask as this module's docstring says.
     """
+    return as_unit(mask_to_pixels(mask, size, name=name))
+
+
+def mask_to_pixels(mask: Any, size: Size, *, name: str = "mask") -> Shaped[Tensor, "1 1 height width"]:
+    """As `mask_to_tensor`, but bool stays bool, 0/1 become bool and 0/255 uint8, if possible without a copy."""
     array = _as_array(mask, name, _MASK_KINDS)
     if array.ndim == 3 and array.shape[2] in (3, 4):
         raise InputError(
@@ -85,16 +118,17 @@ def mask_to_tensor(mask: Any, size: Size, *, name: str = "mask") -> Float[Tensor
             + ("; several masks go to predict_instances" if array.ndim == 3 else "")
         )
     _check_sides(array.shape, name)
-    values = torch.from_numpy(_mask_values(array, name))[None, None]
+    values = _as_tensor(np.ascontiguousarray(_mask_values(array, name)))[None, None]
     if array.shape == size:
         return values
+    values = as_unit(values)
     warnings.warn(
         f"{name} of size {array.shape[0]} x {array.shape[1]} was resized to the image's {size[0]} x {size[1]}",
         UserWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
     resized = resize(values, size).clamp(0, 1)
-    return (resized > 0.5).float() if bool(((values == 0) | (values == 1)).all()) else resized
+    return resized > 0.5 if bool(((values == 0) | (values == 1)).all()) else resized
 
 
 def split_masks(masks: Any) -> list[NDArray[Any]]:
@@ -140,15 +174,16 @@ def _image_values(array: NDArray[Any]) -> NDArray[np.float32]:
     return array.astype(np.float32, order="C")
 
 
-def _mask_values(array: NDArray[Any], name: str) -> NDArray[np.float32]:
+def _mask_values(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Bool, uint8 of which 255 is 1, or float32 in [0, 1]."""
     if array.dtype == np.bool_:
-        return array.astype(np.float32, order="C")
+        return array
     if np.issubdtype(array.dtype, np.floating):
         low, high = _finite_range(array, name)
         if low < 0 or high > 1:
             advice = "; divide it by 255" if 1 < high <= 255 and low >= 0 else ""
             raise InputError(f"{name} has values from {low:g} to {high:g}; a float mask is in [0, 1]{advice}")
-        return array.astype(np.float32, order="C")
+        return array.astype(np.float32, copy=False)
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(f"{name} is of type {array.dtype}; accepted: {_MASK_KINDS}")
     low, high = int(array.min()), int(array.max())
@@ -160,10 +195,9 @@ def _mask_values(array: NDArray[Any], name: str) -> NDArray[np.float32]:
             f"{name} has whole values from {low} to {high}, which looks like a map of labels; "
             f"pass one mask per label, for example {name} == {high}"
         )
-    values = array.astype(np.float32, order="C")
-    if scale > 1:
-        values /= np.float32(scale)
-    return values
+    if scale == 1:
+        return array.view(np.bool_) if array.dtype == np.uint8 else array.astype(np.bool_)
+    return array.astype(np.uint8, copy=False) if scale == 255 else array.astype(np.float32) / np.float32(scale)
 
 
 def _finite_range(array: NDArray[Any], name: str) -> tuple[float, float]:

@@ -2,12 +2,15 @@
 
 The coarse matte, upsampled, stands wherever the decoder is sure of it. At the remaining, active pixels a sparse
 network sees the full-resolution colours and predicts a correction of the alpha's logit.
+
+Of full size are only the image and the mask, in the dtype in which they came, and what is returned; colours and mask
+are read at the active pixels, and the sparse network runs in windows (`windows.py`).
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,13 +25,15 @@ from mask2alpha.model.stage3_detail.active import (
     select_active_shm,
     smooth_step,
 )
-from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype, read_pixels
 from mask2alpha.model.stage3_detail.sparse_resnet import SparseResNet
-from mask2alpha.ops.resize import enlarge
+from mask2alpha.model.stage3_detail.windows import WINDOW_SIDE, Window, split_into_windows
 from mask2alpha.shapes import Size
 
 LOGIT_LIMIT = 8.0
 """Logits are shown to the network within plus and minus this, divided by 4; alpha is then within 3e-4 of 0 or 1."""
+ROWS_AT_ONCE = 64
+"""Full-resolution rows that `upsample` makes at a time on a CPU."""
 NUM_PIXEL_INPUTS = 7
 """Colours (3), the coarse alpha's logit, the coarse alpha, the predicted error, the mask."""
 
@@ -65,23 +70,26 @@ class DetailRecovery(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch 3 height width"],
-        mask: Float[Tensor, "batch 1 height width"],
+        image: Shaped[Tensor, "batch 3 height width"],
+        mask: Shaped[Tensor, "batch 1 height width"],
         coarse: CoarseMatte,
         *,
         error_threshold: float,
         active_budget: int | None,
         is_sparse: bool,
+        padded_size: Size | None = None,
     ) -> DetailResult:
         """Upsample the coarse matte and correct it where the decoder is unsure.
 
         Args:
-            image: The photograph, in [0, 1].
-            mask: The guidance mask, in [0, 1].
+            image: The photograph; uint8, or floats in [0, 1].
+            mask: The guidance mask; bool, uint8 (255 is 1), or floats in [0, 1].
             coarse: The result of stage 2; gradients reach its logits and features, not its predicted error.
             error_threshold: tau, in [0, 1]; only the selection "sgsdr" reads it.
             active_budget: The most pixels per picture that are recomputed; None sets no limit.
             is_sparse: True computes the active pixels alone; False all of them, masked, to the same result.
+            padded_size: (height, width) that `coarse` spans, the upper left of which is the photograph. Default: the
+                photograph's own.
 
         Returns:
             The full-resolution matte, the predicted error, and the active pixels.
@@ -91,19 +99,25 @@ class DetailRecovery(nn.Module):
         """
         # 1. Upsample the coarse result.
         size = (image.shape[-2], image.shape[-1])
-        logits = _upsample(coarse.alpha_logits, size)
-        predicted_error = _upsample(coarse.predicted_error, size)
+        spanned = padded_size or size
+        logits = upsample(coarse.alpha_logits, size, spanned=spanned)
+        predicted_error = upsample(coarse.predicted_error, size, spanned=spanned)
 
         # 2. Select the pixels to recompute.
         active = self._select(logits, predicted_error, error_threshold, active_budget)
 
         # 3. Correct the logits there, softly at the rim.
         if self.config.selection != "none":
-            features = self.project(coarse.features)
-            error = predicted_error.detach()
-            correct = self._correct_sparse if is_sparse else self._correct_dense
-            colours = coarse.local_colours if self.config.has_colour_cues else None
-            logits = correct(logits, active, image, mask, error, features, colours)
+            scene = _Scene(
+                image=image,
+                mask=mask,
+                logits=logits,
+                error=predicted_error.detach(),
+                features=self.project(coarse.features),
+                colours=coarse.local_colours if self.config.has_colour_cues else None,
+                spanned=spanned,
+            )
+            logits = self._correct_sparse(scene, active) if is_sparse else self._correct_dense(scene, active)
         alpha = logits.sigmoid() if torch.is_grad_enabled() else logits.sigmoid_()
         return DetailResult(alpha=alpha, predicted_error=predicted_error, active=active)
 
@@ -119,58 +133,113 @@ class DetailRecovery(nn.Module):
             active = select_active_pixels(predicted_error, error_threshold=error_threshold)
         return limit_active_pixels(active, predicted_error, active_budget=active_budget)
 
-    def _correct_dense(
-        self,
-        logits: Tensor,
-        active: Tensor,
-        image: Tensor,
-        mask: Tensor,
-        error: Tensor,
-        features: Tensor,
-        colours: Tensor | None,
-    ) -> Tensor:
-        dtype = compute_dtype(image)
-        size = logits.shape[-2:]
-        upsampled = F.interpolate(features, size=size, mode="bilinear", align_corners=False)
-        parts = (*_pixel_inputs(image, logits, error, mask), upsampled)
-        if colours is not None:
-            colours = F.interpolate(colours, size=size, mode="bilinear", align_corners=False)
-            parts = (*parts, colour_cues(image, colours))
+    def _correct_dense(self, scene: "_Scene", active: Tensor) -> Tensor:
+        logits, image, mask = scene.logits, _as_unit(scene.image), _as_unit(scene.mask)
+        size = (logits.shape[-2], logits.shape[-1])
+        parts = (*_pixel_inputs(image, logits, scene.error, mask), _interpolate(scene.features, size, scene.spanned))
+        if scene.colours is not None:
+            parts = (*parts, colour_cues(image, _interpolate(scene.colours, size, scene.spanned)))
+        dtype = compute_dtype(logits)
         x = torch.cat([part.to(dtype) for part in parts], dim=1)
         residual = self.network.forward_dense(x, active)
         return logits + rim_weight(active).to(logits.dtype) * residual.to(logits.dtype)
 
-    def _correct_sparse(
-        self,
-        logits: Tensor,
-        active: Tensor,
-        image: Tensor,
-        mask: Tensor,
-        error: Tensor,
-        features: Tensor,
-        colours: Tensor | None,
-    ) -> Tensor:
-        active_set = ActiveSet.from_mask(active)
-        dtype = compute_dtype(image)
-        at_pixels = [SparseTensor.from_dense(part, active_set).features for part in (image, logits, error, mask)]
-        parts = (*_pixel_inputs(*at_pixels), sample_bilinear(features, active_set))
-        if colours is not None:
-            parts = (*parts, colour_cues(at_pixels[0], sample_bilinear(colours, active_set)))
-        rows = torch.cat([part.to(dtype) for part in parts], dim=1)
-        residual = self.network(SparseTensor(features=rows, active_set=active_set)).features
-        change = rim_weight_sparse(active_set).to(logits.dtype) * residual[:, 0].to(logits.dtype)
+    def _correct_sparse(self, scene: "_Scene", active: Tensor) -> Tensor:
+        logits = scene.logits
+        size = (logits.shape[-2], logits.shape[-1])
         if torch.is_grad_enabled():
-            return logits.flatten().index_add(0, active_set.positions, change).view(logits.shape)
-        logits.view(-1).index_add_(0, active_set.positions, change)
+            (whole,) = split_into_windows(size, side=max(size), reach=0, multiple=1)
+            positions, change = self._change(scene, active, whole)
+            return logits.flatten().index_add(0, positions, change).view(logits.shape)
+        network = self.network
+        windows = split_into_windows(size, side=WINDOW_SIDE, reach=network.reach, multiple=network.stride)
+        # all changes are found before any is made: a window's halo sees the logits that its neighbour changes
+        changes = [
+            self._change(scene, active, window)
+            for window in windows
+            if bool(active[:, :, window.rows, window.columns].any())
+        ]
+        for positions, change in changes:
+            logits.view(-1).index_add_(0, positions, change)
         return logits
 
+    def _change(self, scene: "_Scene", active: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+        """Where in the flattened logits the active pixels of a window lie, and what is to be added to them."""
+        active_set = ActiveSet.from_mask(active[:, :, window.outer_rows, window.outer_columns])
+        offset = torch.tensor([0, window.outer_rows.start, window.outer_columns.start], device=active.device)
+        places = active_set.coordinates + offset
+        rows = self._inputs(scene, places)
+        residual = self.network(SparseTensor(features=rows, active_set=active_set)).features[:, 0]
+        logits = scene.logits
+        change = rim_weight_sparse(active_set).to(logits.dtype) * residual.to(logits.dtype)
+        batch, row, column = places.unbind(1)
+        positions = (batch * logits.shape[2] + row) * logits.shape[3] + column
+        if window.outer_rows == window.rows and window.outer_columns == window.columns:
+            return positions, change
+        is_inner = (row >= window.rows.start) & (row < window.rows.stop)
+        is_inner &= (column >= window.columns.start) & (column < window.columns.stop)
+        return positions[is_inner], change[is_inner]
 
-def _upsample(x: Tensor, size: Size) -> Tensor:
-    """Bilinear, in at least float32: alphas near 1 need more than the 8 bits of bfloat16."""
+    def _inputs(self, scene: "_Scene", places: Int64[Tensor, "points 3"]) -> Tensor:
+        """What the network sees of the pixels at `places`, one row each."""
+        image, mask = (_as_unit(read_pixels(part, places)) for part in (scene.image, scene.mask))
+        logits, error = (read_pixels(part, places) for part in (scene.logits, scene.error))
+        parts = (*_pixel_inputs(image, logits, error, mask), sample_bilinear(scene.features, places, scene.spanned))
+        if scene.colours is not None:
+            parts = (*parts, colour_cues(image, sample_bilinear(scene.colours, places, scene.spanned)))
+        dtype = compute_dtype(logits)
+        return torch.cat([part.to(dtype) for part in parts], dim=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """What the correction reads."""
+
+    image: Shaped[Tensor, "batch 3 height width"]
+    mask: Shaped[Tensor, "batch 1 height width"]
+    logits: Float[Tensor, "batch 1 height width"]
+    error: Float[Tensor, "batch 1 height width"]
+    features: Float[Tensor, "batch channels h w"]
+    colours: Float[Tensor, "batch 6 h w"] | None
+    spanned: Size
+    """(height, width) of what `features` and `colours` span, in full-resolution pixels."""
+
+
+def upsample(x: Float[Tensor, "batch 1 h w"], size: Size, *, spanned: Size) -> Float[Tensor, "batch 1 height width"]:
+    """Bilinear, in at least float32: alphas near 1 need more than the 8 bits of bfloat16.
+
+    Without gradient, some rows at a time, which stay in the cache; nothing else of full size is made.
+
+    Args:
+        x: A coarse map.
+        size: (height, width) wanted.
+        spanned: (height, width) that the map spans; its upper left `size` is returned.
+    """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    if size == (4 * x.shape[-2], 4 * x.shape[-1]):
-        return enlarge(x.contiguous(), 4)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    if torch.is_grad_enabled():
+        return _interpolate(x, size, spanned)
+    row, column = (torch.arange(length, device=x.device) for length in size)
+    left, right, weight = _bilinear_axis(column, x.shape[3], spanned[1], x.dtype)
+    wide = torch.lerp(x.index_select(3, left), x.index_select(3, right), weight)
+    top, bottom, weight = _bilinear_axis(row, x.shape[2], spanned[0], x.dtype)
+    result = x.new_empty(x.shape[0], 1, *size)
+    step = ROWS_AT_ONCE if x.device.type == "cpu" else size[0]
+    for start in range(0, size[0], step):
+        part = slice(start, start + step)
+        upper, lower = wide.index_select(2, top[part]), wide.index_select(2, bottom[part])
+        result[:, :, part] = upper.lerp_(lower, weight[part, None])
+    return result
+
+
+def _interpolate(x: Tensor, size: Size, spanned: Size) -> Tensor:
+    return F.interpolate(x, size=spanned, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
+
+
+def _as_unit(values: Tensor) -> Tensor:
+    """Floats as they are; bool, and uint8 of which 255 is 1, as float32."""
+    if values.is_floating_point():
+        return values
+    return values.float() if values.dtype == torch.bool else values.float().div_(255)
 
 
 def _pixel_inputs(image: Tensor, logits: Tensor, error: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
@@ -190,32 +259,35 @@ def rim_weight_sparse(active_set: ActiveSet) -> Float[Tensor, " points"]:
 
 
 def sample_bilinear(
-    feature_map: Float[Tensor, "batch channels h w"], active_set: ActiveSet
+    feature_map: Float[Tensor, "batch channels h w"], places: Int64[Tensor, "points 3"], spanned: Size
 ) -> Float[Tensor, "points channels"]:
-    """The rows at the active pixels of what `F.interpolate` would give at full resolution, without computing the rest.
+    """The rows at some pixels of what `F.interpolate` would give at full resolution, without computing the rest.
 
     Args:
         feature_map: A coarser map, at any stride.
-        active_set: Active pixels at full resolution.
+        places: (batch, row, column) of the pixels.
+        spanned: (height, width) of the full resolution.
 
     Returns:
-        Bilinear samples as of `F.interpolate(..., mode="bilinear", align_corners=False)`.
+        Bilinear samples as of `F.interpolate(..., mode="bilinear", align_corners=False)`, in at least float32.
     """
-    batch, row, column = active_set.coordinates.unbind(1)
+    batch, row, column = places.unbind(1)
+    dtype = torch.promote_types(feature_map.dtype, torch.float32)
     h, w = feature_map.shape[-2:]
-    top, bottom, y = _bilinear_axis(row, h, active_set.size[0], feature_map.dtype)
-    left, right, x = _bilinear_axis(column, w, active_set.size[1], feature_map.dtype)
-    rows = feature_map.permute(0, 2, 3, 1).reshape(-1, feature_map.shape[1])
+    top, bottom, y = _bilinear_axis(row, h, spanned[0], dtype)
+    left, right, x = _bilinear_axis(column, w, spanned[1], dtype)
     top, bottom = (batch * h + top) * w, (batch * h + bottom) * w
-    y, x = y[:, None], x[:, None]
-    upper = rows.index_select(0, top + left) * (1 - x) + rows.index_select(0, top + right) * x
-    lower = rows.index_select(0, bottom + left) * (1 - x) + rows.index_select(0, bottom + right) * x
-    return upper * (1 - y) + lower * y
+    corners = torch.stack([top + left, top + right, bottom + left, bottom + right], dim=1)
+    weights = torch.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], dim=1)
+    rows = feature_map.permute(0, 2, 3, 1).reshape(-1, feature_map.shape[1]).to(dtype)
+    # gathers and adds in one pass, several times faster than four gathers
+    return F.embedding_bag(corners, rows, per_sample_weights=weights, mode="sum")
 
 
 def _bilinear_axis(index: Tensor, in_length: int, out_length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """For output indices along one axis: the two input indices, and the weight of the second."""
-    dtype = torch.promote_types(dtype, torch.float32)
     source = ((index.to(dtype) + 0.5) * (in_length / out_length) - 0.5).clamp(min=0)
     lower = source.floor()
-    return lower.long(), (lower.long() + 1).clamp(max=in_length - 1), source - lower
+    weight = source - lower
+    lower = lower.long()
+    return lower, (lower + 1).clamp(max=in_length - 1), weight

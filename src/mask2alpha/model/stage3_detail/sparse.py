@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Int32, Int64, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -149,14 +149,7 @@ class SparseTensor:
     @classmethod
     def from_dense(cls, x: Float[Tensor, "batch channels height width"], active_set: ActiveSet) -> "SparseTensor":
         """The rows of a dense map at the active pixels."""
-        channels, area = x.shape[1], x.shape[2] * x.shape[3]
-        if channels == 1 or x.is_contiguous(memory_format=torch.channels_last):
-            features = x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, active_set.positions)
-            return cls(features=features, active_set=active_set)
-        first = active_set.positions + active_set.coordinates[:, 0] * ((channels - 1) * area)
-        planes = torch.arange(0, channels * area, area, device=x.device)
-        features = x.reshape(-1).index_select(0, (first[:, None] + planes).view(-1)).view(-1, channels)
-        return cls(features=features, active_set=active_set)
+        return cls(features=read_pixels(x, active_set.coordinates), active_set=active_set)
 
     def to_dense(self) -> Float[Tensor, "batch channels height width"]:
         """The dense map: the features at the active pixels and zero elsewhere."""
@@ -169,6 +162,21 @@ class SparseTensor:
     def replace(self, features: Float[Tensor, "points _channels"]) -> "SparseTensor":
         """Other features at the same pixels."""
         return SparseTensor(features=features, active_set=self.active_set)
+
+
+def read_pixels(
+    x: Shaped[Tensor, "batch channels height width"], places: Int64[Tensor, "points 3"]
+) -> Shaped[Tensor, "points channels"]:
+    """The rows of a dense map at some pixels, given as (batch, row, column)."""
+    channels, height, width = x.shape[1:]
+    batch, row, column = places.unbind(1)
+    if channels == 1 or x.is_contiguous(memory_format=torch.channels_last):
+        positions = (batch * height + row) * width + column
+        return x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, positions)
+    area = height * width
+    first = (batch * (channels * height) + row) * width + column
+    planes = torch.arange(0, channels * area, area, device=x.device)
+    return x.reshape(-1).index_select(0, (first[:, None] + planes).view(-1)).view(-1, channels)
 
 
 class SubmanifoldConv(nn.Module):

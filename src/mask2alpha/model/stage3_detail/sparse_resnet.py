@@ -63,6 +63,19 @@ class SparseResNet(nn.Module):
         self.head = SubmanifoldConv(channels[0], 1)
         nn.init.zeros_(self.head.weight)
 
+    @property
+    def stride(self) -> int:
+        """Pixels per side that the coarsest level pools into one."""
+        return int(2 ** len(self.downs))
+
+    @property
+    def reach(self) -> int:
+        """How far, in pixels, the input that an output depends on can lie from it along an axis."""
+        reach = 4  # the two blocks of the coarsest level
+        for _ in self.downs:
+            reach = 2 * reach + 1 + 4  # a cell further on either side, and the two blocks of this level
+        return reach + 2  # stem and head
+
     def forward(self, sparse: SparseTensor) -> SparseTensor:
         """Compute one value per active pixel.
 

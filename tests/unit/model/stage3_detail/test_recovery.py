@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.outputs import CoarseMatte
+from mask2alpha.model.stage3_detail import recovery
 from mask2alpha.model.stage3_detail.active import rim_weight
-from mask2alpha.model.stage3_detail.recovery import DetailRecovery, rim_weight_sparse, sample_bilinear
+from mask2alpha.model.stage3_detail.recovery import DetailRecovery, rim_weight_sparse, sample_bilinear, upsample
 from mask2alpha.model.stage3_detail.sparse import ActiveSet
 
 FUSED_CHANNELS = 6
@@ -42,7 +43,7 @@ def run(detail, inputs, is_sparse, error_threshold=0.5, active_budget=None):
     return detail(*inputs, error_threshold=error_threshold, active_budget=active_budget, is_sparse=is_sparse)
 
 
-def upsample(x, size):
+def interpolate(x, size):
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
@@ -98,14 +99,14 @@ def test_no_gradient_reaches_the_predicted_error(is_sparse):
 def test_fresh_module_upsamples_the_coarse_alpha(is_sparse):
     inputs = make_input()
     result = run(make_detail(is_fresh=True), inputs, is_sparse)
-    assert torch.allclose(result.alpha, upsample(inputs[2].alpha_logits, (32, 40)).sigmoid(), atol=1e-6)
+    assert torch.allclose(result.alpha, interpolate(inputs[2].alpha_logits, (32, 40)).sigmoid(), atol=1e-6)
 
 
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_inactive_pixels_keep_the_upsampled_alpha(is_sparse):
     inputs = make_input()
     result = run(make_detail(), inputs, is_sparse)
-    upsampled = upsample(inputs[2].alpha_logits, (32, 40)).sigmoid()
+    upsampled = interpolate(inputs[2].alpha_logits, (32, 40)).sigmoid()
     assert torch.equal(result.alpha[~result.active], upsampled[~result.active])
     assert not torch.allclose(result.alpha[result.active], upsampled[result.active], atol=1e-2)
 
@@ -115,13 +116,13 @@ def test_no_selection_has_no_parameters_and_upsamples():
     result = run(detail, inputs, True)
     assert not list(detail.parameters())
     assert not result.active.any()
-    assert torch.equal(result.alpha, upsample(inputs[2].alpha_logits, (32, 40)).sigmoid())
+    assert torch.equal(result.alpha, interpolate(inputs[2].alpha_logits, (32, 40)).sigmoid())
 
 
 def test_active_pixels_are_those_above_the_threshold():
     inputs = make_input()
     result = run(make_detail(), inputs, True, 0.4)
-    assert torch.equal(result.active, upsample(inputs[2].predicted_error, (32, 40)) > 0.4)
+    assert torch.equal(result.active, interpolate(inputs[2].predicted_error, (32, 40)) > 0.4)
 
 
 def test_batch_equals_one_by_one():
@@ -164,8 +165,55 @@ def test_refuses_a_threshold_outside_its_range():
 def test_bilinear_samples_equal_interpolate(size, full):
     feature_map = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     active = torch.rand(2, 1, *full, generator=torch.Generator().manual_seed(1)) > 0.3
-    expected = upsample(feature_map, full).permute(0, 2, 3, 1)[active[:, 0]]
-    assert torch.allclose(sample_bilinear(feature_map, ActiveSet.from_mask(active)), expected, atol=1e-5)
+    expected = interpolate(feature_map, full).permute(0, 2, 3, 1)[active[:, 0]]
+    places = ActiveSet.from_mask(active).coordinates
+    assert torch.allclose(sample_bilinear(feature_map, places, full), expected, atol=1e-5)
+
+
+@given(
+    size=st.tuples(st.integers(1, 200), st.integers(1, 40)),
+    coarse=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    padding=st.tuples(st.integers(0, 70), st.integers(0, 9)),
+)
+@settings(max_examples=40, deadline=None)
+def test_rows_upsampled_a_few_at_a_time_equal_interpolate(size, coarse, padding):
+    x = torch.rand(2, 1, *coarse, generator=torch.Generator().manual_seed(0))
+    spanned = (size[0] + padding[0], size[1] + padding[1])
+    with torch.no_grad():
+        actual = upsample(x, size, spanned=spanned)
+    assert actual.is_contiguous()
+    assert torch.allclose(actual, interpolate(x, spanned)[..., : size[0], : size[1]], atol=1e-5)
+
+
+@pytest.mark.parametrize("selection", ["sgsdr", "shm"])
+@pytest.mark.parametrize("channels", [(4,), (4, 6), (4, 4, 4)])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9])
+@torch.no_grad()
+def test_windows_equal_the_whole(monkeypatch, selection, channels, threshold):
+    torch.manual_seed(0)
+    detail = DetailRecovery(DetailConfig(selection=selection, channels=channels, feature_channels=3), FUSED_CHANNELS)
+    torch.nn.init.normal_(detail.network.head.weight, std=0.5)
+    image, mask, coarse = make_input(2, 132, 148)
+    # the photograph is the upper left of what the coarse maps span; its sides are odd
+    inputs = (image[..., :131, :143], mask[..., :131, :143], coarse)
+    whole = detail(*inputs, error_threshold=threshold, active_budget=9000, is_sparse=True, padded_size=(132, 148))
+    monkeypatch.setattr(recovery, "WINDOW_SIDE", 40)
+    windowed = detail(*inputs, error_threshold=threshold, active_budget=9000, is_sparse=True, padded_size=(132, 148))
+    assert torch.equal(windowed.active, whole.active)
+    assert torch.equal(windowed.predicted_error, whole.predicted_error)
+    assert (windowed.alpha - whole.alpha).abs().max() < 1e-5
+    dense = detail(*inputs, error_threshold=threshold, active_budget=9000, is_sparse=False, padded_size=(132, 148))
+    assert (dense.alpha - whole.alpha).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_bytes_equal_the_floats_they_stand_for():
+    detail, (_, mask, coarse) = make_detail(), make_input()
+    pixels = torch.randint(0, 256, (2, 3, 32, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for given_mask in (mask.bool(), (255 * mask).to(torch.uint8)):
+        for image in (pixels, pixels.contiguous(memory_format=torch.channels_last)):
+            expected = run(detail, (pixels.float() / 255, mask, coarse), True).alpha
+            assert torch.allclose(run(detail, (image, given_mask, coarse), True).alpha, expected, atol=1e-6)
 
 
 @given(height=st.integers(1, 12), width=st.integers(1, 12), density=st.floats(0, 1))
