@@ -13,7 +13,7 @@ from mask2alpha import Mask2Alpha, Matte, Predictor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0)}
-HAIR = (slice(0, 230), slice(140, 340))  # of the astronaut
+HAIR = (slice(0, 140), slice(140, 340))  # of the astronaut
 
 
 @pytest.fixture(scope="module")

@@ -115,8 +115,8 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
     if not 0 < width * height <= max_pixels:
         raise VideoError(f"{path}: frames of {width} x {height}; accepted: up to {max_pixels} pixels")
-    rate, nominal = _fraction(stream.get("avg_frame_rate")), _fraction(stream.get("r_frame_rate"))
-    rate = rate or nominal
+    nominal = _fraction(stream.get("r_frame_rate"))
+    rate = _fraction(stream.get("avg_frame_rate")) or nominal
     num_frames = int(stream.get("nb_read_packets", 0))
     if not rate or not num_frames:
         raise VideoError(f"{path}: has no frames, or does not say how fast they follow each other")
@@ -128,7 +128,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         stream=stream["index"],
         num_frames=num_frames,
         rate=rate,
-        is_rate_variable=bool(nominal) and abs(float(nominal / rate) - 1) > 0.01,
+        is_rate_variable=nominal is not None and abs(float(nominal / rate) - 1) > 0.01,
         is_deep=any(mark in stream.get("pix_fmt", "") for mark in ("10", "12", "14", "16", "f32")),
         is_full_range=stream.get("color_range") == "pc",
         matrix=matrix,

@@ -23,8 +23,9 @@ from mask2alpha.imaging.encode import write_image
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
 from mask2alpha.video.ffmpeg import join_segments, segment_writer
+from mask2alpha.video.motion import FloatArray
 from mask2alpha.video.pictures import Look
-from mask2alpha.video.steady import REACH, FloatArray, SteadyMatte, matte_steadily, settle, with_motion
+from mask2alpha.video.steady import REACH, SteadyMatte, matte_steadily, settle, with_motion
 
 SEGMENT = 32
 """Frames between two moments from which a run can be taken up."""
@@ -105,9 +106,7 @@ def run(
             _save_progress(job, min(start + SEGMENT, num_frames), last)
     notes = dict.fromkeys(_join(job))  # each once
     shutil.rmtree(work)
-    return Report(
-        num_matted=num_frames - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(notes)
-    )
+    return Report(num_matted=num_frames - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(notes))
 
 
 def _mattes(

@@ -96,21 +96,21 @@ def warp(picture: FloatArray, flow: FloatArray, *, is_smooth: bool = False) -> F
     return np.asarray(cv2.remap(picture, place, None, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def motion_of(target: FloatArray, flow: FloatArray) -> FloatArray:
+def motion_of(weight: FloatArray, flow: FloatArray) -> FloatArray:
     """The flow of the target alone, continued beyond its border, where the flow is half the background's.
 
     Args:
-        target: Its matte (h, w), in [0, 1].
+        weight: (h, w): how surely a pixel shows the target, and has the right flow.
         flow: (h, w, 2).
 
     Returns:
-        A smooth flow: the mean over nearby pixels weighted by the matte's square; far from the target its mean flow.
+        A smooth flow: the weighted mean over nearby pixels; far from the target its mean flow.
     """
     cv2 = load_opencv()
-    height, width = target.shape
-    weight = np.square(target)[..., None]
+    height, width = weight.shape
     size_wh = max(1, width // 4), max(1, height // 4)  # smooth, so done at a smaller size
-    weighted = cv2.resize(np.concatenate([flow * weight, weight], axis=2), size_wh, interpolation=cv2.INTER_AREA)
+    stacked = np.concatenate([flow * weight[..., None], weight[..., None]], axis=2)
+    weighted = cv2.resize(stacked, size_wh, interpolation=cv2.INTER_AREA)
     everywhere = weighted.mean((0, 1)) + np.array([0, 0, 1e-9], np.float32)
     near = cv2.GaussianBlur(weighted, (0, 0), _TARGET_REACH * max(size_wh))
     near += np.float32(1e-3) * everywhere

@@ -32,7 +32,7 @@ from mask2alpha.video.motion import (
 
 REACH = 4
 """Frames before and after whose masks are averaged."""
-_KEPT = 0.75
+_KEPT = 0.6
 """Share of the last frame's matte in this one's, where fully trusted."""
 _TARGET_TOLERANCE, _BACKGROUND_TOLERANCE = 0.06, 0.25
 """Difference of colours at which the last matte is half trusted: where it is 1, and what is added where it is 0, since
@@ -125,7 +125,7 @@ def carry(alpha: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArray]:
     cv2 = load_opencv()
     size_wh = motion.flow.shape[1::-1]
     small = warp(cv2.resize(alpha, size_wh, interpolation=cv2.INTER_AREA), motion.flow)
-    flow = motion_of(small, motion.flow)
+    flow = motion_of(np.square(small) * motion.trust, motion.flow)  # what was uncovered is not trusted
     return warp(alpha, flow, is_smooth=True).clip(0, 1), flow
 
 

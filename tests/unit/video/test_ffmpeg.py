@@ -99,8 +99,7 @@ def test_deep_clips_come_with_16_bits(tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
-@pytest.mark.parametrize("value_range", ["tv", "pc"])
+@pytest.mark.parametrize(("matrix", "value_range"), [("bt709", "tv"), ("smpte170m", "pc")])
 def test_colours_survive_range_and_matrix(tmp_path: Path, matrix: str, value_range: str) -> None:
     name = {"bt709": "bt709", "smpte170m": "bt601"}[matrix]
     convert = f"scale=out_color_matrix={name}:out_range={value_range},format=yuv444p"
@@ -171,7 +170,7 @@ def test_a_video_of_masks_must_be_as_long(tmp_path: Path, clip_file: Path) -> No
 
 @needs_ffmpeg
 def test_a_failing_encoder_leaves_no_file(tmp_path: Path, clip_file: Path) -> None:
-    impossible = replace(probe(clip_file), matrix="nonsense")
+    impossible = replace(probe(clip_file), pixel_shape="nonsense")
 
     def write_many() -> None:
         with ffmpeg.segment_writer(tmp_path / "a.mov", (*SIZE, 3), np.dtype(np.uint8), impossible) as write:
