@@ -14,7 +14,7 @@ from mask2alpha.prompts.prompt import Prompt
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {
-    "chelsea": Prompt(box_xyxy=(5, 0, 400, 299)),
+    "chelsea": Prompt(box_xyxy=(2, 0, 400, 299)),
     "astronaut": Prompt(
         box_xyxy=(14, 8, 511, 511),
         target=(((190, 60), (230, 45), (275, 75)), ((60, 320), (160, 330), (300, 330)), ((310, 480), (470, 390))),

@@ -210,7 +210,7 @@ def test_the_command_pushes_a_file(hub, model, tmp_path):
     path = save_model(model, tmp_path / "weights.safetensors", METADATA)
     result = CliRunner().invoke(main, ["push", str(path), "org/name", "--private", "--message", "Mine"])
     assert result.exit_code == 0, result.output
-    assert f"{hub.url}/org/name/commit/{1:040x}" in result.output.splitlines()
+    assert f"{hub.url}/org/name/commit/{1:040x}" in result.stdout
     assert hub.private == {"org/name": True}
     assert hub.commits == ["Mine"]
     assert CliRunner().invoke(main, ["push", str(tmp_path / "none"), "org/name"]).exit_code == 2

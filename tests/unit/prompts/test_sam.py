@@ -108,10 +108,10 @@ def save_tiny_sam2(folder):
     backbone = Sam2HieraDetConfig(
         hidden_size=16,
         image_size=[side, side],
-        blocks_per_stage=[1, 1, 1, 1],
+        blocks_per_stage=[1, 1, 2, 1],
         embed_dim_per_stage=[16, 32, 64, 128],
         num_attention_heads_per_stage=[1, 1, 2, 4],
-        global_attention_blocks=[2],
+        global_attention_blocks=[3],
         window_positional_embedding_background_size=[4, 4],
     )
     vision = Sam2VisionConfig(
