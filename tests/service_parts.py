@@ -1,5 +1,6 @@
 """Pictures as bytes, and a service whose workers have no network behind them, for the tests of the service."""
 
+import contextlib
 import http.client
 import io
 import json
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def left_half(width: int = 30, height: int = 20) -> NDArray[np.uint8]:
     return mask
 
 
-@contextmanager
+@contextlib.contextmanager
 def stub_service(tmp_path: Path, **settings: Any) -> Iterator[TestClient]:
     """A client of a service whose one worker is `stub_worker.py`."""
     app = create_app(ServiceSettings(spool=tmp_path, **settings), command=STUB)
@@ -87,9 +87,10 @@ class RunningService:
         """Status and body of the answer."""
         body, headers = to_form(**parts)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        with contextlib.closing(connection):
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
     def workers(self) -> list[int]:
         """Process ids of the workers."""

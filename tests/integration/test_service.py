@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -78,14 +80,20 @@ def test_the_log_is_json_without_content(service: RunningService) -> None:
     assert all({"time", "level", "event"} <= set(line) for line in lines)
 
 
-def test_a_bad_option_ends_the_command_with_one_line(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["serve", "--model", "no-such-model", "--port", "0"])
-    assert (result.exit_code, result.exception.__class__) == (2, SystemExit)
+def test_a_file_of_keys_that_holds_none_is_refused(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("plain text key\n")
     result = CliRunner().invoke(main, ["serve", "--api-keys", str(keys)])
     assert result.exit_code == 2
     assert "sha256:" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_ends_the_command_with_one_line() -> None:
+    command = [sys.executable, "-m", "mask2alpha", "serve", "--model", "no-such-model", "--port", "0"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: no-such-model: neither")
 
 
 def test_a_new_key_fits_its_line() -> None:

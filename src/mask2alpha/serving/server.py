@@ -77,8 +77,9 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
         signal.signal(number, stop)
 
     async def run() -> None:
-        listener = _listen(host, port)
-        async with app.router.lifespan_context(app):
+        async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(_listen(host, port))
+            await stack.enter_async_context(app.router.lifespan_context(app))
             address, own_port = listener.getsockname()[:2]
             logger.info("serving", extra={"address": address, "port": own_port})
             await server.serve(sockets=[listener])
