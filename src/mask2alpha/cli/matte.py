@@ -175,6 +175,7 @@ def command(
         kinds,
         background,
         inputs=(photos, masks),
+        photo_suffixes={pair.photo.suffix.lower() for pair in pairing.pairs},
         num_mattes=sum(len(pair.masks) for pair in pairing.pairs),
         suffix=f".{file_format}" if file_format else None,
         bits=int(bits) if bits else None,
@@ -226,6 +227,7 @@ def make_plan(
     background: str,
     *,
     inputs: tuple[Path, ...],
+    photo_suffixes: set[str],
     num_mattes: int,
     suffix: str | None = None,
     bits: int | None = None,
@@ -252,7 +254,8 @@ def make_plan(
         target=target, kinds=kinds, is_file=is_file, background=parse_background(background), suffix=suffix, bits=bits
     )
     for kind in kinds:
-        _check_writable(plan.path("photo", kind, Path()), kind, bits)
+        for path in {plan.path("NAME", kind, Path(f"NAME{photo_suffix}")) for photo_suffix in sorted(photo_suffixes)}:
+            _check_writable(path, kind, bits)
     return plan
 
 

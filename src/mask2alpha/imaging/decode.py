@@ -267,8 +267,8 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
         except colour.ProfileError as error:
             warnings.warn(f"the CMYK profile cannot be used; colours are approximate: {error}", stacklevel=3)
             return Photo(pixels=np.asarray(picture.convert("RGB")))
-    is_grey = picture.mode in ("L", "LA", "1") or picture.mode.startswith("I;16")
     raw_mode = next((mode for mode in map(_raw_mode, picture.tile) if ";16" in mode), None)
+    is_grey = picture.mode in ("L", "LA", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
     else:

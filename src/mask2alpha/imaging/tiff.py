@@ -150,14 +150,15 @@ def _decode_segment(raw: bytes, page: "TiffPage", shape: tuple[int, int, int]) -
         raw = zlib.decompressobj().decompress(raw, num_bytes)
     if len(raw) < num_bytes:
         raise ValueError("truncated strip or tile")
-    if page.predictor == 3:  # bytes of a row: all first bytes, all second ..., each as difference to the one before
+    predictor = page.predictor if page.compression in _DEFLATE else 1  # which libtiff, too, heeds only then
+    if predictor == 3:  # bytes of a row: all first bytes, all second ..., each as difference to the one before
         steps = np.frombuffer(raw, np.uint8, num_bytes).reshape(shape[0], -1, shape[2])
         sums = np.cumsum(steps, axis=1, dtype=np.uint8).reshape(shape[0], dtype.itemsize, -1)
         return np.asarray(np.ascontiguousarray(sums.swapaxes(1, 2)).view(dtype.newbyteorder(">"))).reshape(shape)
     samples = np.frombuffer(raw, dtype, num_bytes // dtype.itemsize).reshape(shape)
-    if page.predictor == 2 and dtype.kind == "u":
+    if predictor == 2 and dtype.kind == "u":
         return np.asarray(np.cumsum(samples, axis=1, dtype=np.uint16))
-    if page.predictor != 1:
+    if predictor != 1:
         raise UnreadableError("a TIFF with this predictor is not supported")
     return samples
 

@@ -96,7 +96,7 @@ def test_strip_bomb_a_tiff_strip_gives_no_more_than_it_should_hold(monkeypatch: 
 
 
 def test_metadata_bomb_compressed_text_and_profiles_are_bounded() -> None:
-    bomb = zlib.compress(bytes(200_000_000), 9)
+    bomb = zlib.compress(bytes(70_000_000), 9)
     rows = zlib.compress(bytes(4 * 13))
     for name, head in ((b"zTXt", b"Comment\0\0"), (b"iCCP", b"ICC\0\0"), (b"iTXt", b"Comment\0\1\0\0\0")):
         try:
@@ -193,6 +193,7 @@ def test_every_mode_is_read_or_refused_cleanly(mode: str, kind: str) -> None:
     assert photo.pixels.dtype == (np.uint16 if mode == "I;16" else np.uint8)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Truncated File Read")  # Pillow's, before our error
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp", "a.jpg", "float.tif", "a.exr", "deep.png", "deep.tif"])
 def test_truncated_files_are_refused_never_half_read(rng: np.random.Generator, name: str, share: float) -> None:

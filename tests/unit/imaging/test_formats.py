@@ -166,18 +166,21 @@ def test_floating_tiff_comes_back_exactly(
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
 def test_predictors_are_undone(rng: np.random.Generator, dtype: type) -> None:
     rows = (rng.random((5, 8, 3)) * (1 if dtype is not np.uint16 else 65535)).astype(dtype)
-    if dtype is np.uint16:  # differences of samples
-        stored = np.diff(rows, axis=1, prepend=np.zeros((5, 1, 3), rows.dtype))
+    if dtype is np.uint16:  # differences of samples, plane by plane
+        planes = rows.transpose(2, 0, 1)
+        stored = np.diff(planes, axis=2, prepend=np.zeros((3, 5, 1), rows.dtype))
     else:  # differences of bytes: of a row, all first bytes, then all second ones ...
         size = rows.dtype.itemsize
         split = rows.astype(rows.dtype.newbyteorder(">")).view(np.uint8).reshape(5, 24, size).swapaxes(1, 2)
-        stored = np.diff(split.reshape(5, -1, 3), axis=1, prepend=np.zeros((5, 1, 3), np.uint8))
-    whole = bytearray(tiff(np.frombuffer(stored.tobytes(), dtype).reshape(5, 8, 3), resolution=(1, 1)))
-    with tifffile.TiffFile(io.BytesIO(bytes(whole))) as file:
+        steps = np.diff(split.reshape(5, -1, 3), axis=1, prepend=np.zeros((5, 1, 3), np.uint8))
+        stored = np.frombuffer(steps.tobytes(), dtype).reshape(5, 8, 3)
+    layout = "separate" if dtype is np.uint16 else "contig"
+    data = bytearray(tiff(stored, compression="zlib", planarconfig=layout, resolution=(1, 1)))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
         tag = file.pages[0].tags["ResolutionUnit"]  # a tag of the same kind, which we do not need
-    whole[tag.offset : tag.offset + 2] = (317).to_bytes(2, "little")
-    whole[tag.valueoffset : tag.valueoffset + 2] = (2 if dtype is np.uint16 else 3).to_bytes(2, "little")
-    photo = decode_image(bytes(whole))
+    data[tag.offset : tag.offset + 2] = (317).to_bytes(2, "little")
+    data[tag.valueoffset : tag.valueoffset + 2] = (2 if dtype is np.uint16 else 3).to_bytes(2, "little")
+    photo = decode_image(bytes(data))
     assert np.array_equal(photo.pixels, rows.astype(np.uint16 if dtype is np.uint16 else np.float32))
 
 
