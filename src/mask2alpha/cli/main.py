@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Draw what the network does with a photograph and a mask.",
     "ablate": "Measure a model with and without parts of the method.",
     "train": "Train a model by a recipe.",
+    "export": "Write a model as ONNX files.",
     "push": "Share weights on the Hugging Face hub.",
     "info": "Show versions, device, and the weights and their origin.",
 }

@@ -1,0 +1,20 @@
+"""`mask2alpha export`: a model as ONNX files."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("source", metavar="MODEL")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def command(source: str, folder: Path) -> None:
+    """Write MODEL (a shipped name, a .safetensors file or its folder, or a hub id) as ONNX files into FOLDER.
+
+    There are five, run one after the other: encoder, state, fusion, step, detail. Sizes and the number of masks are
+    open. docs/export.md says how to call them; in Python `mask2alpha.export.runtime.load_predictor(FOLDER)` does.
+    """
+    from mask2alpha.export.onnx_files import export_model
+
+    for path in export_model(source, folder):
+        click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,1 @@
+"""The network as ONNX graphs, and a predictor that runs them without PyTorch's kernels."""

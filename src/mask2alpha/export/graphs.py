@@ -1,0 +1,374 @@
+"""The network cut into five graphs with tensors as inputs and outputs, in operations that ONNX has.
+
+They share the model's modules, so there are no second weights; only what a trace cannot follow is written anew here:
+the choice of the pixels that turn fine, and the sparse stage, whose tables depend on the data. `list_graphs` names the
+inputs and outputs of each; `docs/export.md` says how they are called one after the other.
+
+Legend: K masks of one photograph, P active pixels, H and W the padded sides, multiples of 64.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mask2alpha.model.colours import colour_cues, find_colour_evidence
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.outputs import ColourEvidence, DecodingState, ImageEncoding
+from mask2alpha.model.stage2_decoding.refine import mix
+from mask2alpha.model.stage3_detail.active import RIM_RADIUS, select_active_shm, smooth_step
+from mask2alpha.model.stage3_detail.recovery import _pixel_inputs
+from mask2alpha.model.stage3_detail.sparse import InverseConv, StridedConv, SubmanifoldConv
+from mask2alpha.model.stage3_detail.sparse_resnet import SparseResidualBlock, SparseResNet
+
+MARGIN = RIM_RADIUS
+"""Empty pixels around each picture of the map from pixel to row; the reach of the largest window looked up in it."""
+
+
+class EncoderGraph(nn.Module):
+    """`image` (1, 3, H, W) → `tokens`, `thumbnail`, `map_os4`, `map_os8`, `map_os16`: all that needs no mask."""
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Stage 1 without its last block."""
+        encoding = self.model.encode(image)
+        return (encoding.tokens, encoding.thumbnail, *encoding.maps)
+
+
+class StateGraph(nn.Module):
+    """What a decoding step is shown: which pixels are fine, their mixture with the mask, and what the colours say."""
+
+    def forward(
+        self,
+        thumbnail: Tensor,
+        mask_os4: Tensor,
+        alpha: Tensor,
+        predicted_error: Tensor,
+        is_fine: Tensor,
+        fine_share: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """The state after a step that gave `alpha`; before the first step `alpha` is the mask and `fine_share` 0.
+
+        Args:
+            thumbnail: (1, 3, H/4, W/4).
+            mask_os4: (K, 1, H/4, W/4), the mask averaged over 4 x 4 pixels.
+            alpha: (K, 1, H/4, W/4), of the last step.
+            predicted_error: (K, 1, H/4, W/4), of the last step.
+            is_fine: (K, 1, H/4, W/4), bool, before the last step.
+            fine_share: float64 scalar: the share of the pixels that is fine now.
+
+        Returns:
+            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4), `local_colours` (K, 6, H/4, W/4).
+        """
+        is_fine = _turn_most_confident_fine(is_fine, predicted_error, fine_share)
+        evidence = find_colour_evidence(thumbnail.expand(alpha.shape[0], -1, -1, -1), alpha)
+        return mix(alpha, mask_os4, is_fine), is_fine, evidence.cues, evidence.local_colours
+
+
+class FusionGraph(nn.Module):
+    """The guided last block and the fusion: `mask`, `cues` and the encoding → what every decoding step reads.
+
+    Outputs: `prepared`, the features after the convolution that all steps share; `features`, as the detail stage
+    wants them. The decoder's other outputs do not depend on anything else.
+    """
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, mask: Tensor, mask_os4: Tensor, cues: Tensor, tokens: Tensor, *maps: Tensor
+    ) -> tuple[Tensor, ...]:
+        """As `Mask2Alpha.fuse`, with the colour evidence given; `mask` is (K, 1, H, W) at the encoded size."""
+        encoding = ImageEncoding(
+            tokens=tokens,
+            token_grid=(maps[-1].shape[2] // 2, maps[-1].shape[3] // 2),
+            maps=maps,
+            thumbnail=mask.new_zeros(1, 3, 1, 1),
+            size=(mask.shape[2], mask.shape[3]),
+        ).repeat(mask.shape[0])
+        model = self.model
+        beside = [2 * mask_os4 - 1] + ([cues] if model.config.decoder.has_colour_cues else [])
+        pyramid = model.encoder.guide(encoding, mask)
+        features = model.fusion(pyramid, torch.cat(beside, dim=1), num_projected=model.encoder.num_kept_maps)
+        has_detail = model.config.detail.selection != "none"
+        return model.decoder.prepare(features), model.detail.project(features) if has_detail else features
+
+
+class StepGraph(nn.Module):
+    """One decoding step: `prepared` and a state → `alpha_logits` and `predicted_error`, (K, 1, H/4, W/4)."""
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        self.decoder = model.decoder
+
+    def forward(self, prepared: Tensor, mixed_matte: Tensor, is_fine: Tensor, cues: Tensor) -> tuple[Tensor, ...]:
+        """As `StepDecoder.forward`."""
+        evidence = ColourEvidence(local_colours=cues, cues=cues)  # a step hands the former on, unread
+        state = DecodingState(mixed_matte=mixed_matte, is_fine=is_fine, evidence=evidence)
+        coarse = self.decoder(prepared, prepared, state)
+        return coarse.alpha_logits, coarse.predicted_error
+
+
+class DetailGraph(nn.Module):
+    """Stage 3: the coarse matte, upsampled, and corrected where its predicted error is above `least_error`.
+
+    The convolutions gather the rows of the active pixels and multiply them, as the sparse stage does, so that the cost
+    follows the boundary and not the area; see docs/decisions/0032.
+    """
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        self.detail = model.detail
+
+    def forward(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        alpha_logits: Tensor,
+        predicted_error: Tensor,
+        features: Tensor,
+        local_colours: Tensor,
+        spanned: Tensor,
+        least_error: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """As `DetailRecovery.forward`.
+
+        Args:
+            image: (1, 3, H, W), in [0, 1]; of any size.
+            mask: (K, 1, H, W), in [0, 1].
+            alpha_logits: (K, 1, h, w), of the last step.
+            predicted_error: (K, 1, h, w), of the last step.
+            features: (K, C, h, w), from the fusion.
+            local_colours: (K, 6, h, w), of the last step's state.
+            spanned: (2,), float32: the height and width, in pixels, of what the maps span; the image is its upper left.
+            least_error: (K, 1, 1, 1): pixels with a larger predicted error are active. With the selection "shm" only
+                those in its band are; at -1 all of the band.
+
+        Returns:
+            `alpha` and `error`, (K, 1, H, W): the matte, and the predicted error upsampled.
+        """
+        height, width = mask.shape[2], mask.shape[3]
+        logits = _upsample(alpha_logits, height, width, spanned)
+        error = _upsample(predicted_error, height, width, spanned)
+        config = self.detail.config
+        if config.selection == "none":
+            return logits.sigmoid(), error
+        active = error > least_error
+        if config.selection == "shm":
+            active = active & select_active_shm(logits.sigmoid())
+        pixels = ActivePixels(active)
+        at_pixels = [pixels.rows_of(part) for part in (logits, error, mask)]
+        colour_rows = pixels.rows_of_picture(image)
+        parts = [*_pixel_inputs(colour_rows, *at_pixels), pixels.sample(features, spanned)]
+        if config.has_colour_cues:
+            parts.append(colour_cues(colour_rows, pixels.sample(local_colours, spanned)))
+        residual = _run_network(self.detail.network, torch.cat(parts, dim=1), pixels)
+        change = pixels.rim_weight() * residual[:, 0]
+        corrected = logits.flatten().scatter_add(0, pixels.positions, change).view_as(logits)
+        return corrected.sigmoid(), error
+
+
+class ActivePixels:
+    """`ActiveSet` in operations that a trace can follow, with sizes that stay open."""
+
+    def __init__(self, active: Tensor) -> None:
+        self.batch, self.height, self.width = active.shape[0], active.shape[2], active.shape[3]
+        self.of_picture, self.row, self.column = active[:, 0].nonzero().unbind(1)
+        self.positions = (self.of_picture * self.height + self.row) * self.width + self.column
+        self.numbers = torch.arange(self.row.shape[0], dtype=torch.int32)
+        rows, self.line = self.height + 2 * MARGIN, self.width + 2 * MARGIN
+        self._padded = (self.of_picture * rows + self.row + MARGIN) * self.line + self.column + MARGIN
+        self._map = self._scatter(self.batch * rows * self.line, self._padded)
+
+    def _scatter(self, length: int, places: Tensor) -> Tensor:
+        """The row numbers at `places` of a vector that is P elsewhere."""
+        empty = torch.zeros(length, dtype=torch.int32) + self.row.shape[0]
+        return empty.scatter(0, places, self.numbers)
+
+    def neighbours(self) -> Tensor:
+        """Row numbers (P, 9) of the 3 x 3 window around each pixel; P where there is none."""
+        return self._look_up([row * self.line + column for row in (-1, 0, 1) for column in (-1, 0, 1)])
+
+    def _look_up(self, offsets: Sequence[int]) -> Tensor:
+        places = torch.stack([self._padded + offset for offset in offsets], dim=1)
+        return self._map.index_select(0, places.flatten()).view(-1, len(offsets))
+
+    def rim_weight(self) -> Tensor:
+        """`rim_weight` at the active pixels."""
+        reach = range(-RIM_RADIUS, RIM_RADIUS + 1)
+        counted = torch.zeros(1)
+        for row in reach:
+            found = self._look_up([row * self.line + column for column in reach])
+            counted = counted + (found < self.row.shape[0]).float().sum(1)
+        rows = (self.row + RIM_RADIUS).clamp(max=self.height - 1) - (self.row - RIM_RADIUS).clamp(min=0) + 1
+        columns = (self.column + RIM_RADIUS).clamp(max=self.width - 1) - (self.column - RIM_RADIUS).clamp(min=0) + 1
+        return smooth_step(counted / (rows * columns))
+
+    def coarsened(self) -> "tuple[ActivePixels, Tensor, Tensor]":
+        """The 2 x 2 max-pool, with `slots` and `children` as in `Coarsening`."""
+        height, width = (self.height + 1) // 2, (self.width + 1) // 2
+        parents = (self.of_picture * height + self.row // 2) * width + self.column // 2
+        marked = torch.zeros(self.batch * height * width).scatter(0, parents, 1.0)
+        coarse = ActivePixels(marked.view(self.batch, 1, height, width) > 0)
+        index_map = coarse._scatter(self.batch * height * width, coarse.positions)
+        slots = 4 * index_map.index_select(0, parents).long() + 2 * (self.row % 2) + self.column % 2
+        children = self._scatter(4 * coarse.row.shape[0], slots)
+        return coarse, slots, children.view(-1, 4)
+
+    def rows_of(self, x: Tensor) -> Tensor:
+        """The rows (P, 1) of a map of one channel."""
+        return x.flatten().index_select(0, self.positions).unsqueeze(1)
+
+    def rows_of_picture(self, image: Tensor) -> Tensor:
+        """The rows (P, C) of a map that all masks share."""
+        return image[0].flatten(1).t().index_select(0, self.row * self.width + self.column)
+
+    def sample(self, feature_map: Tensor, spanned: Tensor) -> Tensor:
+        """`sample_bilinear`: the rows (P, C) of a coarser map, as if it were upsampled."""
+        h, w = feature_map.shape[2], feature_map.shape[3]
+        top, bottom, y = _bilinear_axis(self.row, h, spanned[0])
+        left, right, x = _bilinear_axis(self.column, w, spanned[1])
+        y, x = y.unsqueeze(1), x.unsqueeze(1)
+        rows = feature_map.permute(0, 2, 3, 1).reshape(-1, feature_map.shape[1])
+        top, bottom = (self.of_picture * h + top) * w, (self.of_picture * h + bottom) * w
+        upper = rows.index_select(0, top + left) * (1 - x) + rows.index_select(0, top + right) * x
+        lower = rows.index_select(0, bottom + left) * (1 - x) + rows.index_select(0, bottom + right) * x
+        return upper * (1 - y) + lower * y
+
+
+def _upsample(x: Tensor, height: int, width: int, spanned: Tensor) -> Tensor:
+    """The upper left (height, width) of `x`, enlarged bilinearly to `spanned`; one axis after the other."""
+    left, right, weight = _bilinear_axis(torch.arange(width), x.shape[3], spanned[1])
+    x = x.index_select(3, left) * (1 - weight) + x.index_select(3, right) * weight
+    top, bottom, weight = _bilinear_axis(torch.arange(height), x.shape[2], spanned[0])
+    weight = weight.unsqueeze(1)
+    return x.index_select(2, top) * (1 - weight) + x.index_select(2, bottom) * weight
+
+
+def _bilinear_axis(index: Tensor, length: int, spanned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For pixels along one axis: the two cells of a map of `length` cells, and the weight of the second."""
+    source = ((index.float() + 0.5) * (length / spanned) - 0.5).clamp(min=0)
+    lower = source.floor()
+    return lower.long().clamp(max=length - 1), (lower.long() + 1).clamp(max=length - 1), source - lower
+
+
+def _run_network(network: SparseResNet, x: Tensor, pixels: ActivePixels) -> Tensor:
+    """`SparseResNet.forward` on rows (P, C)."""
+    levels, tables, links = [pixels], [pixels.neighbours()], []
+    for _ in network.downs:
+        coarse, slots, children = levels[-1].coarsened()
+        levels.append(coarse)
+        tables.append(coarse.neighbours())
+        links.append((slots, children))
+    blocks = cast("list[SparseResidualBlock]", list(network.down_blocks))
+    x = _run_block(blocks[0], _conv3x3(network.stem, x, tables[0]).relu(), tables[0])
+    skips = []
+    for down, block, table, (_, children) in zip(
+        cast("list[StridedConv]", list(network.downs)), blocks[1:], tables[1:], links, strict=True
+    ):
+        skips.append(x)
+        x = _run_block(block, _gather_matmul(x, children, down.weight, down.bias).relu(), table)
+    x = _run_block(network.bottom_block, x, tables[-1])
+    ups = cast("list[InverseConv]", list(network.ups))
+    up_blocks = cast("list[SparseResidualBlock]", list(network.up_blocks))
+    for up, block, skip, table, (slots, _) in zip(
+        reversed(ups), reversed(up_blocks), reversed(skips), reversed(tables[:-1]), reversed(links), strict=True
+    ):
+        spread = x @ up.weight.permute(0, 2, 3, 1).flatten(1)  # (coarse P, 4 * channels)
+        x = spread.view(-1, up.weight.shape[1]).index_select(0, slots) + up.bias
+        x = _run_block(block, (x + skip).relu(), table)
+    return _conv3x3(network.head, x, tables[0])
+
+
+def _run_block(block: SparseResidualBlock, x: Tensor, table: Tensor) -> Tensor:
+    hidden = _conv3x3(block.conv1, x, table).relu()
+    return (x + _conv3x3(block.conv2, hidden, table)).relu()
+
+
+def _conv3x3(conv: SubmanifoldConv, x: Tensor, table: Tensor) -> Tensor:
+    return _gather_matmul(x, table, conv.weight, conv.bias)
+
+
+def _gather_matmul(x: Tensor, table: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """For each line of `table` (N, taps): its rows of `x`, side by side, times the weight; row P counts as zero."""
+    matrix = weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+    padded = torch.cat([x, torch.zeros(1, weight.shape[1])])
+    return padded.index_select(0, table.flatten()).view(-1, matrix.shape[0]) @ matrix + bias
+
+
+def _turn_most_confident_fine(is_fine: Tensor, predicted_error: Tensor, fine_share: Tensor) -> Tensor:
+    """`turn_most_confident_fine` with a count that is a share of the pixels, known when the graph runs."""
+    order_key = torch.where(is_fine, -1.0, predicted_error).flatten(1)
+    count = (fine_share * torch.ones_like(order_key[0], dtype=torch.float64).sum()).round().long()
+    smallest = torch.topk(order_key, count.clamp(min=1), dim=1, largest=False).values  # type: ignore[arg-type]
+    last = smallest.amax(dim=1, keepdim=True)
+    below, equal = order_key < last, order_key == last
+    room = count - below.long().sum(dim=1, keepdim=True)
+    turned = below | (equal & (equal.long().cumsum(dim=1) <= room))
+    return (turned & (count > 0)).view_as(is_fine) | is_fine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """One file of an exported model."""
+
+    name: str
+    inputs: dict[str, dict[int, str]]
+    """Name of each input to its open axes, each with a name."""
+    outputs: dict[str, dict[int, str]]
+    """The same of the outputs."""
+
+
+_MASKS, _OS1 = {0: "masks"}, {2: "height", 3: "width"}
+_OS4 = {2: "height_os4", 3: "width_os4"}
+_EACH_OS1, _EACH_OS4 = {**_MASKS, **_OS1}, {**_MASKS, **_OS4}
+
+
+def list_graphs(num_maps: int) -> dict[str, Graph]:
+    """The graphs of a model whose encoding has `num_maps` maps, in the order in which they run."""
+    strides = [4 * 2**level for level in range(num_maps)]
+    maps = {f"map_os{stride}": {2: f"height_os{stride}", 3: f"width_os{stride}"} for stride in strides}
+    state = dict.fromkeys(("mixed_matte", "is_fine", "cues"), _EACH_OS4)
+    coarse = dict.fromkeys(("alpha_logits", "predicted_error"), _EACH_OS4)
+    graphs = (
+        Graph(
+            name="encoder",
+            inputs={"image": _OS1},
+            outputs={"tokens": {1: "tokens"}, "thumbnail": _OS4, **maps},
+        ),
+        Graph(
+            name="state",
+            inputs={
+                "thumbnail": _OS4,
+                **dict.fromkeys(("mask_os4", "alpha", "last_error", "was_fine"), _EACH_OS4),
+                "fine_share": {},
+            },
+            outputs={**state, "local_colours": _EACH_OS4},
+        ),
+        Graph(
+            name="fusion",
+            inputs={"mask": _EACH_OS1, "mask_os4": _EACH_OS4, "cues": _EACH_OS4, "tokens": {1: "tokens"}, **maps},
+            outputs={"prepared": _EACH_OS4, "features": _EACH_OS4},
+        ),
+        Graph(name="step", inputs={"prepared": _EACH_OS4, **state}, outputs=coarse),
+        Graph(
+            name="detail",
+            inputs={
+                "image": _OS1,
+                "mask": _EACH_OS1,
+                **coarse,
+                "features": _EACH_OS4,
+                "local_colours": _EACH_OS4,
+                "spanned": {},
+                "least_error": _MASKS,
+            },
+            outputs={"alpha": _EACH_OS1, "error": _EACH_OS1},
+        ),
+    )
+    return {graph.name: graph for graph in graphs}

@@ -1,0 +1,60 @@
+"""What an exported file says about itself, in ONNX's `metadata_props`."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mask2alpha.errors import CheckpointError, InputError
+
+FORMAT = "mask2alpha-onnx"
+FORMAT_VERSION = 1
+
+
+def require(package: str) -> ModuleType:
+    """Import a package of the extra `export`.
+
+    Raises:
+        InputError: It is not installed; the message says how to get it.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise InputError(f"this needs {package}: pip install 'mask2alpha[export]'") from error
+
+
+def write_metadata(path: Path, about: dict[str, Any]) -> None:
+    """Add `about` (values of JSON) to the ONNX file at `path`."""
+    onnx = require("onnx")
+    model = onnx.load(path)
+    onnx.helper.set_model_props(
+        model,
+        {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            **{key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()},
+        },
+    )
+    onnx.save(model, path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What the ONNX file at `path` says about itself.
+
+    Raises:
+        CheckpointError: It cannot be read, or is none of ours.
+    """
+    onnx = require("onnx")
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's errors have no public class
+        raise CheckpointError(f"{path}: no readable ONNX file: {error}") from error
+    about = {prop.key: prop.value for prop in model.metadata_props}
+    if about.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not exported by mask2alpha (its metadata does not say format = {FORMAT!r})")
+    if int(about["format_version"]) > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: its format {about['format_version']} is newer than this mask2alpha knows (up to {FORMAT_VERSION})"
+        )
+    return about

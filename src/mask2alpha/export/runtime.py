@@ -1,0 +1,207 @@
+"""Exported files in, a predictor out: the same `Predictor`, with the graphs in place of PyTorch's modules."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from mask2alpha.errors import CheckpointError, InputError
+from mask2alpha.export.engines import ENGINES, Engine
+from mask2alpha.export.graphs import list_graphs
+from mask2alpha.export.metadata import read_metadata
+from mask2alpha.model.config import ModelConfig
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.stage2_decoding.states import coarse_prob
+from mask2alpha.model.stage3_detail.recovery import upsample
+from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.pipeline.preprocess import as_unit
+from mask2alpha.shapes import Size
+
+MAX_ACTIVE_PIXELS = 2**21
+"""Default of `active_budget`: the detail graph holds about 1 KB per active pixel."""
+
+
+def load_predictor(
+    folder: str | Path,
+    *,
+    backend: str = "onnxruntime",
+    dtype: torch.dtype = torch.float32,
+    num_threads: int | None = None,
+    active_budget: int = MAX_ACTIVE_PIXELS,
+    **settings: Any,
+) -> Predictor:
+    """A predictor that runs what `export_model` wrote.
+
+    Args:
+        folder: Where the files are.
+        backend: `onnxruntime` or `openvino`.
+        dtype: Of the network's arithmetic: `torch.float32` or, with OpenVINO, `torch.bfloat16`.
+        num_threads: Default: as many as PyTorch would use.
+        active_budget: As for `Predictor`.
+        **settings: `num_steps`, `error_threshold` and `max_encoder_side` of `Predictor`.
+
+    Raises:
+        CheckpointError: A file is missing, is none of ours, or was exported from other weights than the rest.
+        InputError: A value is out of its range, or the backend is not installed.
+    """
+    if backend not in ENGINES:
+        raise InputError(f"backend must be one of {', '.join(ENGINES)}; got {backend!r}")
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise InputError(f"dtype must be torch.float32 or torch.bfloat16; got {dtype}")
+    files, config = find_files(folder)
+    engine = ENGINES[backend](
+        files, num_threads=num_threads or torch.get_num_threads(), is_bfloat16=dtype == torch.bfloat16
+    )
+    network = ExportedNetwork(engine, config)
+    return Predictor(network, device="cpu", dtype=torch.float32, active_budget=active_budget, **settings)
+
+
+def find_files(folder: str | Path) -> tuple[dict[str, Path], ModelConfig]:
+    """The exported files in a folder, by the names of their graphs, and the model's configuration.
+
+    Raises:
+        CheckpointError: As `load_predictor`.
+    """
+    folder = Path(folder)
+    files = {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    names = list(list_graphs(0))
+    if missing := [name for name in names if name not in files]:
+        raise CheckpointError(
+            f"{folder}: no exported model; missing {', '.join(f'{name}.onnx' for name in missing)} "
+            "(mask2alpha export writes them)"
+        )
+    abouts = {name: read_metadata(files[name]) for name in names}
+    for name, about in abouts.items():
+        if about["graph"] != name or about["weights_sha256"] != abouts[names[0]]["weights_sha256"]:
+            raise CheckpointError(f"{files[name]}: not of the same export as {files[names[0]].name}; export again")
+    config = ModelConfig.from_dict(json.loads(abouts[names[0]]["model_config"]))
+    return {name: files[name] for name in names}, config
+
+
+class ExportedNetwork(Mask2Alpha):
+    """A network without modules of its own: `encode`, `decode_coarse` and `recover` run the graphs."""
+
+    def __init__(self, engine: Engine, config: ModelConfig) -> None:
+        nn.Module.__init__(self)
+        self.engine = engine
+        self.config = config
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ExportedNetwork":
+        return self  # a predictor copies its network to change it, and here is nothing to change
+
+    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
+        """See `Mask2Alpha.encode`; one picture at a time."""
+        made = self._run("encoder", image=image)
+        thumbnail = made.pop("thumbnail")
+        return ImageEncoding(
+            tokens=made.pop("tokens"),
+            token_grid=(thumbnail.shape[2] // 8, thumbnail.shape[3] // 8),
+            maps=tuple(made.values()),
+            thumbnail=thumbnail,
+            size=(image.shape[2], image.shape[3]),
+        )
+
+    def decode_coarse(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], options: RunOptions
+    ) -> CoarseMatte:
+        """See `Mask2Alpha.decode_coarse`: the loop of `refine`, its parts run as graphs; all masks are of one picture.
+
+        Raises:
+            InputError: The options ask for a trace or for random numbers, which the graphs do not have.
+        """
+        if options.has_trace or options.sampler != "topk":
+            raise InputError("an exported model gives no trace of its steps and knows no sampler but 'topk'")
+        config = self.config.decoder
+        num_steps = (options.num_steps or config.num_steps) if config.is_iterative else 1
+        thumbnail, mask_os4 = encoding.thumbnail[:1], F.avg_pool2d(mask, 4)
+        state = self._next_state(thumbnail, mask_os4, mask_os4, mask_os4, torch.zeros_like(mask_os4) > 0, fine_share=0.0)
+        maps = {f"map_os{4 * 2**level}": feature_map[:1] for level, feature_map in enumerate(encoding.maps)}
+        fused = self._run(
+            "fusion", mask=mask, mask_os4=mask_os4, cues=state["cues"], tokens=encoding.tokens[:1], **maps
+        )
+        logits = torch.zeros_like(mask_os4)
+        for step in range(1, num_steps + 1):
+            made = self._run("step", prepared=fused["prepared"], **state)
+            is_settled = state["is_fine"] & (config.update == "sticky")
+            logits = torch.where(is_settled, logits, made["alpha_logits"])
+            error = made["predicted_error"]
+            if step < num_steps:
+                share = 1 - coarse_prob(step / num_steps)
+                state = self._next_state(
+                    thumbnail, mask_os4, logits.sigmoid(), error, state["is_fine"], fine_share=share
+                )
+        return CoarseMatte(
+            alpha_logits=logits,
+            predicted_error=error,
+            features=fused["features"],
+            local_colours=state["local_colours"],
+        )
+
+    def recover(
+        self,
+        image: Shaped[Tensor, "batch 3 height width"],
+        mask: Shaped[Tensor, "batch 1 height width"],
+        coarse: CoarseMatte,
+        options: RunOptions,
+        *,
+        padded_size: Size | None = None,
+    ) -> MattingOutput:
+        """See `Mask2Alpha.recover`; all masks are of one picture."""
+        size = (mask.shape[2], mask.shape[3])
+        spanned = padded_size or size
+        least_error = self._least_error(coarse, size, spanned, options)
+        made = self._run(
+            "detail",
+            image=as_unit(image[:1]),
+            mask=as_unit(mask),
+            alpha_logits=coarse.alpha_logits,
+            predicted_error=coarse.predicted_error,
+            features=coarse.features,
+            local_colours=coarse.local_colours,
+            spanned=torch.tensor(spanned, dtype=torch.float32),
+            least_error=least_error,
+        )
+        error = made["error"]
+        return MattingOutput(alpha=made["alpha"], predicted_error=error, active=error > least_error, coarse=coarse)
+
+    def _next_state(
+        self,
+        thumbnail: Tensor,
+        mask_os4: Tensor,
+        alpha: Tensor,
+        last_error: Tensor,
+        was_fine: Tensor,
+        *,
+        fine_share: float,
+    ) -> dict[str, Tensor]:
+        return self._run(
+            "state",
+            thumbnail=thumbnail,
+            mask_os4=mask_os4,
+            alpha=alpha,
+            last_error=last_error,
+            was_fine=was_fine,
+            fine_share=torch.tensor(fine_share, dtype=torch.float64),
+        )
+
+    def _least_error(self, coarse: CoarseMatte, size: Size, spanned: Size, options: RunOptions) -> Tensor:
+        """The predicted error above which a pixel is active, (K, 1, 1, 1), so that the budget is kept."""
+        config = self.config.detail
+        threshold = config.error_threshold if options.error_threshold is None else options.error_threshold
+        least = torch.full((len(coarse.predicted_error), 1, 1, 1), threshold if config.selection == "sgsdr" else -1.0)
+        num_pixels, budget = size[0] * size[1], options.active_budget
+        if budget is None or num_pixels <= budget:
+            return least
+        errors = upsample(coarse.predicted_error, size, spanned=spanned).flatten(1)
+        for index in ((errors > least.flatten(1)).sum(1) > budget).nonzero().flatten().tolist():
+            least[index] = errors[index].kthvalue(num_pixels - budget).values
+        return least
+
+    def _run(self, graph: str, **tensors: Tensor) -> dict[str, Tensor]:
+        made = self.engine.run(graph, {name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+        return {name: torch.from_numpy(array) for name, array in made.items()}

@@ -1,0 +1,184 @@
+"""The exported graphs give what PyTorch gives; written by the command itself, in a process without shape checks."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mask2alpha.checkpoints import load_model
+from mask2alpha.errors import CheckpointError, InputError
+from mask2alpha.export.runtime import load_predictor
+from mask2alpha.model.config import PRESETS, ModelConfig
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.pipeline.matte import Matte
+from mask2alpha.pipeline.predictor import Predictor
+
+pytest.importorskip("onnxruntime")
+ROOT = Path(__file__).parents[3]
+
+
+def restless_model(config: ModelConfig) -> Mask2Alpha:
+    """Random weights, also where a fresh model has zeros: then no part of the network is without effect."""
+    model = Mask2Alpha(config).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        model.decoder.heads.weight.mul_(20)  # predicted errors on both sides of the threshold
+        model.decoder.heads.bias.copy_(torch.tensor([0.0, -4.0]))
+    return model
+
+
+def export(model: Mask2Alpha, folder: Path) -> Path:
+    model.save_pretrained(folder / "model.safetensors")
+    command = [sys.executable, "-m", "mask2alpha", "export", str(folder / "model.safetensors"), str(folder / "onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(restless_model(PRESETS["tiny"]), tmp_path_factory.mktemp("tiny"))
+
+
+def picture(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph of noise, and a mask of two rectangles."""
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    mask = np.zeros((height, width), dtype=bool)
+    mask[height // 4 : height // 2, width // 4 :] = True
+    mask[height // 2 : -height // 8, width // 3 : width // 2] = True
+    return image, mask
+
+
+def assert_same_matte(made: Matte, expected: Matte) -> None:
+    """Alpha within 1e-3; where one is snapped to 0 or 1 and the other is just short of it, they count as equal.
+
+    A pixel whose predicted error equals a threshold up to rounding may be chosen by one and not by the other, which this
+    random network makes more of than a trained one: one pixel in 500 is let off.
+    """
+    low, high = 1 / 255, 254 / 255
+    difference = np.abs(made.alpha.clip(low, high) - expected.alpha.clip(low, high))
+    assert (difference > 1e-3).mean() <= 0.002
+    assert difference.mean() < 1e-4
+    assert 0.05 < (expected.predicted_error > 0.02).mean() < 0.95
+    np.testing.assert_allclose(made.predicted_error, expected.predicted_error, rtol=0, atol=1e-4)
+    assert 0.01 < expected.alpha.mean() < 0.99
+
+
+def test_alpha_equals_pytorch_at_any_size(exported: Path, rng: np.random.Generator) -> None:
+    predictor = load_predictor(exported / "onnx")
+    own = Predictor(load_model(exported), device="cpu", dtype=torch.float32)
+    for size in ((64, 64), (150, 251)):
+        image, mask = picture(rng, *size)
+        assert_same_matte(predictor.predict(image, mask), own.predict(image, mask))
+
+
+def test_several_masks_at_once_equal_one_by_one(exported: Path, rng: np.random.Generator) -> None:
+    predictor = load_predictor(exported / "onnx")
+    image, mask = picture(rng, 70, 130)
+    masks = [mask, np.roll(mask, 9, axis=1), mask[::-1]]
+    encoded = predictor.encode(image)
+    together = predictor.predict_instances(encoded, masks)
+    for matte, one in zip(together, masks, strict=True):
+        np.testing.assert_allclose(matte.alpha, predictor.predict(encoded, one).alpha, atol=1e-5)
+
+
+def test_steps_threshold_and_budget_are_chosen_at_run_time(exported: Path, rng: np.random.Generator) -> None:
+    image, mask = picture(rng, 64, 128)
+    for settings in ({"num_steps": 5}, {"error_threshold": 1.0}, {"active_budget": 500}):
+        made = load_predictor(exported / "onnx", **settings).predict(image, mask)
+        own = Predictor(load_model(exported), device="cpu", dtype=torch.float32, **settings)
+        assert_same_matte(made, own.predict(image, mask))
+
+
+def test_openvino_equals_pytorch(exported: Path, rng: np.random.Generator) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not part of the extra dev")
+    image, mask = picture(rng, 100, 130)
+    expected = Predictor(load_model(exported), device="cpu", dtype=torch.float32).predict(image, mask)
+    made = load_predictor(exported / "onnx", backend="openvino").predict(image, mask)
+    assert_same_matte(made, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("selection", ["shm", "none"])
+def test_other_configurations_equal_pytorch(selection: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    tiny = PRESETS["tiny"]
+    config = replace(
+        tiny,
+        decoder=replace(tiny.decoder, update="sticky", has_colour_cues=False, num_steps=3),
+        detail=replace(tiny.detail, selection=selection, channels=(8, 8, 8), has_colour_cues=False),
+    )
+    model = Mask2Alpha(config) if selection == "none" else restless_model(config)
+    export(model, tmp_path)
+    image, mask = picture(rng, 128, 128)
+    expected = Predictor(load_model(tmp_path / "model.safetensors"), device="cpu", dtype=torch.float32)
+    made = load_predictor(tmp_path / "onnx").predict(image, mask)
+    assert_same_matte(made, expected.predict(image, mask))
+
+
+@pytest.mark.slow
+def test_shipped_model_equals_pytorch_on_a_photograph(tmp_path: Path) -> None:
+    from mask2alpha.imaging.decode import read_image, read_mask
+
+    command = [sys.executable, "-m", "mask2alpha", "export", "small", str(tmp_path)]
+    subprocess.run(command, capture_output=True, check=True)
+    image = read_image(ROOT / "examples/photos/astronaut.png").pixels
+    mask = read_mask(ROOT / "examples/masks/astronaut.png")
+    expected = Predictor(load_model("small"), device="cpu", dtype=torch.float32).predict(image, mask)
+    assert_same_matte(load_predictor(tmp_path).predict(image, mask), expected)
+
+
+def test_files_say_what_they_are(exported: Path) -> None:
+    for path in (exported / "onnx").glob("*.onnx"):
+        model = onnx.load(path)
+        about = {prop.key: prop.value for prop in model.metadata_props}
+        assert about["graph"] == path.stem
+        assert len(about["weights_sha256"]) == 64
+        assert ModelConfig.from_dict(json.loads(about["model_config"])) == PRESETS["tiny"]
+        assert [opset.version for opset in model.opset_import if not opset.domain] == [int(about["opset"])]
+
+
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"missing encoder\.onnx"):
+        load_predictor(tmp_path)
+
+
+def test_files_of_two_exports_are_refused(exported: Path, tmp_path: Path) -> None:
+    for path in (exported / "onnx").glob("*.onnx"):
+        model = onnx.load(path)
+        if path.stem == "step":
+            next(prop for prop in model.metadata_props if prop.key == "weights_sha256").value = "0" * 64
+        onnx.save(model, tmp_path / path.name)
+    with pytest.raises(CheckpointError, match="not of the same export"):
+        load_predictor(tmp_path)
+
+
+def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
+    from mask2alpha.export.onnx_files import export_model
+
+    encoder = replace(PRESETS["dinov2_small"].encoder, embed_dim=24, depth=1, num_heads=2, adapter_heads=2)
+    Mask2Alpha(replace(PRESETS["tiny"], encoder=encoder)).save_pretrained(tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="vit_adapter"):
+        export_model(tmp_path, tmp_path / "onnx")
+
+
+def test_what_the_backends_cannot_do_is_refused(exported: Path) -> None:
+    with pytest.raises(InputError, match="openvino"):
+        load_predictor(exported / "onnx", dtype=torch.bfloat16)
+    with pytest.raises(InputError, match="backend must be one of onnxruntime, openvino"):
+        load_predictor(exported / "onnx", backend="tensorrt")
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from mask2alpha.export.metadata import require
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"mask2alpha\[export\]"):
+        require("onnx")
