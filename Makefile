@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 START := $(shell date +%s)
 TORCH ?=
 
-.PHONY: help setup demo test test-all fuzz check format bench clean
+.PHONY: help setup demo test test-all fuzz check format bench bench-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -54,8 +54,11 @@ format: $(DEV)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(RUNTIME)
+bench: $(DEV)
 	$(RUN) benchmarks/bench.py
+
+bench-quick: $(DEV)
+	$(RUN) benchmarks/bench.py --quick
 
 clean:
 	rm -rf $(VENV) demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

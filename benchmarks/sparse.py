@@ -1,0 +1,98 @@
+"""Section `sparse`: the sparse stage beside its dense twin, and one convolution beside that of spconv.
+
+Five percent of the pixels are active.
+
+The stage is all of `Mask2Alpha.recover`: upsampling, selection, tables, network, correction. Each dtype runs in a
+process of its own, with large pages asked for (`measuring.LARGE_PAGES`) and without: both forms allocate maps of many
+megabytes, and without large pages a good part of the time goes into page faults.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import LARGE_PAGES, Settings, build_predictor, in_child, load_example, ratio, summarise, take_turns
+
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.outputs import CoarseMatte, RunOptions
+from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, SubmanifoldConv
+from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
+
+ACTIVE_SHARE = 0.05
+
+
+def run(settings: Settings) -> dict[str, Any]:
+    """Sparse and dense, in both dtypes, with and without large pages; then the convolution alone, on one thread."""
+    side, repeats = (512, 3) if settings.is_quick else (1024, settings.repeats)
+    result: dict[str, Any] = {"size": [side, side], "active_share": ACTIVE_SHARE}
+    for dtype in ("bfloat16", "float32"):
+        for pages, environment in (("large pages", LARGE_PAGES), ("ordinary pages", {})):
+            if settings.is_quick and pages == "ordinary pages":
+                continue
+            arguments = {"side": side, "dtype": dtype, "repeats": repeats}
+            result[f"{dtype}, {pages}"] = in_child("sparse.measure_stage", arguments, settings, environment=environment)
+    if not settings.is_quick:
+        one_thread = replace(settings, threads=1)
+        arguments = {"side": side, "repeats": repeats}
+        result["convolution"] = (
+            in_child("sparse.measure_convolution", arguments, one_thread, environment={"OMP_NUM_THREADS": "1"})
+            if find_spec("spconv")
+            else {"failed": "spconv is not installed"}
+        )
+    return result
+
+
+def measure_stage(side: int, dtype: str, repeats: int) -> dict[str, Any]:
+    """`recover` of one coarse matte, sparse and dense."""
+    image, mask = load_example(side, side)
+    predictor = build_predictor("small", dtype=getattr(torch, dtype))
+    pictures = image_to_tensor(image), mask_to_tensor(mask, (side, side))
+    with _running(predictor.dtype):
+        coarse = _decode(predictor.model, *pictures)
+        error = predictor.predict(image, mask).predicted_error
+        options = RunOptions(error_threshold=float(np.quantile(error, 1 - ACTIVE_SHARE)))
+        recover = partial(predictor.model.recover, *pictures, coarse)
+        times = take_turns(
+            {
+                "sparse": partial(recover, options),
+                "dense": partial(recover, replace(options, is_sparse=False)),
+            },
+            repeats,
+        )
+    return {**summarise(times), "dense_over_sparse": ratio(times, "dense", "sparse")}
+
+
+def _decode(model: Mask2Alpha, image: torch.Tensor, mask: torch.Tensor) -> CoarseMatte:
+    return refine(model.decoder, model.fuse(model.encode(image), mask), model.config.decoder, RunOptions())
+
+
+@contextmanager
+def _running(dtype: torch.dtype) -> Iterator[None]:
+    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        yield
+
+
+def measure_convolution(side: int, repeats: int) -> dict[str, Any]:
+    """A 3 x 3 submanifold convolution from 16 to 16 channels in float32, the tables of neighbours at hand in both."""
+    import spconv.pytorch as spconv
+
+    image, mask = load_example(side, side)
+    error = build_predictor("small").predict(image, mask).predicted_error
+    active = torch.from_numpy(error > np.quantile(error, 1 - ACTIVE_SHARE))[None, None]
+    active_set = ActiveSet.from_mask(active)
+    channels = 16
+    features = torch.randn(len(active_set), channels)
+    own = SubmanifoldConv(channels, channels)
+    peer = spconv.SubMConv2d(channels, channels, 3, padding=1, bias=True, indice_key="same")
+    given = spconv.SparseConvTensor(features, active_set.coordinates.int(), [side, side], 1)
+    rows = SparseTensor(features=features, active_set=active_set)
+    with torch.inference_mode():
+        given = peer(given).replace_feature(features)  # holds the table from now on
+        times = take_turns({"ours": lambda: own(rows), "spconv": lambda: peer(given)}, repeats)
+    return {**summarise(times), "spconv_over_ours": ratio(times, "spconv", "ours"), "points": len(active_set)}
