@@ -24,7 +24,7 @@ def make_corpus() -> dict[str, bytes]:
     light[..., 3] = rng.random(SIZE)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     tags = Tags(icc_profile=profile, xmp=XMP)
-    files = {f"{path.stem}.heic": path.read_bytes() for path in sorted(PICTURES.glob("*.heic"))}
+    files = {path.name: path.read_bytes() for path in sorted(PICTURES.iterdir())}
     for name, array in (("grey", eight[..., 0]), ("rgb", eight[..., :3]), ("rgba", eight)):
         for suffix in (".png", ".tif", ".webp"):
             files[name + suffix] = encode_image(array, name + suffix, tags=tags if name == "rgb" else None)

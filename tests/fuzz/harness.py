@@ -161,7 +161,7 @@ def _prepare_matting(sound_file: bytes) -> Callable[[bytes, int], None]:
         output = photo.for_output(name[1:])
         exif = None if photo.exif is None else without_gps_exif(photo.exif)
         xmp = None if photo.xmp is None else upright_xmp(photo.xmp, has_gps=False)
-        tags = Tags(icc_profile=output.icc_profile if not output.is_grey else None, exif=exif, xmp=xmp)
+        tags = Tags(icc_profile=output.icc_profile, exif=exif, xmp=xmp)
         cutout = result.with_image(output.pixels).cutout()
         again = decode_image(encode_image(cutout, name, tags=tags), max_bytes=2**30)
         if not (np.array_equal(again.pixels, cutout[..., :3]) and np.array_equal(again.alpha, cutout[..., 3])):

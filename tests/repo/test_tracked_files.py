@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BINARY = {".heic", ".png", ".jpg", ".webp", ".safetensors", ".npz", ".npy"}
+BINARY = {".avif", ".heic", ".png", ".jpg", ".webp", ".safetensors", ".npz", ".npy"}
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:work|home|tmp|root|Users|mnt)/\w")
 REGISTRY = re.compile(
     r"https?://[\w.-]*(?:pypi|pythonhosted|artifactory|nexus|simple/|download\.pytorch)", re.IGNORECASE

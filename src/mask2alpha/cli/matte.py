@@ -387,18 +387,17 @@ def _write(
     is_kept_grey = photo.is_grey and kind in ("cutout", "cutout_premultiplied", "foreground")
     if is_kept_grey and suffix in (".png", ".tif", ".tiff"):
         array = array[..., [0, 3]] if array.shape[2] == 4 else array[..., 0]
-    write_image(path, array, tags=_tags(photo, array, kind, plan))
+    write_image(path, array, tags=_tags(photo, kind, plan))
 
 
-def _tags(photo: "Photo", array: "NDArray[Any]", kind: str, plan: OutputPlan) -> "Tags":
+def _tags(photo: "Photo", kind: str, plan: OutputPlan) -> "Tags":
     """The profile where the colours are the photograph's, and of its metadata what was asked for."""
     from mask2alpha.imaging.encode import Tags
     from mask2alpha.imaging.metadata import upright_xmp, without_gps_exif
 
-    is_grey = array.ndim == 2 or array.shape[2] == 2
     exif, xmp = (photo.exif, photo.xmp) if plan.has_metadata else (None, None)
     return Tags(
-        icc_profile=photo.icc_profile if kind != "alpha" and is_grey == photo.is_grey else None,
+        icc_profile=photo.icc_profile if kind != "alpha" else None,
         primaries=photo.primaries if kind != "alpha" else None,
         is_premultiplied=kind == "cutout_premultiplied",
         exif=exif if exif is None or plan.has_gps else without_gps_exif(exif),

@@ -5,6 +5,7 @@ picture's size are checked before anything is decoded. Of several pictures in a 
 """
 
 import io
+import re
 import struct
 import sys
 import warnings
@@ -57,6 +58,8 @@ __all__ = [
 
 _ORIENTATION = 0x0112
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
+_DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
+"""The box that tells how many bits the channels have."""
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, RuntimeError, NotImplementedError, struct.error, zlib.error,
@@ -158,8 +161,8 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
                 _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
             if kind != "JPEG" and getattr(picture, "is_animated", False):
                 warnings.warn("the file has several pictures; the first is used", stacklevel=3)
-            if kind == "AVIF" and b"pixi\0\0\0\0\x03\x0a" in data[:4096]:
-                warnings.warn("10-bit AVIF is read as 8-bit", stacklevel=3)
+            if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
+                warnings.warn("10- and 12-bit AVIF is read as 8-bit", stacklevel=3)
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
             orientation = exif.get(_ORIENTATION, 1)

@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.atomic import replacing
-from mask2alpha.imaging.colour import Primaries
+from mask2alpha.imaging.colour import Primaries, profile_space
 from mask2alpha.imaging.exr import encode_exr
 from mask2alpha.imaging.metadata import text_tags
 from mask2alpha.imaging.reading import UnreadableError
@@ -53,7 +53,7 @@ class Tags:
     """What a file says about its pixels."""
 
     icc_profile: bytes | None = None
-    """The profile that the colours are in; of a picture without colours, a grey profile or None."""
+    """The profile that the colours are in; one that describes other channels than the picture has is left out."""
     primaries: Primaries | None = None
     """Of linear light, in OpenEXR only."""
     is_premultiplied: bool = False
@@ -107,7 +107,7 @@ def write_image(
     Args:
         path: The file; missing folders are made. The suffix decides on the format.
         array: As for `encode_image`.
-        icc_profile: Short for `Tags(icc_profile=...)`; not for grey.
+        icc_profile: Short for `Tags(icc_profile=...)`.
         quality: Of a JPEG, 1 to 100.
         tags: What the file says about the pixels.
 
@@ -115,7 +115,7 @@ def write_image(
         ImageFileError: The format cannot hold such a picture, or the file cannot be written.
     """
     if tags is None:
-        tags = Tags(icc_profile=icc_profile if array.ndim == 3 and array.shape[2] > 2 else None)
+        tags = Tags(icc_profile=icc_profile)
     write_file(path, encode_image(array, path, tags=tags, quality=quality))
 
 
@@ -172,6 +172,8 @@ def encode_image(array: NDArray[Any], name: str | Path, *, tags: Tags | None = N
         raise ImageFileError(f"{name}: {array.dtype} values are written as {_HOLDERS[array.dtype.name]}")
     if kind == "WEBP" and max(array.shape[:2]) > _WEBP_MAX_SIDE:
         raise ImageFileError(f"{name}: WebP holds at most {_WEBP_MAX_SIDE} pixels a side; write .png or .tif")
+    if tags.icc_profile and profile_space(tags.icc_profile) != ("RGB" if channels > 2 else "GRAY"):
+        tags = replace(tags, icc_profile=None)
     try:
         return _ENCODERS[kind](np.ascontiguousarray(array), tags, quality)
     except UnreadableError as error:

@@ -75,8 +75,7 @@ def test_decompression_bomb_in_heic() -> None:
 
 
 def test_strip_bomb_a_tiff_strip_gives_no_more_than_it_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = bytearray(encode_image(np.zeros((4, 4, 3), dtype=np.float32), "a.tif"))
-    at = data.index(zlib.compress(bytes(192), 6)[:2], 8)
+    data = encode_image(np.zeros((4, 4, 3), dtype=np.float32), "a.tif")
     bomb = zlib.compress(bytes(50_000_000), 9)
     asked: list[int] = []
     original = zlib.decompressobj
@@ -90,8 +89,7 @@ def test_strip_bomb_a_tiff_strip_gives_no_more_than_it_should_hold(monkeypatch: 
             return self.inner.decompress(bomb, size)
 
     monkeypatch.setattr("mask2alpha.imaging.tiff.zlib.decompressobj", Watched)
-    assert at > 0
-    assert decode_image(bytes(data)).pixels.shape == (4, 4, 3)
+    assert decode_image(data).pixels.shape == (4, 4, 3)
     assert asked == [192]
 
 

@@ -126,9 +126,16 @@ def test_an_srgb_photo_goes_to_the_network_as_it_is(rng: np.random.Generator) ->
 
 @pytest.mark.parametrize("profile", [b"short", SRGB[:200], SRGB[:16] + b"CMYK" + SRGB[20:], bytes(400)])
 def test_an_unusable_profile_is_left_out_with_a_warning(profile: bytes) -> None:
-    data = encode_image(np.zeros((4, 4, 3), np.uint16), "a.png", tags=Tags(icc_profile=profile))
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG", icc_profile=profile)
     with pytest.warns(UserWarning, match="profile cannot be used and was left out"):
-        assert decode_image(data).icc_profile is None
+        assert decode_image(buffer.getvalue()).icc_profile is None
+
+
+def test_a_file_never_states_a_profile_of_other_channels() -> None:
+    for array, profile in ((np.zeros((4, 4), np.uint8), SRGB), (np.zeros((4, 4, 3), np.uint16), grey_profile(1.8))):
+        for name in ("a.png", "a.tif"):
+            assert decode_image(encode_image(array, name, tags=Tags(icc_profile=profile))).icc_profile is None
 
 
 def test_a_grey_profile_stays_with_a_grey_photo() -> None:

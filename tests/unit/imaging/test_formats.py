@@ -66,6 +66,12 @@ def test_avif_alpha_and_profile_are_read() -> None:
     assert photo.icc_profile == PROFILE
 
 
+def test_ten_bit_avif_is_read_in_eight_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="12-bit AVIF is read as 8-bit"):
+        photo = decode_image((PICTURES / "deep.avif").read_bytes())
+    assert np.abs(photo.pixels[2, 2].astype(int) - RED).max() < 3
+
+
 @pytest.mark.parametrize(
     ("name", "size", "corner", "last"),
     [
