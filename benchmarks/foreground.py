@@ -2,8 +2,8 @@
 
 Cut-outs with known colours and alpha are put over photographs, at several sizes; both methods get the composite, in 8
 bits, and the true alpha. Error: the mean of alpha |F - true F| over the pixels whose alpha is from 0.02 to 0.98, which
-is also the error of a composite over any other background. Time: from float32 arrays to float32 arrays, turn by turn, the
-median of the repeats; pymatting's first call, which compiles, is not counted. Ratios are medians of each turn's ratio.
+is also the error of a composite over any other background. Time: from float32 arrays to float32 arrays, turn by turn,
+the median of the repeats; pymatting's first call, which compiles, is not counted. Ratios are medians of each turn's.
 
     python benchmarks/foreground.py FOREGROUNDS BACKGROUNDS --threads 1
 """

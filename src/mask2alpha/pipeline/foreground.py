@@ -23,8 +23,9 @@ _GRADIENT_WEIGHT = 1.0
 """Additional pull per unit of alpha difference between neighbours."""
 _SMALL_SIDE = 32
 """Levels whose longer side is at most this get more sweeps and are solved everywhere."""
-_SMALL_SWEEPS, _LARGE_SWEEPS, _LAST_SWEEPS = 10, 4, 2
-"""At the small levels, between, and at the full size, where a sweep costs the most and changes the least."""
+_SMALL_SWEEPS, _LARGE_SWEEPS, _LAST_SWEEPS = 6, 4, 2
+"""At the small levels, between, and at the full size, where a sweep costs the most and changes the least and where only
+the pixels with mixed colours are solved."""
 _LEAST_KEY_CHROMA = 0.1
 """Least distance of a key's largest and smallest channel."""
 _ROWS_AT_ONCE = 2**16
@@ -53,12 +54,13 @@ def estimate_foreground(
         # mixing by exactly 0 or 1 is choosing
         colours[..., :3].lerp_(level_pixels, (level_matte == 1).float())
         colours[..., 3:].lerp_(level_pixels, (level_matte == 0).float())
-        is_small = max(size) <= _SMALL_SIDE
-        solved = torch.ones(size, dtype=torch.bool) if is_small else _is_uncertain(level_matte[..., 0])
-        sweeps = _SMALL_SWEEPS if is_small else _LAST_SWEEPS if size == full_size else _LARGE_SWEEPS
+        if size == full_size:
+            solved, sweeps = (matte > 0) & (matte < 1), _LAST_SWEEPS
+        elif max(size) <= _SMALL_SIDE:
+            solved, sweeps = torch.ones(size, dtype=torch.bool), _SMALL_SWEEPS
+        else:
+            solved, sweeps = _is_uncertain(level_matte[..., 0]), _LARGE_SWEEPS
         _solve(colours, level_pixels, level_matte, solved, sweeps=sweeps)
-    is_blurred = (solved & (matte == 1)).flatten().nonzero()[:, 0]  # beside uncertain pixels
-    colours.view(-1, 6)[is_blurred, :3] = pixels.view(-1, 3)[is_blurred]
     return colours[..., :3].contiguous().permute(2, 0, 1)
 
 
@@ -68,8 +70,8 @@ def despill(
     """Take away the light that a coloured screen threw on the target.
 
     Of each colour's deviation from grey, the part towards the key's hue is limited to the part across it, divided by
-    the root of 3; for a green key that is the rule "no greener than the stronger of red and blue". The mean of the three
-    channels stays.
+    the root of 3; for a green key that is the rule "no greener than the stronger of red and blue". The mean of the
+    three channels stays.
 
     Args:
         foreground: The target's colours, in [0, 1].

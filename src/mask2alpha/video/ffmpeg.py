@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -232,6 +232,8 @@ def segment_writer(
         finally:
             process.kill()  # where the block failed
             process.wait()
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def join_segments(segments: Sequence[Path], num_frames: Sequence[int], path: Path, info: VideoInfo) -> str | None:

@@ -21,6 +21,8 @@ _LOOP_TOLERANCE = 1.5
 """Distance in pixels, there and back again, with the same effect."""
 _TARGET_REACH = 0.02
 """How far the target's flow is averaged: the Gaussian's sigma, as a share of the longer side."""
+_LEAST_REACH = 8
+"""And at least so many pixels."""
 _CUT_DIFFERENCE = 0.09
 """Mean difference between a frame and the moved one before it, above which the scene has changed."""
 _CUT_TRUST = 0.35
@@ -112,7 +114,7 @@ def motion_of(weight: FloatArray, flow: FloatArray) -> FloatArray:
     stacked = np.concatenate([flow * weight[..., None], weight[..., None]], axis=2)
     weighted = cv2.resize(stacked, size_wh, interpolation=cv2.INTER_AREA)
     everywhere = weighted.mean((0, 1)) + np.array([0, 0, 1e-9], np.float32)
-    near = cv2.GaussianBlur(weighted, (0, 0), _TARGET_REACH * max(size_wh))
+    near = cv2.GaussianBlur(weighted, (0, 0), max(_LEAST_REACH, _TARGET_REACH * max(height, width)) / 4)
     near += np.float32(1e-3) * everywhere
     return np.asarray(cv2.resize(near[..., :2] / near[..., 2:], (width, height)), np.float32)
 

@@ -62,11 +62,11 @@ def test_flicker_of_the_masks_is_evened_out() -> None:
 
 
 def test_a_target_is_followed_from_its_first_mask() -> None:
-    made, _ = frames(12, masked=slice(0, 1))
+    made, _ = frames(7, masked=slice(0, 1))
     mattes = list(matte_steadily(FakePredictor(), made))
     first, last = mattes[0].matte.alpha > 0.5, mattes[-1].matte.alpha > 0.5
-    moved = np.roll(first, 2 * 11, axis=1)
-    assert (last & moved).sum() / (last | moved).sum() > 0.9
+    moved = np.roll(first, 2 * 6, axis=1)
+    assert (last & moved).sum() / (last | moved).sum() > 0.85  # by motion alone: no network mends it
     assert not any(each.warning for each in mattes)
 
 
