@@ -16,6 +16,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.model.folding import fold_batch_norm, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
+from mask2alpha.model.stage3_detail.recovery import upsample
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -123,6 +124,37 @@ class Predictor(AbstractPredictor):
         """
         return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks))})
 
+    def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
+        """Encode the photograph once more, smaller, for `preview`; `max_side` is in pixels of what is encoded."""
+        return self._encode_within(encoded.pixels, max_side)
+
+    def preview(
+        self,
+        overview: ImageEncoding,
+        mask: Shaped[Tensor, "1 1 height width"],
+        *,
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+    ) -> NDArray[np.float32]:
+        """A coarse alpha of a part of the photograph: at the size of the overview, enlarged, without the detail stage.
+
+        Args:
+            overview: From `encode_overview`.
+            mask: Of the whole photograph, as pixels.
+            rows: First and past the last row of the part.
+            columns: The same of its columns.
+
+        Returns:
+            (rows, columns), in [0, 1].
+        """
+        part = (rows[1] - rows[0], columns[1] - columns[0])
+        padded = padded_size((mask.shape[2], mask.shape[3]), STRIDE_MULTIPLE)
+        logits = self._decode_coarse(overview, [mask.to(self.device)]).alpha_logits
+        with self._running():
+            alpha = upsample(logits, part, spanned=padded, origin=(rows[0], columns[0])).sigmoid_()
+            settle_(alpha)
+        return alpha[0, 0].cpu().numpy()
+
     def _predict(self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]]) -> tuple[Matte, ...]:
         # everything is checked before the network runs
         pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
@@ -210,11 +242,17 @@ def _select(coarse: CoarseMatte, index: int) -> CoarseMatte:
 
 def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> Matte | None:
     """The matte of an empty or a full mask; None for any other."""
-    low, high = (float(as_unit(extreme)) for extreme in torch.aminmax(mask))
-    if low != high or low not in (0.0, 1.0):
+    value = find_trivial_value(mask)
+    if value is None:
         return None
-    alpha = np.full(encoded.size, low, dtype=np.float32)
+    alpha = np.full(encoded.size, value, dtype=np.float32)
     return Matte(alpha=alpha, predicted_error=np.zeros_like(alpha), image=encoded.image)
+
+
+def find_trivial_value(mask: Shaped[Tensor, "1 1 height width"]) -> float | None:
+    """0 for an empty mask, 1 for a full one, which alpha then is everywhere; None for any other."""
+    low, high = (float(as_unit(extreme)) for extreme in torch.aminmax(mask))
+    return low if low == high and low in (0.0, 1.0) else None
 
 
 def settle_(alpha: Float[Tensor, "*shape"]) -> None:

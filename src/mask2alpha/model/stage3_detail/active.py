@@ -88,7 +88,7 @@ def limit_active_pixels(
         return active
     if active_budget < 0:
         raise InputError(f"active_budget must be at least 0 or None; got {active_budget}")
-    too_many = active.flatten(1).sum(dim=1) > active_budget
+    too_many = torch.count_nonzero(active.flatten(1), dim=1) > active_budget
     if not bool(too_many.any()):
         return active
     limited = active.clone()

@@ -205,7 +205,9 @@ class _Scene:
     """(height, width) of what `features` and `colours` span, in full-resolution pixels."""
 
 
-def upsample(x: Float[Tensor, "batch 1 h w"], size: Size, *, spanned: Size) -> Float[Tensor, "batch 1 height width"]:
+def upsample(
+    x: Float[Tensor, "batch 1 h w"], size: Size, *, spanned: Size, origin: tuple[int, int] = (0, 0)
+) -> Float[Tensor, "batch 1 height width"]:
     """Bilinear, in at least float32: alphas near 1 need more than the 8 bits of bfloat16.
 
     Without gradient, some rows at a time, which stay in the cache; nothing else of full size is made.
@@ -213,12 +215,16 @@ def upsample(x: Float[Tensor, "batch 1 h w"], size: Size, *, spanned: Size) -> F
     Args:
         x: A coarse map.
         size: (height, width) wanted.
-        spanned: (height, width) that the map spans; its upper left `size` is returned.
+        spanned: (height, width) that the map spans.
+        origin: (row, column) in it of the upper left of what is wanted; without gradient only.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     if torch.is_grad_enabled():
+        assert origin == (0, 0)
         return _interpolate(x, size, spanned)
-    row, column = (torch.arange(length, device=x.device) for length in size)
+    row, column = (
+        torch.arange(first, first + length, device=x.device) for first, length in zip(origin, size, strict=True)
+    )
     left, right, weight = _bilinear_axis(column, x.shape[3], spanned[1], x.dtype)
     wide = torch.lerp(x.index_select(3, left), x.index_select(3, right), weight)
     top, bottom, weight = _bilinear_axis(row, x.shape[2], spanned[0], x.dtype)
