@@ -51,11 +51,11 @@ class Mask2Alpha(Gimp.PlugIn):
         results.add("new-layer", 0, "New layer, colours free of the old background", "The old layer is hidden.")
         results.add("layer-mask", 1, "Layer mask", "The layer keeps its colours.")
         flags = GObject.ParamFlags.READWRITE
-        procedure.add_choice_argument("result", "_Result", "What to make of the matte", results, "new-layer", flags)
+        procedure.add_choice_argument("result", "Ma_ke", "What to make of the matte", results, "new-layer", flags)
         procedure.add_string_argument(
-            "url", "_Service", "Where mask2alpha serve runs", service_client.DEFAULT_URL, flags
+            "url", "Ser_vice", "Where mask2alpha serve runs", service_client.DEFAULT_URL, flags
         )
-        procedure.add_string_argument("key", "API _key", "If the service wants one", "", flags)
+        procedure.add_string_argument("key", "_API key", "If the service wants one", "", flags)
         return procedure
 
 

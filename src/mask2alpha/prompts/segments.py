@@ -97,7 +97,7 @@ def choose_segments(segments: Sequence[Segment], prompt: Prompt) -> Bool[np.ndar
         raise InputError(f"there are several segments ({names}): say which by a label, a box or a point")
     if not left:
         raise InputError(f"the prompt fits none of the segments found ({names})")
-    return np.any([segment.mask for segment in left], axis=0) & inside
+    return np.asarray(np.any([segment.mask for segment in left], axis=0) & inside)
 
 
 def _touched(segment: Segment, stroke: Stroke) -> float:
