@@ -287,6 +287,7 @@ def measure_kill(load: Load, service: Service, seconds: float) -> dict[str, Any]
 
 def measure_stop(load: Load, service: Service, seconds: float) -> dict[str, Any]:
     """The same load while the service is told to stop."""
+    time.sleep(1.0)  # an answer is logged after it was sent
     before = count_answers(service)
     load.start()
     time.sleep(seconds)

@@ -92,6 +92,13 @@ class RunningService:
             answer = connection.getresponse()
             return answer.status, answer.read()
 
+    def get(self, path: str) -> str:
+        """Body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
     def workers(self) -> list[int]:
         """Process ids of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
@@ -100,4 +107,4 @@ class RunningService:
     def stop(self) -> int:
         """Ask it to stop; the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(180)

@@ -31,7 +31,7 @@ class ServiceSettings:
     queue: int = 32
     """Requests that may wait for a worker; one more is answered 429."""
     uploads: int = 128
-    """Requests whose bodies are read at the same time; one more is answered 429."""
+    """Requests with an upload in hand at the same time, from their head to the end of their answer; else 429."""
     deadline: float = 120.0
     """Seconds from a complete upload to the answer; then 503."""
     time_limit: float = 120.0

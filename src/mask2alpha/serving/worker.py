@@ -6,6 +6,7 @@ It speaks JSON lines: its settings come first, then jobs, on standard input; on 
 process by it. When its input ends, it ends.
 """
 
+import gc
 import json
 import os
 import platform
@@ -80,11 +81,15 @@ def main() -> None:
             )
             _say(answers, {"result": result.model_dump(mode="json")})
         except ProblemError as error:
-            _say(answers, {"problem": JobProblem(kind=error.kind, detail=error.detail).model_dump()})
+            problem = JobProblem(kind=error.kind, detail=error.detail)
+            _say(answers, {"problem": problem.model_dump()})
         except Exception:
             detail = "An unexpected error stopped the work; the operator finds it in the service's log."
             problem = JobProblem(kind="internal", detail=detail, traceback=traceback.format_exc())
             _say(answers, {"problem": problem.model_dump()})
+        else:
+            continue
+        gc.collect()  # an error holds on to the pictures that it was about, in a circle of references
 
 
 def limit_resources(memory: int, *, has_gpu: bool) -> None:
