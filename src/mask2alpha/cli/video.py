@@ -146,7 +146,7 @@ def command(
         settings={
             name: str(value)
             for name, value in {
-                **settings, "clip": clip.resolve(), "target": target.resolve(), "model": source, "dtype": dtype,
+                **settings, "clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve(), "model": source, "dtype": dtype,
                 "colours": colours, "key": key, "background": background, "format": format_name,
             }.items()
         },
@@ -156,16 +156,10 @@ def command(
         return
     warn_of_clip(opened, opened_masks)
     with tqdm(total=len(opened.names), unit="frame", disable=None) as progress:
-
-        def show(num_done: int) -> None:
-            if progress.n == 0 and num_done > 1:
-                progress.initial = num_done
-            progress.update(num_done - progress.n)
-
         report = run(
             job,
             lambda: build_predictor(source, dtype=dtype, device=device, **settings),
-            on_frame=show,
+            on_frame=lambda num_done: progress.update(num_done - progress.n),
         )
     tell(report, opened)
 
