@@ -133,6 +133,9 @@ def command(
     opened = open_clip(clip)
     opened_masks = open_masks(masks, opened)
     settings = {"num_steps": num_steps, "error_threshold": error_threshold, "active_budget": active_budget}
+    conditions: dict[str, object] = {"colours": colours, "key": key, "background": background, "format": format_name}
+    conditions |= {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
+    conditions |= {"model": source, "dtype": dtype, **settings}
     job = VideoJob(
         clip=opened,
         masks=opened_masks,
@@ -143,14 +146,8 @@ def command(
             background=parse_background(background).in_srgb().pixels,
         ),
         is_steady=is_steady,
-        settings={
-            name: str(value)
-            for name, value in {
-                **settings, "clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve(), "model": source, "dtype": dtype,
-                "colours": colours, "key": key, "background": background, "format": format_name,
-            }.items()
-        },
-    )  # fmt: skip
+        settings={name: str(value) for name, value in conditions.items()},
+    )
     if not prepare_targets(job, has_overwrite=has_overwrite):
         click.echo(f"{target} exists; --overwrite makes it again", err=True)
         return

@@ -78,7 +78,10 @@ class Report:
 
 
 def run(
-    job: VideoJob, load_predictor: Callable[[], AbstractPredictor], *, on_frame: Callable[[int], None] = lambda _: None
+    job: VideoJob,
+    load_predictor: Callable[[], AbstractPredictor],
+    *,
+    on_frame: Callable[[int], object] = lambda _: None,
 ) -> Report:
     """Matte a clip, or what an earlier run has left of it.
 
@@ -136,7 +139,7 @@ def _do_segment(
     job: VideoJob,
     mattes: Iterator[SteadyMatte],
     start: int,
-    on_frame: Callable[[int], None],
+    on_frame: Callable[[int], object],
     warnings: list[tuple[int, str]],
 ) -> FloatArray:
     """Matte and write the frames from `start` on.
