@@ -405,7 +405,7 @@ def _add_mattes(app: FastAPI) -> None:
 
 
 def _add_examples(app: FastAPI) -> None:
-    @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse)
+    @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse, responses=_problems("invalid-field"))
     async def example(what: Literal["photo", "mask"]) -> FileResponse:
         """The built-in photograph, and a rough mask of it."""
         name, media_type = EXAMPLES[what]
