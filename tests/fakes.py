@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mask2alpha.model.box import Box
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
@@ -35,7 +36,9 @@ class EchoNetwork(Mask2Alpha):
             tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 1, 1), size=size
         )
 
-    def decode_coarse(self, encoding: ImageEncoding, mask: Tensor, options: RunOptions) -> CoarseMatte:
+    def decode_coarse(
+        self, encoding: ImageEncoding, mask: Tensor, options: RunOptions, box: Box | None = None
+    ) -> CoarseMatte:
         assert encoding.tokens.shape[0] == mask.shape[0]
         assert encoding.size == mask.shape[2:]
         self.decoded_shapes.append(tuple(mask.shape))

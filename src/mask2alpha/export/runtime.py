@@ -86,6 +86,8 @@ def find_files(folder: str | Path) -> tuple[dict[str, Path], ModelConfig]:
 class ExportedNetwork(Mask2Alpha):
     """A network without modules of its own: `encode`, `decode_coarse` and `recover` run the graphs."""
 
+    decodes_boxes = False
+
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
         nn.Module.__init__(self)
         self.engine = engine

@@ -10,9 +10,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from mask2alpha.model.box import Box
 from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import ModelConfig
-from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.outputs import (
+    CoarseMatte,
+    ColourEvidence,
+    FusedFeatures,
+    ImageEncoding,
+    MattingOutput,
+    RunOptions,
+)
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
@@ -27,6 +35,9 @@ STRIDE_MULTIPLE = 64
 
 class Mask2Alpha(nn.Module):
     """Image and mask tensors in, alpha out; sizes, padding and files are the pipeline's business."""
+
+    decodes_boxes = True
+    """Whether `decode_coarse` takes a box."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -86,21 +97,43 @@ class Mask2Alpha(nn.Module):
         return self.recover(image, mask, self.decode_coarse(encoding, encoded_mask, options), options)
 
     def decode_coarse(
-        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], options: RunOptions
+        self,
+        encoding: ImageEncoding,
+        mask: Float[Tensor, "batch 1 height width"],
+        options: RunOptions,
+        box: Box | None = None,
     ) -> CoarseMatte:
-        """The rest of stage 1, and stage 2, for one mask per encoding, of the size that was encoded."""
-        return refine(self.decoder, self.fuse(encoding, mask), self.config.decoder, options)
+        """The rest of stage 1, and stage 2, for one mask per encoding.
 
-    def fuse(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> FusedFeatures:
-        """The guided last block, then all that the decoding steps read, at stride 4."""
+        Args:
+            encoding: Of the photographs.
+            mask: Of the size that was encoded, in [0, 1].
+            options: Run-time choices.
+            box: Decode in this part only; outside it alpha and predicted error are 0. The guided block and the first
+                look at the colours are of the whole picture all the same.
+        """
+        coarse = refine(self.decoder, self.fuse(encoding, mask, box), self.config.decoder, options)
+        return coarse if box is None else box.paste(coarse, encoding.size)
+
+    def fuse(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
+    ) -> FusedFeatures:
+        """The guided last block, then all that the decoding steps read, at stride 4; of `box` if one is given."""
         mask_os4 = F.avg_pool2d(mask, 4)
         evidence = find_colour_evidence(encoding.thumbnail, mask_os4)
+        pyramid = self.encoder.guide(encoding, mask)
+        thumbnail = encoding.thumbnail
+        if box is not None:
+            pyramid = tuple(box.cut(feature_map, encoding.size) for feature_map in pyramid)
+            mask_os4, thumbnail = box.cut(mask_os4, encoding.size), box.cut(thumbnail, encoding.size)
+            evidence = ColourEvidence(
+                local_colours=box.cut(evidence.local_colours, encoding.size), cues=box.cut(evidence.cues, encoding.size)
+            )
         beside = [2 * mask_os4 - 1]
         if self.config.decoder.has_colour_cues:
             beside.append(evidence.cues)
-        pyramid = self.encoder.guide(encoding, mask)
         features = self.fusion(pyramid, torch.cat(beside, dim=1), num_projected=self.encoder.num_kept_maps)
-        return FusedFeatures(features=features, mask_os4=mask_os4, thumbnail=encoding.thumbnail, evidence=evidence)
+        return FusedFeatures(features=features, mask_os4=mask_os4, thumbnail=thumbnail, evidence=evidence)
 
     def recover(
         self,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.box import find_box
 from mask2alpha.model.folding import fold_batch_norm, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
@@ -149,7 +150,7 @@ class Predictor(AbstractPredictor):
         """
         part = (rows[1] - rows[0], columns[1] - columns[0])
         padded = padded_size((mask.shape[2], mask.shape[3]), STRIDE_MULTIPLE)
-        logits = self._decode_coarse(overview, [mask.to(self.device)]).alpha_logits
+        logits = self._decode_coarse(overview, [mask.to(self.device)])[0].alpha_logits
         with self._running():
             alpha = upsample(logits, part, spanned=padded, origin=(rows[0], columns[0])).sigmoid_()
             settle_(alpha)
@@ -191,12 +192,24 @@ class Predictor(AbstractPredictor):
 
     def _decode(self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[Matte]:
         coarse = self._decode_coarse(encoded.encoding, masks)
-        return [self._recover(encoded, mask, _select(coarse, index)) for index, mask in enumerate(masks)]
+        return [self._recover(encoded, mask, one) for mask, one in zip(masks, coarse, strict=True)]
 
-    def _decode_coarse(self, encoding: ImageEncoding, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> CoarseMatte:
+    def _decode_coarse(self, encoding: ImageEncoding, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[CoarseMatte]:
+        """One by one the masks of small targets, in their surroundings alone; the others together."""
         with self._running():
-            small = torch.cat([shrink_mask(mask, encoding.size) for mask in masks])
-            return self.model.decode_coarse(encoding.repeat(len(masks)), small, self.options)
+            small = [shrink_mask(mask, encoding.size) for mask in masks]
+            boxes = [find_box(mask) if self.model.decodes_boxes else None for mask in small]
+            coarse = [
+                None if box is None else self.model.decode_coarse(encoding, mask, self.options, box)
+                for mask, box in zip(small, boxes, strict=True)
+            ]
+            rest = [index for index, box in enumerate(boxes) if box is None]
+            if rest:
+                batch = torch.cat([small[index] for index in rest])
+                together = self.model.decode_coarse(encoding.repeat(len(rest)), batch, self.options)
+                for place, index in enumerate(rest):
+                    coarse[index] = _select(together, place)
+        return [one for one in coarse if one is not None]
 
     def _recover(self, encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"], coarse: CoarseMatte) -> Matte:
         with self._running():
