@@ -45,16 +45,22 @@ export class ObjectsPanel {
     const row = template.content.firstElementChild!.cloneNode(true) as HTMLLIElement;
     this.#rows.set(object, row);
     const name = part<HTMLInputElement>(row, ".object-name");
-    row.addEventListener("click", () => {
-      if (this.page.objects.includes(object) && object !== this.page.selected) this.page.select(object);
+    row.addEventListener("click", ({ target }) => {
+      if (!this.page.objects.includes(object)) return; // it was just deleted
+      if (object !== this.page.selected) this.page.select(object);
+      else if (target === name) this.#rename(name);
     });
-    name.addEventListener("focus", () => this.page.select(object));
+    name.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      if (name.readOnly) this.#rename(name);
+      else name.readOnly = true;
+    });
+    name.addEventListener("blur", () => {
+      name.readOnly = true;
+    });
     name.addEventListener("change", () => {
       object.name = name.value.trim() || object.name;
       this.page.touch();
-    });
-    name.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") name.blur();
     });
     const colour = part<HTMLInputElement>(row, ".object-colour input");
     colour.addEventListener("input", () => {
@@ -68,9 +74,16 @@ export class ObjectsPanel {
     part(row, ".object-delete").addEventListener("click", () => {
       this.page.removeObject(object);
       const next = this.page.selected && this.#rows.get(this.page.selected);
-      if (next) part(next, ".object-name").focus();
+      if (next) part(next, ".object-eye").focus();
     });
     return row;
+  }
+
+  /** Names are read-only until then, so that choosing an object on a phone brings up no keyboard. */
+  #rename(name: HTMLInputElement): void {
+    if (!name.readOnly) return;
+    name.readOnly = false;
+    name.select();
   }
 
   #fill(row: HTMLLIElement, object: MaskedObject): void {
@@ -81,7 +94,7 @@ export class ObjectsPanel {
     row.setAttribute("aria-current", String(isSelected));
     part(row, ".object-dot").style.backgroundColor = colour;
     const field = part<HTMLInputElement>(row, ".object-name");
-    if (document.activeElement !== field) field.value = name;
+    if (field.readOnly) field.value = name;
     field.setAttribute("aria-label", `Name of ${name}${isSelected ? ", selected" : ""}`);
     const picker = part<HTMLInputElement>(row, ".object-colour input");
     picker.value = colour;

@@ -8,6 +8,8 @@ import { onStage, toStage } from "./viewport";
 /** From this many screen pixels for one of the photograph on, its pixels are shown as squares. */
 const PIXELS_FROM = 3;
 const CHECKER_SIZE = 12;
+/** Of what lies under an overlay, as a share of the dimming of what is not kept. */
+const OVERLAY_DIMMING = 0.6;
 
 type Context = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 
@@ -155,8 +157,10 @@ export class Renderer {
     if (overlay === "none" || overlayPicture?.kind !== overlay || overlayPicture.object !== this.page.selected) return;
     if (!overlayPicture.picture || !overlayPicture.object.isVisible) return;
     if (mode !== "alpha") {
+      this.#context.globalAlpha = OVERLAY_DIMMING;
       this.#context.fillStyle = this.#palette.scrim;
       this.#context.fillRect(0, 0, this.view.stage.width, this.view.stage.height);
+      this.#context.globalAlpha = 1;
     }
     this.#drawPicture(this.#context, photo, overlayPicture.picture);
   }

@@ -22,5 +22,5 @@ export function listenForShortcuts(commands: Record<string, () => void>): void {
 }
 
 function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLInputElement && ["text", "password", "number"].includes(target.type);
+  return target instanceof HTMLInputElement && !target.readOnly && ["text", "password"].includes(target.type);
 }
