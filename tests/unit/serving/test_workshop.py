@@ -350,7 +350,7 @@ def test_running_out_of_memory_is_told_and_makes_room(bench: Bench, monkeypatch:
     assert bench.workshop.shelf.num_bytes == 0
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_attack_damaged_files_of_every_format(bench: Bench, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF", "BMP"]))
