@@ -53,10 +53,21 @@ def shrink_mask(mask: Shaped[Tensor, "1 1 _h _w"], size: Size) -> Float[Tensor, 
     padded = padded_size(own, STRIDE_MULTIPLE)
     if size == padded:
         return pad_to_multiple(as_unit(mask), STRIDE_MULTIPLE)
+    means = [
+        _area_means(side // STRIDE_MULTIPLE, new // STRIDE_MULTIPLE).to(mask.device)
+        for side, new in zip(padded, size, strict=True)
+    ]
     rows = torch.arange(padded[0], device=mask.device).clamp(max=own[0] - 1).view(STRIDE_MULTIPLE, -1)
-    band_size = (size[0] // STRIDE_MULTIPLE, size[1])
     bands = []
     for band_rows in rows:
-        band = pad_to_multiple(as_unit(mask.index_select(2, band_rows)), STRIDE_MULTIPLE)
-        bands.append(F.interpolate(band[:, :, : len(band_rows)], band_size, mode="area"))
-    return torch.cat(bands, dim=2)
+        band = means[0] @ as_unit(mask[0, 0].index_select(0, band_rows))  # (rows, own width)
+        band = F.pad(band, (0, padded[1] - own[1]), mode="replicate")
+        bands.append((band.view(len(band), STRIDE_MULTIPLE, -1) @ means[1].t()).flatten(1))
+    return torch.cat(bands)[None, None]
+
+
+def _area_means(length: int, new_length: int) -> Float[Tensor, "_new _old"]:
+    """The matrix that takes the mean of the pixels, whole ones, that each new pixel touches."""
+    index, new = torch.arange(length), torch.arange(new_length)[:, None]
+    touched = (index >= new * length // new_length) & (index < -(-(new + 1) * length // new_length))
+    return touched / touched.sum(dim=1, keepdim=True)

@@ -38,6 +38,10 @@ CHUNK_BYTES_DEVICE = 1 << 28
 """Size of the rows gathered at once elsewhere: enough to fill the device, while the memory stays bounded."""
 
 
+HALF_MULTIPLE = 8
+"""Channels of 16-bit rows are raised to a multiple of this before they are gathered: odd widths multiply slowly."""
+
+
 def compute_dtype(tensor: Tensor) -> torch.dtype:
     """The dtype in which convolutions of `tensor` run: autocast's where it is on, otherwise the tensor's own."""
     if torch.is_autocast_enabled(tensor.device.type):
@@ -328,17 +332,19 @@ def _chunks(table: Tensor, features: Tensor) -> Iterator[tuple[Tensor, slice]]:
 
 def _with_zero_row(features: Tensor) -> Tensor:
     """The rows and, after them, a row of zeros for the neighbours that are not there."""
-    padded = features.new_empty(features.shape[0] + 1, features.shape[1])
-    padded[:-1] = features
-    padded[-1].zero_()
-    return padded
+    return F.pad(features, (0, 0, 0, 1))
 
 
 def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     """For each line of `table` (N, K): its K rows of `features` (P, C), side by side, times `matrix` (K * C, M)."""
+    taps = table.shape[1]
+    if features.element_size() == 2 and features.shape[1] % HALF_MULTIPLE:
+        missing = -features.shape[1] % HALF_MULTIPLE
+        matrix = F.pad(matrix.view(taps, features.shape[1], -1), (0, 0, 0, missing)).flatten(0, 1)
+        features = F.pad(features, (0, missing))
     padded = _with_zero_row(features)
     result = features.new_empty(table.shape[0], matrix.shape[1])
-    width = table.shape[1] * features.shape[1]
+    width = taps * features.shape[1]
     for part, place in _chunks(table, features):
         rows = padded.index_select(0, part).view(-1, width)
         if bias is None:
