@@ -5,13 +5,14 @@ Makes photographs, then runs over them, one after the other:
     plain   mask2alpha matte                       the plain loop
     local   mask2alpha batch                       the same loop with results, notes and resumption
     ray     mask2alpha batch --ray local           a cluster of processes on this machine
-    killed  the same, a worker killed every minute
+    killed  the same, a worker killed again and again
 
 and says whether each row is there once, whether pictures and tables of the four are equal bit for bit, and how many
-photographs a core does in a second. Cores are counted by the processor time of all processes of a run, so that other
-work on the machine matters little; the time until the first pictures is told apart. What a killed worker costs (the
-next one's start, and the pictures of the chunk that are made again) is told in processor seconds: `ray` against `plain`
-is judged, and `killed` is `ray` with that cost as often as workers die.
+photographs a core does in a second. All times are processor times of all processes of a run, so that other work on the
+machine matters little; also that between two kills, which on an idle machine passes as many times as fast as there are
+workers. The time until the first pictures is told apart. What a killed worker costs (the next one's start, and the
+pictures of the chunk that are made again) is told in seconds of one core: `ray` against `plain` is judged, and `killed`
+is `ray` with that cost as often as workers die.
 
     python benchmarks/batch.py --photos 2000 --size 256 --workers 3 --kill-every 60
 """
@@ -78,7 +79,7 @@ class Run:
 @click.option("--photos", default=2000, show_default=True, help=f"How many; {NUM_BROKEN} of them are broken.")
 @click.option("--size", default=256, show_default=True, help="Their side, in pixels.")
 @click.option("--workers", default=3, show_default=True, help="Ray's actors, of one thread each.")
-@click.option("--kill-every", default=60.0, show_default=True, help="Seconds.")
+@click.option("--kill-every", default=60.0, show_default=True, help="Processor seconds.")
 @click.option(
     "--at-once", is_flag=True, help="The runs beside each other: for a busy machine, on which waiting is long."
 )
@@ -143,11 +144,13 @@ def watch(name: str, command: list[str], out: Path, kill_every: float | None = N
     spent: dict[tuple[int, str], float] = {}
     daemons: set[int] = set()
     chance = random.Random(0)
-    start = last_kill = time.monotonic()
-    count_then = 0
+    start = time.monotonic()
+    last_kill, count_then = 0.0, 0
     log = out.with_suffix(".log")
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=stream)
+        process = subprocess.Popen(
+            command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=stream, stderr=subprocess.STDOUT
+        )
     while process.poll() is None:
         time.sleep(_SAMPLE_S)
         family = processes_below(process.pid)
@@ -156,10 +159,11 @@ def watch(name: str, command: list[str], out: Path, kill_every: float | None = N
         wall = time.monotonic() - start
         run.track.append((wall, sum(spent.values()), count_pictures(out)))
         actors = [pid for pid, about in family.items() if about.name.startswith("ray::MapWorker")]
-        is_due = kill_every is not None and time.monotonic() - last_kill >= kill_every
-        if is_due and actors and run.track[-1][2] > count_then:  # killing what has not begun would prove nothing
+        _, cpu_s, count = run.track[-1]
+        is_due = kill_every is not None and cpu_s - last_kill >= kill_every
+        if is_due and actors and count > count_then:  # killing what has not begun would prove nothing
             os.kill(chance.choice(actors), signal.SIGKILL)
-            last_kill, count_then = time.monotonic(), run.track[-1][2]
+            last_kill, count_then = cpu_s, count
             run.num_killed += 1
     run.wall_s, run.cpu_s = time.monotonic() - start, sum(spent.values())
     if process.returncode != 1:  # because of the broken photographs
