@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import service_client
 from PIL import Image
-
-from conftest import TINT
+from stand_in_service import TINT
 
 
 def png(array) -> bytes:

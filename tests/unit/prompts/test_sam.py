@@ -147,6 +147,7 @@ def test_networks_of_transformers_answer_in_the_photographs_size(save, prompt, t
     assert set(np.unique(mask)) <= {0, 255}
 
 
+@pytest.mark.slow  # imports transformers
 def test_what_is_no_sam_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be loaded as SAM"):
         Sam(str(tmp_path))
