@@ -63,7 +63,7 @@ def shrink_mask(mask: Shaped[Tensor, "1 1 _h _w"], size: Size) -> Float[Tensor, 
         band = means[0] @ as_unit(mask[0, 0].index_select(0, band_rows))  # (rows, own width)
         band = F.pad(band, (0, padded[1] - own[1]), mode="replicate")
         bands.append((band.view(len(band), STRIDE_MULTIPLE, -1) @ means[1].t()).flatten(1))
-    return torch.cat(bands)[None, None]
+    return torch.cat(bands).clamp_(0, 1)[None, None]  # sums of rounded shares may miss 1 by a bit
 
 
 def _area_means(length: int, new_length: int) -> Float[Tensor, "_new _old"]:

@@ -196,8 +196,8 @@ class Predictor(AbstractPredictor):
 
     def _decode_coarse(self, encoding: ImageEncoding, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[CoarseMatte]:
         """One by one the masks of small targets, in their surroundings alone; the others together."""
+        small = [shrink_mask(mask, encoding.size) for mask in masks]
         with self._running():
-            small = [shrink_mask(mask, encoding.size) for mask in masks]
             boxes = [find_box(mask) if self.model.decodes_boxes else None for mask in small]
             coarse = [
                 None if box is None else self.model.decode_coarse(encoding, mask, self.options, box)
@@ -270,9 +270,9 @@ def find_trivial_value(mask: Shaped[Tensor, "1 1 height width"]) -> float | None
 
 def settle_(alpha: Float[Tensor, "*shape"]) -> None:
     """Alpha that an 8-bit file could not tell from 0 or 1 becomes 0 or 1; in place, a part in the cache at a time."""
-    for part in alpha.view(-1).split(PIXELS_SETTLED_AT_ONCE):
-        F.threshold_(part, _below(1 / 255), 0.0).neg_()
-        F.threshold_(part, _below(-254 / 255), -1.0).neg_()
+    for part in torch.split(alpha.view(-1), PIXELS_SETTLED_AT_ONCE):
+        F.threshold(part, _below(1 / 255), 0.0, inplace=True).neg_()
+        F.threshold(part, _below(-254 / 255), -1.0, inplace=True).neg_()
 
 
 def _below(value: float) -> float:

@@ -39,8 +39,8 @@ class Preview:
 class Session:
     """A photograph, encoded once for mattes and once, small, for previews; nothing else is remembered.
 
-    What depends on the photograph alone is not repeated. All else is: the mask reaches every pixel through the guided
-    attention and the colours of target and surroundings, so each matte is that of a fresh run, bit for bit.
+    What depends on the photograph alone is not repeated. All else is, because a mask reaches every pixel, through the
+    guided attention and the colours of target and surroundings. Each matte is that of a fresh run, bit for bit.
     """
 
     def __init__(self, predictor: Predictor, image: NDArray[Any] | EncodedImage) -> None:
@@ -91,7 +91,7 @@ class Session:
 def _box_around(changed: NDArray[np.bool_], size: Size) -> tuple[tuple[int, int], tuple[int, int]]:
     """(first, past the last) row and column of the box around the changed pixels with its margin; empty if none."""
     margin = round(PREVIEW_MARGIN * max(size))
-    rows, columns = changed.any(axis=1).nonzero()[0], changed.any(axis=0).nonzero()[0]
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     if len(rows) == 0:
         return (0, 0), (0, 0)
     return _grow(rows, margin, size[0]), _grow(columns, margin, size[1])
