@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import schemathesis
 import uvicorn
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
@@ -29,11 +29,17 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     thread.join()
 
 
-schema = schemathesis.pytest.from_fixture("described")
-
-
 @pytest.mark.slow
-@schema.parametrize()
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_attack_whatever_the_description_allows(case: schemathesis.Case) -> None:
-    case.call_and_validate(checks=[not_a_server_error, status_code_conformance, content_type_conformance])
+def test_attack_whatever_the_description_allows(described: schemathesis.BaseSchema) -> None:
+    num_operations = 0
+    for found in described.get_all_operations():
+        operation = found.ok()
+
+        @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @given(case=operation.as_strategy())
+        def ask(case: schemathesis.Case) -> None:
+            case.call_and_validate(checks=[not_a_server_error, status_code_conformance, content_type_conformance])
+
+        ask()
+        num_operations += 1
+    assert num_operations == 12
