@@ -1,4 +1,4 @@
-"""The network cut into five graphs with tensors as inputs and outputs, in operations that ONNX has.
+"""The network cut into six graphs with tensors as inputs and outputs, in operations that ONNX has.
 
 They share the model's modules, so there are no second weights; only what a trace cannot follow is written anew here:
 the choice of the pixels that turn fine, and the sparse stage, whose tables depend on the data. `list_graphs` names the
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mask2alpha.model.colours import colour_cues, find_colour_evidence
+from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import ColourEvidence, DecodingState, ImageEncoding
 from mask2alpha.model.stage2_decoding.refine import mix
@@ -28,7 +29,7 @@ MARGIN = RIM_RADIUS
 
 
 class EncoderGraph(nn.Module):
-    """`image` (1, 3, H, W) → `tokens`, `thumbnail`, `map_os4`, `map_os8`, `map_os16`: all that needs no mask."""
+    """`image` (1, 3, H, W) → `tokens`, `map_os4`, `map_os8`, `map_os16`: all that needs no mask."""
 
     def __init__(self, model: Mask2Alpha) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class EncoderGraph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Stage 1 without its last block."""
         encoding = self.model.encode(image)
-        return (encoding.tokens, encoding.thumbnail, *encoding.maps)
+        return (encoding.tokens, *encoding.maps)
 
 
 class StateGraph(nn.Module):
@@ -55,7 +56,7 @@ class StateGraph(nn.Module):
         """The state after a step that gave `alpha`; before the first step `alpha` is the mask and `fine_share` 0.
 
         Args:
-            thumbnail: (1, 3, H/4, W/4).
+            thumbnail: (1, 3, H/4, W/4), the image averaged over 4 x 4 pixels.
             mask_os4: (K, 1, H/4, W/4), the mask averaged over 4 x 4 pixels.
             alpha: (K, 1, H/4, W/4), of the last step.
             predicted_error: (K, 1, H/4, W/4), of the last step.
@@ -70,32 +71,43 @@ class StateGraph(nn.Module):
         return mix(alpha, mask_os4, is_fine), is_fine, evidence.cues, evidence.local_colours
 
 
+class GuideGraph(nn.Module):
+    """The guided last block: `mask` (K, 1, H, W) and `tokens` → `guided`, the coarsest map, (K, C, H/32, W/32)."""
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+        self.stride = token_stride(model.config)
+
+    def forward(self, mask: Tensor, tokens: Tensor) -> Tensor:
+        """The part of `ConvStemEncoder.guide` that the mask changes."""
+        encoding = ImageEncoding(
+            tokens=tokens.expand(mask.shape[0], -1, -1),
+            token_grid=(mask.shape[2] // self.stride, mask.shape[3] // self.stride),
+            maps=(),
+            thumbnail=mask,  # not read
+            size=(mask.shape[2], mask.shape[3]),
+        )
+        return self.encoder.guide(encoding, mask)[-1]
+
+
 class FusionGraph(nn.Module):
-    """The guided last block and the fusion: `mask`, `cues` and the encoding → what every decoding step reads.
+    """The fusion: mask, cues and feature maps → what every decoding step reads.
 
     Outputs: `prepared`, the features after the convolution that all steps share; `features`, as the detail stage
-    wants them. The decoder's other outputs do not depend on anything else.
+    wants them.
     """
 
     def __init__(self, model: Mask2Alpha) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, mask: Tensor, mask_os4: Tensor, cues: Tensor, tokens: Tensor, *maps: Tensor
-    ) -> tuple[Tensor, ...]:
-        """As `Mask2Alpha.fuse`, with the colour evidence given; `mask` is (K, 1, H, W) at the encoded size."""
-        encoding = ImageEncoding(
-            tokens=tokens,
-            token_grid=(maps[-1].shape[2] // 2, maps[-1].shape[3] // 2),
-            maps=maps,
-            thumbnail=mask.new_zeros(1, 3, 1, 1),
-            size=(mask.shape[2], mask.shape[3]),
-        ).repeat(mask.shape[0])
+    def forward(self, mask_os4: Tensor, cues: Tensor, guided: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        """As the last lines of `Mask2Alpha.fuse`; `maps` are the encoder's, of one picture, finest first."""
         model = self.model
+        pyramid = (*(feature_map.expand(mask_os4.shape[0], -1, -1, -1) for feature_map in maps), guided)
         beside = [2 * mask_os4 - 1] + ([cues] if model.config.decoder.has_colour_cues else [])
-        pyramid = model.encoder.guide(encoding, mask)
-        features = model.fusion(pyramid, torch.cat(beside, dim=1), num_projected=model.encoder.num_kept_maps)
+        features = model.fusion(pyramid, torch.cat(beside, dim=1), num_projected=len(maps))
         has_detail = model.config.detail.selection != "none"
         return model.decoder.prepare(features), model.detail.project(features) if has_detail else features
 
@@ -330,17 +342,27 @@ _OS4 = {2: "height_os4", 3: "width_os4"}
 _EACH_OS1, _EACH_OS4 = {**_MASKS, **_OS1}, {**_MASKS, **_OS4}
 
 
-def list_graphs(num_maps: int) -> dict[str, Graph]:
-    """The graphs of a model whose encoding has `num_maps` maps, in the order in which they run."""
-    strides = [4 * 2**level for level in range(num_maps)]
-    maps = {f"map_os{stride}": {2: f"height_os{stride}", 3: f"width_os{stride}"} for stride in strides}
+def map_names(config: ModelConfig) -> list[str]:
+    """What the feature maps of an encoding are called, finest first."""
+    return [f"map_os{4 * 2**level}" for level in range(len(config.encoder.stem_channels) - 1)]
+
+
+def token_stride(config: ModelConfig) -> int:
+    """Full-resolution pixels per token and side of the light encoder, whose stem halves a halved picture."""
+    return 2 ** (len(config.encoder.stem_channels) + 1)
+
+
+def list_graphs(config: ModelConfig) -> dict[str, Graph]:
+    """The graphs of a model with the light encoder, by name, in the order in which they run."""
+    maps = {name: {2: f"height_{name[4:]}", 3: f"width_{name[4:]}"} for name in map_names(config)}
+    guided = {"guided": {**_MASKS, 2: "rows", 3: "columns"}}
     state = dict.fromkeys(("mixed_matte", "is_fine", "cues"), _EACH_OS4)
     coarse = dict.fromkeys(("alpha_logits", "predicted_error"), _EACH_OS4)
     graphs = (
         Graph(
             name="encoder",
             inputs={"image": _OS1},
-            outputs={"tokens": {1: "tokens"}, "thumbnail": _OS4, **maps},
+            outputs={"tokens": {1: "tokens"}, **maps},
         ),
         Graph(
             name="state",
@@ -352,8 +374,13 @@ def list_graphs(num_maps: int) -> dict[str, Graph]:
             outputs={**state, "local_colours": _EACH_OS4},
         ),
         Graph(
+            name="guide",
+            inputs={"mask": _EACH_OS1, "tokens": {1: "tokens"}},
+            outputs=guided,
+        ),
+        Graph(
             name="fusion",
-            inputs={"mask": _EACH_OS1, "mask_os4": _EACH_OS4, "cues": _EACH_OS4, "tokens": {1: "tokens"}, **maps},
+            inputs={"mask_os4": _EACH_OS4, "cues": _EACH_OS4, **guided, **maps},
             outputs={"prepared": _EACH_OS4, "features": _EACH_OS4},
         ),
         Graph(name="step", inputs={"prepared": _EACH_OS4, **state}, outputs=coarse),

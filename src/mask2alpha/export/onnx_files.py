@@ -21,6 +21,7 @@ from mask2alpha.export.graphs import (
     EncoderGraph,
     FusionGraph,
     Graph,
+    GuideGraph,
     StateGraph,
     StepGraph,
     list_graphs,
@@ -39,7 +40,7 @@ _EXAMPLE_MASKS = 2
 
 
 def export_model(source: str | Path, folder: str | Path) -> list[Path]:
-    """Write a model's graphs as `encoder.onnx`, `state.onnx`, `fusion.onnx`, `step.onnx` and `detail.onnx`.
+    """Write a model's graphs as `encoder.onnx`, `state.onnx`, `guide.onnx`, `fusion.onnx`, `step.onnx`, `detail.onnx`.
 
     Args:
         source: As for `load_model`.
@@ -86,6 +87,7 @@ def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor,
     generator = torch.Generator().manual_seed(0)
     values: dict[str, Tensor] = {
         "image": torch.rand(1, 3, height, width, generator=generator),
+        "thumbnail": torch.rand(1, 3, height // 4, width // 4, generator=generator),
         "mask": torch.zeros(masks, 1, height, width),
         "mask_os4": torch.zeros(masks, 1, height // 4, width // 4),
         "was_fine": torch.zeros(masks, 1, height // 4, width // 4, dtype=torch.bool),
@@ -100,15 +102,17 @@ def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor,
     modules = {
         "encoder": EncoderGraph(model),
         "state": StateGraph(),
+        "guide": GuideGraph(model),
         "fusion": FusionGraph(model),
         "step": StepGraph(model),
         "detail": DetailGraph(model),
     }
-    for name, graph in list_graphs(model.encoder.num_kept_maps).items():
+    for name, graph in list_graphs(model.config).items():
         examples = tuple(values[given] for given in graph.inputs)
         yield graph, modules[name], examples
         with torch.no_grad():
-            values |= dict(zip(graph.outputs, modules[name](*examples), strict=True))
+            made = modules[name](*examples)
+        values |= dict(zip(graph.outputs, (made,) if isinstance(made, Tensor) else made, strict=True))
 
 
 def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:
@@ -134,10 +138,9 @@ class _WithGradients(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *tensors: Tensor) -> Any:
         with torch.enable_grad():
-            outputs: tuple[Tensor, ...] = self.module(*tensors)
-            return outputs
+            return self.module(*tensors)
 
 
 @contextmanager

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from mask2alpha.errors import CheckpointError, InputError
 from mask2alpha.export.engines import ENGINES, Engine
-from mask2alpha.export.graphs import list_graphs
+from mask2alpha.export.graphs import list_graphs, map_names, token_stride
 from mask2alpha.export.metadata import read_metadata
+from mask2alpha.model.box import Box
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.stage1_encoder.normalization import make_thumbnail
 from mask2alpha.model.stage2_decoding.states import coarse_prob
 from mask2alpha.model.stage3_detail.recovery import upsample
 from mask2alpha.pipeline.predictor import Predictor
@@ -69,7 +71,7 @@ def find_files(folder: str | Path) -> tuple[dict[str, Path], ModelConfig]:
     """
     folder = Path(folder)
     files = {path.stem: path for path in sorted(folder.glob("*.onnx"))}
-    names = list(list_graphs(0))
+    names = list(list_graphs(ModelConfig()))
     if missing := [name for name in names if name not in files]:
         raise CheckpointError(
             f"{folder}: no exported model; missing {', '.join(f'{name}.onnx' for name in missing)} "
@@ -99,17 +101,21 @@ class ExportedNetwork(Mask2Alpha):
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """See `Mask2Alpha.encode`; one picture at a time."""
         made = self._run("encoder", image=image)
-        thumbnail = made.pop("thumbnail")
+        stride = token_stride(self.config)
         return ImageEncoding(
             tokens=made.pop("tokens"),
-            token_grid=(thumbnail.shape[2] // 8, thumbnail.shape[3] // 8),
+            token_grid=(image.shape[2] // stride, image.shape[3] // stride),
             maps=tuple(made.values()),
-            thumbnail=thumbnail,
+            thumbnail=make_thumbnail(image),
             size=(image.shape[2], image.shape[3]),
         )
 
     def decode_coarse(
-        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], options: RunOptions
+        self,
+        encoding: ImageEncoding,
+        mask: Float[Tensor, "batch 1 height width"],
+        options: RunOptions,
+        box: Box | None = None,
     ) -> CoarseMatte:
         """See `Mask2Alpha.decode_coarse`: the loop of `refine`, its parts run as graphs; all masks are of one picture.
 
@@ -121,28 +127,34 @@ class ExportedNetwork(Mask2Alpha):
         config = self.config.decoder
         num_steps = (options.num_steps or config.num_steps) if config.is_iterative else 1
         thumbnail, mask_os4 = encoding.thumbnail[:1], F.avg_pool2d(mask, 4)
-        state = self._next_state(thumbnail, mask_os4, mask_os4, mask_os4, torch.zeros_like(mask_os4) > 0, fine_share=0.0)
-        maps = {f"map_os{4 * 2**level}": feature_map[:1] for level, feature_map in enumerate(encoding.maps)}
-        fused = self._run(
-            "fusion", mask=mask, mask_os4=mask_os4, cues=state["cues"], tokens=encoding.tokens[:1], **maps
-        )
+        is_fine = torch.zeros_like(mask_os4, dtype=torch.bool)
+        state = self._next_state(thumbnail, mask_os4, mask_os4, mask_os4, is_fine, fine_share=0.0)
+        maps = dict(zip(map_names(self.config), (feature_map[:1] for feature_map in encoding.maps), strict=True))
+        maps |= self._run("guide", mask=mask, tokens=encoding.tokens[:1])
+        if box is not None:
+            thumbnail, mask_os4 = box.cut(thumbnail, encoding.size), box.cut(mask_os4, encoding.size)
+            state, maps = (
+                {name: box.cut(tensor, encoding.size) for name, tensor in tensors.items()} for tensors in (state, maps)
+            )
+        fused = self._run("fusion", mask_os4=mask_os4, cues=state["cues"], **maps)
         logits = torch.zeros_like(mask_os4)
         for step in range(1, num_steps + 1):
             made = self._run("step", prepared=fused["prepared"], **state)
-            is_settled = state["is_fine"] & (config.update == "sticky")
-            logits = torch.where(is_settled, logits, made["alpha_logits"])
+            is_kept = state["is_fine"] & (config.update == "sticky")
+            logits = logits.where(is_kept, made["alpha_logits"])
             error = made["predicted_error"]
             if step < num_steps:
                 share = 1 - coarse_prob(step / num_steps)
                 state = self._next_state(
                     thumbnail, mask_os4, logits.sigmoid(), error, state["is_fine"], fine_share=share
                 )
-        return CoarseMatte(
+        coarse = CoarseMatte(
             alpha_logits=logits,
             predicted_error=error,
             features=fused["features"],
             local_colours=state["local_colours"],
         )
+        return coarse if box is None else box.paste(coarse, encoding.size)
 
     def recover(
         self,

@@ -14,6 +14,7 @@ import torch
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import CheckpointError, InputError
 from mask2alpha.export.runtime import load_predictor
+from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.model.config import PRESETS, ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.matte import Matte
@@ -25,13 +26,14 @@ ROOT = Path(__file__).parents[3]
 
 def restless_model(config: ModelConfig) -> Mask2Alpha:
     """Random weights, also where a fresh model has zeros: then no part of the network is without effect."""
+    torch.manual_seed(0)
     model = Mask2Alpha(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        model.decoder.heads.weight.mul_(20)  # predicted errors on both sides of the threshold
-        model.decoder.heads.bias.copy_(torch.tensor([0.0, -4.0]))
+        model.decoder.heads.weight.mul_(60)  # predicted errors on both sides of the threshold
+        model.decoder.heads.bias.copy_(torch.tensor([0.0, -1.0]))
     return model
 
 
@@ -58,17 +60,16 @@ def picture(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarr
 
 
 def assert_same_matte(made: Matte, expected: Matte) -> None:
-    """Alpha within 1e-3; where one is snapped to 0 or 1 and the other is just short of it, they count as equal.
+    """Alpha within 1e-3 for all but one pixel in 500; where one is snapped to 0 or 1 and the other almost, it is equal.
 
-    A pixel whose predicted error equals a threshold up to rounding may be chosen by one and not by the other, which this
-    random network makes more of than a trained one: one pixel in 500 is let off.
+    Pixels are chosen by comparing predicted errors: those with equal errors, up to rounding, may be chosen by one
+    and not by the other (docs/export.md).
     """
     low, high = 1 / 255, 254 / 255
     difference = np.abs(made.alpha.clip(low, high) - expected.alpha.clip(low, high))
     assert (difference > 1e-3).mean() <= 0.002
     assert difference.mean() < 1e-4
-    assert 0.05 < (expected.predicted_error > 0.02).mean() < 0.95
-    np.testing.assert_allclose(made.predicted_error, expected.predicted_error, rtol=0, atol=1e-4)
+    assert np.abs(made.predicted_error - expected.predicted_error).mean() < 1e-4
     assert 0.01 < expected.alpha.mean() < 0.99
 
 
@@ -77,7 +78,9 @@ def test_alpha_equals_pytorch_at_any_size(exported: Path, rng: np.random.Generat
     own = Predictor(load_model(exported), device="cpu", dtype=torch.float32)
     for size in ((64, 64), (150, 251)):
         image, mask = picture(rng, *size)
-        assert_same_matte(predictor.predict(image, mask), own.predict(image, mask))
+        expected = own.predict(image, mask)
+        assert_same_matte(predictor.predict(image, mask), expected)
+        assert 0.05 < (expected.predicted_error > 0.02).mean() < 0.95
 
 
 def test_several_masks_at_once_equal_one_by_one(exported: Path, rng: np.random.Generator) -> None:
@@ -125,14 +128,17 @@ def test_other_configurations_equal_pytorch(selection: str, tmp_path: Path, rng:
 
 @pytest.mark.slow
 def test_shipped_model_equals_pytorch_on_a_photograph(tmp_path: Path) -> None:
-    from mask2alpha.imaging.decode import read_image, read_mask
-
     command = [sys.executable, "-m", "mask2alpha", "export", "small", str(tmp_path)]
     subprocess.run(command, capture_output=True, check=True)
     image = read_image(ROOT / "examples/photos/astronaut.png").pixels
     mask = read_mask(ROOT / "examples/masks/astronaut.png")
-    expected = Predictor(load_model("small"), device="cpu", dtype=torch.float32).predict(image, mask)
-    assert_same_matte(load_predictor(tmp_path).predict(image, mask), expected)
+    for num_steps in (1, 2):
+        settings = {"num_steps": num_steps}
+        own = Predictor(load_model("small"), device="cpu", dtype=torch.float32, **settings)
+        made, expected = load_predictor(tmp_path, **settings).predict(image, mask), own.predict(image, mask)
+        assert_same_matte(made, expected)
+        if num_steps == 1:  # no pixel is chosen on the way
+            np.testing.assert_allclose(made.predicted_error, expected.predicted_error, rtol=0, atol=1e-4)
 
 
 def test_files_say_what_they_are(exported: Path) -> None:
