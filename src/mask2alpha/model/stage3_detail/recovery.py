@@ -157,7 +157,7 @@ class DetailRecovery(nn.Module):
         changes = [
             self._change(scene, active, window)
             for window in windows
-            if bool(active[:, :, window.rows, window.columns].any())
+            if int(torch.count_nonzero(active[:, :, window.rows, window.columns])) > 0
         ]
         for positions, change in changes:
             logits.view(-1).index_add_(0, positions, change)
