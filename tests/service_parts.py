@@ -86,7 +86,7 @@ class RunningService:
     def post(self, path: str, **parts: str | bytes | list[bytes]) -> tuple[int, bytes]:
         """Status and body of the answer."""
         body, headers = to_form(**parts)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         with contextlib.closing(connection):
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()
@@ -94,7 +94,7 @@ class RunningService:
 
     def get(self, path: str) -> str:
         """Body of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         with contextlib.closing(connection):
             connection.request("GET", path)
             return connection.getresponse().read().decode()
@@ -107,4 +107,4 @@ class RunningService:
     def stop(self) -> int:
         """Ask it to stop; the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(180)
+        return self.process.wait(600)

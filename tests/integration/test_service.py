@@ -120,7 +120,7 @@ def test_a_killed_worker_loses_no_request(weights: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_stopping_finishes_what_was_accepted(weights: str, tmp_path: Path) -> None:
     service = RunningService(tmp_path, weights)
-    large = to_file(photo(1500, 1000))
+    large = to_file(photo(900, 600))
     with concurrent.futures.ThreadPoolExecutor(4) as clients:
         answers = [clients.submit(service.post, "/v1/mattes", photo=large, mask=MASK, outputs="cutout")]
         time.sleep(0.5)  # its upload
