@@ -39,7 +39,7 @@ def run(settings: Settings) -> dict[str, Any]:
         result[str(side)] = {}
         for peer in ("closed form", "ViTMatte-S float32") if settings.is_quick else PEERS:
             repeats = min(settings.repeats, 3) if peer in SLOW else settings.repeats
-            arguments = {"peer": peer, "side": side, "repeats": 1 if settings.is_quick else repeats}
+            arguments = {"peer": peer, "side": side, "repeats": repeats}
             result[str(side)][peer] = in_child("peers.measure_peer", arguments, settings, has_memory_limit=True)
     return result
 
@@ -99,8 +99,14 @@ def load_vitmatte(dtype: torch.dtype) -> Call:
         residual_block_indices=[2, 5, 8, 11],
         out_features=["stage12"],
     )
+    config = VitMatteConfig(
+        backbone_config=backbone,
+        hidden_size=384,
+        convstream_hidden_sizes=[48, 96, 192],
+        fusion_hidden_sizes=[256, 128, 64, 32],
+    )
     torch.manual_seed(0)
-    network = VitMatteForImageMatting(VitMatteConfig(backbone_config=backbone, hidden_size=384)).eval()
+    network = VitMatteForImageMatting(config).eval()
 
     def matting(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.float32]:
         trimap = make_trimap(mask > 127, width=TRIMAP_WIDTH).astype(np.float32)

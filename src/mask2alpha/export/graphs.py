@@ -349,7 +349,7 @@ def map_names(config: ModelConfig) -> list[str]:
 
 def token_stride(config: ModelConfig) -> int:
     """Full-resolution pixels per token and side of the light encoder, whose stem halves a halved picture."""
-    return 2 ** (len(config.encoder.stem_channels) + 1)
+    return 2 << len(config.encoder.stem_channels)
 
 
 def list_graphs(config: ModelConfig) -> dict[str, Graph]:
