@@ -52,7 +52,7 @@ class Predictor(AbstractPredictor):
         num_steps: int | None = None,
         error_threshold: float | None = None,
         active_budget: int | None = None,
-        max_encoder_side: int = 1280,
+        max_encoder_side: int = 1216,
     ) -> None:
         """Copy a model to the device, in the form in which it is run.
 
