@@ -120,15 +120,16 @@ def test_a_killed_worker_loses_no_request(weights: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_stopping_finishes_what_was_accepted(weights: str, tmp_path: Path) -> None:
     service = RunningService(tmp_path, weights)
-    large = to_file(photo(900, 600))
+    (worker,) = service.workers()
+    os.kill(worker, signal.SIGSTOP)
     with concurrent.futures.ThreadPoolExecutor(4) as clients:
-        answers = [clients.submit(service.post, "/v1/mattes", photo=large, mask=MASK, outputs="cutout")]
-        time.sleep(0.5)  # its upload
-        answers += [clients.submit(service.post, "/v1/mattes", photo=PHOTO, mask=MASK) for _ in range(3)]
+        answers = [clients.submit(service.post, "/v1/mattes", photo=PHOTO, mask=MASK) for _ in range(4)]
         while "mask2alpha_queue 3.0" not in service.get("/metrics"):
-            assert not answers[0].done()
-            time.sleep(0.02)
-        assert service.stop() == 0
+            time.sleep(0.05)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGCONT)
+        assert service.process.wait(600) == 0
     assert {answer.result()[0] for answer in answers} == {200}
     assert [path.name for path in tmp_path.iterdir()] == ["service.log"]
     with pytest.raises(ConnectionRefusedError):
