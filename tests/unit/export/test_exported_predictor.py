@@ -118,8 +118,7 @@ def test_other_configurations_equal_pytorch(selection: str, tmp_path: Path, rng:
         decoder=replace(tiny.decoder, update="sticky", has_colour_cues=False, num_steps=3),
         detail=replace(tiny.detail, selection=selection, channels=(8, 8, 8), has_colour_cues=False),
     )
-    model = Mask2Alpha(config) if selection == "none" else restless_model(config)
-    export(model, tmp_path)
+    export(restless_model(config), tmp_path)
     image, mask = picture(rng, 128, 128)
     expected = Predictor(load_model(tmp_path / "model.safetensors"), device="cpu", dtype=torch.float32)
     made = load_predictor(tmp_path / "onnx").predict(image, mask)
