@@ -40,8 +40,8 @@ ROOT = Path(__file__).parents[1]
 NUM_BROKEN = 5
 """Photographs cut off in the middle: they must be set aside, with the same reason everywhere."""
 ALLOWED_LOSS = 0.10
-DAEMONS = ("gcs_server", "raylet/raylet", "ray/_private", "ray/dashboard")
-"""Parts of the names of Ray's own processes."""
+ACTOR = "ray::MapWorker"
+"""How the processes that matte are called."""
 _SAMPLE_S = 0.5
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -142,7 +142,7 @@ def watch(name: str, command: list[str], out: Path, kill_every: float | None = N
     shutil.rmtree(out, ignore_errors=True)
     run = Run(name)
     spent: dict[tuple[int, str], float] = {}
-    daemons: set[int] = set()
+    names: dict[tuple[int, str], str] = {}
     chance = random.Random(0)
     start = time.monotonic()
     last_kill, count_then = 0.0, 0
@@ -155,10 +155,10 @@ def watch(name: str, command: list[str], out: Path, kill_every: float | None = N
         time.sleep(_SAMPLE_S)
         family = processes_below(process.pid)
         spent |= {(pid, about.started): about.cpu_s for pid, about in family.items()}
-        daemons |= {pid for pid, about in family.items() if any(name in about.name for name in DAEMONS)}
+        names |= {(pid, about.started): about.name for pid, about in family.items()}
         wall = time.monotonic() - start
         run.track.append((wall, sum(spent.values()), count_pictures(out)))
-        actors = [pid for pid, about in family.items() if about.name.startswith("ray::MapWorker")]
+        actors = [pid for pid, about in family.items() if about.name.startswith(ACTOR)]
         _, cpu_s, count = run.track[-1]
         is_due = kill_every is not None and cpu_s - last_kill >= kill_every
         if is_due and actors and count > count_then:  # killing what has not begun would prove nothing
@@ -168,7 +168,9 @@ def watch(name: str, command: list[str], out: Path, kill_every: float | None = N
     run.wall_s, run.cpu_s = time.monotonic() - start, sum(spent.values())
     if process.returncode != 1:  # because of the broken photographs
         raise click.ClickException(f"{name} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
-    run.daemons_cpu_s = sum(cpu for (pid, _), cpu in spent.items() if pid in daemons)
+    run.daemons_cpu_s = sum(
+        cpu for key, cpu in spent.items() if key[0] != process.pid and not names[key].startswith(ACTOR)
+    )
     print(
         f"{name}: {run.track[-1][2]} pictures in {run.wall_s:.0f} s, {run.num_killed} workers killed, "
         f"{run.per_core():.2f} pictures per second of one core",
