@@ -81,9 +81,11 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
     threshold = configured if options.error_threshold is None else options.error_threshold
     with torch.inference_mode():
         encoding = encoded.encoding.to(torch.float32)
-        output = model.decode(encoded.padded, encoding, padded_mask, options)
         small_mask = scale_mask(padded_mask, encoding)
-        coarse_alpha = F.interpolate(output.coarse.alpha_logits, encoded.padded.shape[2:], mode="bilinear").sigmoid()
+        coarse = model.decode_coarse(encoding, small_mask, options)
+        own_mask = own_mask.to(predictor.device)
+        output = model.recover(encoded.pixels, own_mask, coarse, options, padded_size=encoded.padded_size)
+        coarse_alpha = F.interpolate(output.coarse.alpha_logits, encoded.padded_size, mode="bilinear").sigmoid()
         sgsdr = select_active_pixels(output.predicted_error, error_threshold=threshold)
         guidance = model.encoder.guidance
         height, width = encoded.size
@@ -99,7 +101,7 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
             attention_off=_array(model.encoder.received_attention(encoding, small_mask, has_guidance=False)[0]),
             token_spread=measure_spread(encoding.tokens[0, -math.prod(encoding.token_grid) :]),
             guidance=None if guidance is None else (float(guidance.relevance_gain), float(guidance.relevance_bias)),
-            covered=(height / encoded.padded.shape[2], width / encoded.padded.shape[3]),
+            covered=(height / encoded.padded_size[0], width / encoded.padded_size[1]),
         )
 
 
