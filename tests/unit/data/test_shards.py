@@ -72,9 +72,9 @@ def test_an_unfinished_or_damaged_folder_is_refused(sources: Sources, tmp_path: 
         write_shards(sources, tmp_path)
     shard = tmp_path / "shard-00000.tar"
     content = shard.read_bytes()
-    shard.write_bytes(content[:512] + bytes(3000) + content[3512:])
     opened = open_shards(tmp_path)
     assert opened.cutouts is not None
+    shard.write_bytes(content[:512] + bytes(3000) + content[3512:])
     with pytest.raises(InputError, match=r"shard-00000.tar: the picture at byte 512 is damaged"):
         _ = opened.cutouts.items[0]
     shard.write_bytes(content[:5000])

@@ -1,0 +1,175 @@
+"""Train the small recipe without each part of the method, with several seeds, and tell in docs/ablations.md.
+
+    python tools/retrain_ablations.py DATA ROOT --output runs/ablations
+
+`DATA` is a folder or packed file as for `mask2alpha train --data`, `ROOT` a guided folder to score on. Every network
+starts from random weights and takes the same number of steps on the same samples: those of its seed. Runs go one after
+the other, `--only K/N` takes every N-th of them so that several cores can share the work; a stopped tool goes on, and
+the table is written when all runs are there.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "ablations.md"
+BEGIN, END = "<!-- begin: retrained -->", "<!-- end: retrained -->"
+METRICS = ("sad", "mse", "grad", "conn")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One training: what it lacks, and which decoding steps it is scored with."""
+
+    name: str
+    label: str
+    overrides: tuple[str, ...]
+    steps: tuple[int, ...] = ()
+    """Empty: the preset's."""
+
+
+VARIANTS = (
+    Variant("whole", "the whole method", (), (1, 2, 3, 6, 10, 20)),
+    Variant("no_guidance", "without MGFSM", ("model.encoder.has_guidance=False",)),
+    Variant("no_iteration", "without iteration", ("model.decoder.is_iterative=False",)),
+    Variant("no_detail", "without detail stage", ('model.detail.selection="none"',)),
+    Variant("shm", "SHM in place of SGSDR", ('model.detail.selection="shm"',)),
+    Variant(
+        "no_cues", "without colour cues", ("model.decoder.has_colour_cues=False", "model.detail.has_colour_cues=False")
+    ),
+    Variant("adamw", "AdamW in place of Muon", ("optim.name=adamw",)),
+)
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True))
+@click.argument("root", type=click.Path(exists=True, file_okay=False))
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Runs and scores.")
+@click.option("--steps", default=600, show_default=True, help="Optimiser steps of each network.")
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--size", default=320, show_default=True, help="Side of the crops.")
+@click.option("--variant", "names", multiple=True, type=click.Choice([variant.name for variant in VARIANTS]))
+@click.option("--only", default="1/1", metavar="K/N", help="Every N-th run, from the K-th (from 1).")
+def main(
+    data: str, root: str, output: Path, steps: int, seeds: int, size: int, names: tuple[str, ...], only: str
+) -> None:
+    """Train, score, and write the table."""
+    chosen = [variant for variant in VARIANTS if not names or variant.name in names]
+    runs = [(variant, seed) for seed in range(seeds) for variant in chosen]
+    start, stride = (int(part) for part in only.split("/"))
+    for variant, seed in runs[start - 1 :: stride]:
+        run(variant, seed, data, root, output, steps, size)
+    if all((output / f"{variant.name}_{seed}.json").exists() for variant, seed in runs):
+        table = make_table(chosen, seeds, output, steps, size)
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+        print(table)
+
+
+def run(variant: Variant, seed: int, data: str, root: str, output: Path, steps: int, size: int) -> None:
+    """Train one network and write its scores, unless they are there."""
+    result = output / f"{variant.name}_{seed}.json"
+    if result.exists():
+        return
+    folder = output / f"{variant.name}_{seed}"
+    settings = (
+        f"seed={seed}",
+        f"optim.num_steps={steps}",
+        f"data.size={size}",
+        "optim.warmup_steps=50",
+        *variant.overrides,
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "mask2alpha",
+        "train",
+        "small",
+        "--data",
+        data,
+        "--run",
+        str(folder),
+        "--threads",
+        "1",
+    ]
+    subprocess.run([*command, *(part for setting in settings for part in ("--set", setting))], check=True)
+    seconds = json.loads((folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"]
+    scores = score(folder / "model.safetensors", variant.steps, root)
+    partial = result.with_suffix(".part")
+    partial.write_text(json.dumps({"seconds": seconds, "scores": scores}), encoding="utf-8")
+    os.replace(partial, result)
+
+
+def score(weights: Path, steps: tuple[int, ...], root: str) -> dict[str, dict[str, float]]:
+    """Mean scores in float32 by number of decoding steps."""
+    import torch
+
+    from mask2alpha.evaluation.benchmarks import GuidedFolder
+    from mask2alpha.evaluation.runner import evaluate, use_predictor
+    from mask2alpha.model.mask2alpha import Mask2Alpha
+    from mask2alpha.pipeline.predictor import Predictor
+
+    torch.set_num_threads(1)
+    model = Mask2Alpha.from_pretrained(weights)
+    benchmark = GuidedFolder(root)
+    return {
+        str(count): asdict(
+            evaluate(
+                use_predictor(Predictor(model, dtype=torch.float32, num_steps=count)),
+                benchmark,
+                predictor=f"{count} steps",
+            ).mean()
+        )
+        for count in steps or (model.config.decoder.num_steps,)
+    }
+
+
+def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, size: int) -> str:
+    """Means over the seeds, the SAD of each seed, and its difference to the whole method with the same seed."""
+    found = {
+        variant.name: [json.loads((output / f"{variant.name}_{seed}.json").read_text()) for seed in range(seeds)]
+        for variant in variants
+    }
+    reference = [one["scores"]["2"]["sad"] for one in found["whole"]] if "whole" in found else None
+    lines = [
+        "|  | SAD | by seed | against the whole, by seed | MSE | Grad | Conn |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for variant in variants:
+        results = found[variant.name]
+        for count in results[0]["scores"]:
+            values = {metric: [one["scores"][count][metric] for one in results] for metric in METRICS}
+            means = {metric: statistics.mean(values[metric]) for metric in METRICS}
+            label = f"{variant.label}, {count} steps" if variant.steps else variant.label
+            each = " ".join(f"{sad:.2f}" for sad in values["sad"])
+            against = (
+                "-"
+                if reference is None
+                else " ".join(f"{sad / other - 1:+.1%}" for sad, other in zip(values["sad"], reference, strict=True))
+            )
+            lines.append(
+                f"| {label} | {means['sad']:.2f} | {each} | {against} | {means['mse']:.4f} | {means['grad']:.2f} | "
+                f"{means['conn']:.2f} |"
+            )
+    minutes = [one["seconds"] / 60 for results in found.values() for one in results]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"- Each network: {steps} steps of the recipe `small` from random weights on crops of {size} px, "
+            f"{min(minutes):.0f} to {max(minutes):.0f} minutes on one core; {seeds} seeds; networks of a seed see the "
+            "same samples.",
+            "- Means over the pairs of the benchmark, whole image, float32, SAD, Grad and Conn in thousands.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
