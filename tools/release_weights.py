@@ -39,7 +39,7 @@ def main() -> None:
         "recipe": json.loads(trained["recipe"]) if isinstance(trained["recipe"], str) else trained["recipe"],
         "commit": commit.strip(),
         "hardware": arguments.hardware,
-        "initial_weights": "random",
+        "initial_weights": trained["initial_weights"] or "random",
         "licence": "Apache-2.0",
         "training_data": json.loads((ROOT / "docs/training_data.json").read_text(encoding="utf-8")),
         "metrics": summarise(json.loads(arguments.evaluation.read_text(encoding="utf-8"))),
