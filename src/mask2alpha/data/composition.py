@@ -89,6 +89,7 @@ def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: 
     if rng.random() < 0.15:
         background = _cast_shadow(rng, background, layers)
     layers = _tune_colours(rng, layers, background)
+    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.3 else layer for layer in layers]
     image = blend(background, layers, is_linear_light=bool(rng.random() < 0.5))
     order = [int(owner) for owner in rng.permutation(usable)]
     chosen = [order[number % len(order)] for number in range(num_targets)]
@@ -359,6 +360,34 @@ def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background:
             colour = recolour(rng, colour, strength=0.8)
         tuned.append(Layer(colour, layer.alpha, layer.owner))
     return tuned
+
+
+def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Array) -> Layer:
+    """Give stripes and patches of an object the background's colours: a white strap before a white wall is no hole."""
+    places = np.argwhere(layer.alpha > 200)
+    if len(places) < 64:
+        return layer
+    size = background.shape[0]
+    region = np.zeros(layer.alpha.shape, np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        points = places[rng.integers(0, len(places), int(rng.integers(2, 5)))][:, ::-1].astype(np.int32)
+        width = max(2, round(size * float(np.exp(rng.uniform(np.log(0.008), np.log(0.08))))))
+        if rng.random() < 0.6:
+            cv2.polylines(region, [points], False, 255, width)
+        else:
+            across, along = (round(width * float(rng.uniform(0.5, 1.5))) for _ in range(2))
+            centre = (int(points[0, 0]), int(points[0, 1]))
+            cv2.ellipse(region, centre, (across, along), float(rng.uniform(0, 180)), 0, 360, 255, cv2.FILLED)
+    if rng.random() < 0.5:  # the background's texture, from elsewhere
+        shift = tuple(int(value) for value in rng.integers(size // 8, size, 2))
+        borrowed = np.roll(background, shift, (0, 1)).astype(np.float32)
+    else:  # one of its colours
+        row, column = (int(value) for value in rng.integers(0, size, 2))
+        borrowed = np.full(background.shape, background[row, column], np.float32)
+    borrowed *= float(rng.uniform(0.85, 1.1))
+    weight = _blur(region, float(rng.uniform(0.5, 1.5))).astype(np.float32)[..., None] / 255.0
+    colour = layer.colour + (borrowed - layer.colour) * weight
+    return Layer(np.clip(colour + 0.5, 0, 255).astype(np.uint8), layer.alpha, layer.owner)
 
 
 def _harmonise(colour: UInt8Array, alpha: UInt8Array, background: UInt8Array, share: float) -> UInt8Array:
