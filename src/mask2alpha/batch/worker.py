@@ -17,7 +17,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 from mask2alpha.batch import storage
@@ -28,6 +27,7 @@ from mask2alpha.errors import ImageFileError, Mask2AlphaError
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.imaging.encode import Tags, write_image
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.matte_pictures import scaled
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
@@ -222,8 +222,7 @@ def write_picture(path: Path, matte: Matte, photo: Photo, kind: str) -> None:
     """Write a kind of output as PNG, in the depth and colours of the photograph, as `mask2alpha matte` does."""
     held = photo.for_output(".png")
     if kind == "alpha":
-        array = np.rint(matte.alpha * np.iinfo(held.pixels.dtype).max).astype(held.pixels.dtype)
-        write_image(path, array)
+        write_image(path, scaled(matte.alpha, held.pixels.dtype))
         return
     with_colours = matte.with_image(held.pixels)
     array = with_colours.cutout() if kind == "cutout" else with_colours.foreground()

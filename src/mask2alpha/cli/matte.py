@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mask2alpha.imaging.pairs import PhotoMasks
     from mask2alpha.imaging.photo import Photo
     from mask2alpha.pipeline.abstract import AbstractPredictor
-    from mask2alpha.pipeline.matte import Colour, EncodedImage, Matte
+    from mask2alpha.pipeline.matte import EncodedImage, Matte
 
 OUTPUTS = ("alpha", "cutout", "cutout_premultiplied", "foreground", "composite", "comparison", "passes")
 FORMATS = ("png", "tif", "exr", "webp", "jpg")
@@ -365,23 +365,27 @@ def _load(predictor: "AbstractPredictor", path: Path) -> LoadedPhoto:
 def _write(
     matte: "Matte", mask: "NDArray[np.uint8]", loaded: LoadedPhoto, kind: str, plan: OutputPlan, path: Path
 ) -> None:
+    import numpy as np
+
     from mask2alpha.imaging.encode import write_image, write_passes
+    from mask2alpha.matte_pictures import background_for, comparison_panels, make_passes, scaled
 
     suffix = path.suffix.lower()
     is_for_looking = kind == "comparison" or (kind == "composite" and suffix != ".exr")
     photo = (loaded.shown if is_for_looking else loaded.photo).for_output(suffix, plan.bits)
     matte = matte.with_image(photo.pixels)
     if kind == "passes":
-        write_passes(path, _passes(matte), primaries=photo.primaries)
+        write_passes(path, make_passes(matte), primaries=photo.primaries)
         return
     if kind == "alpha":
-        array = _scaled(matte.alpha, photo.pixels.dtype)
+        array = scaled(matte.alpha, photo.pixels.dtype)
     elif kind == "foreground":
         array = matte.foreground()
     elif kind == "composite":
-        array = matte.composite(_background(plan.background, photo, suffix))
+        array = matte.composite(background_for(photo, plan.background))
     elif kind == "comparison":
-        array = _comparison(matte, mask, _background(plan.background, photo, suffix))
+        panels = comparison_panels(matte, mask, background_for(photo, plan.background))
+        array = np.concatenate(panels, axis=1)
     else:
         array = matte.cutout(is_premultiplied=kind == "cutout_premultiplied")
     is_kept_grey = photo.is_grey and kind in ("cutout", "cutout_premultiplied", "foreground")
@@ -403,58 +407,6 @@ def _tags(photo: "Photo", kind: str, plan: OutputPlan) -> "Tags":
         exif=exif if exif is None or plan.has_gps else without_gps_exif(exif),
         xmp=None if xmp is None else upright_xmp(xmp, has_gps=plan.has_gps),
     )
-
-
-def _scaled(values: "NDArray[np.float32]", dtype: "np.dtype[Any]") -> "NDArray[Any]":
-    """Values in [0, 1] as a dtype holds them."""
-    import numpy as np
-
-    return values.astype(dtype) if dtype.kind == "f" else np.rint(values * np.iinfo(dtype).max).astype(dtype)
-
-
-def _passes(matte: "Matte") -> "dict[str, NDArray[Any]]":
-    """The layers of `passes`: the premultiplied cut-out, as OpenEXR expects it, and what it is made of."""
-    dtype = matte.image.dtype
-    return {
-        "": matte.cutout(is_premultiplied=True),
-        "foreground": matte.foreground(),
-        "photo": matte.image,
-        "alpha": _scaled(matte.alpha, dtype),
-        "error": _scaled(matte.predicted_error, dtype),
-    }
-
-
-def _background(background: "Photo", photo: "Photo", suffix: str) -> "NDArray[Any] | Colour":
-    """The background in the values and primaries of a photograph that is about to be composited over it."""
-    import numpy as np
-
-    from mask2alpha.imaging.colour import from_srgb_primaries
-
-    pixels = background.in_srgb().pixels
-    if photo.is_linear:
-        pixels = background.for_output(".exr", 32).pixels
-        if photo.primaries is not None:
-            pixels = from_srgb_primaries(pixels, photo.primaries)
-    if pixels.shape[:2] != (1, 1):
-        return pixels
-    top = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-    red, green, blue = (float(value) / top for value in pixels[0, 0])
-    return red, green, blue
-
-
-def _comparison(matte: "Matte", mask: "NDArray[np.uint8]", background: "NDArray[Any] | Colour") -> "NDArray[Any]":
-    """Photo, mask over the photo, alpha and composite side by side."""
-    import numpy as np
-
-    photo = matte.image
-    height, width = matte.alpha.shape
-    rows, columns = np.arange(height) * mask.shape[0] // height, np.arange(width) * mask.shape[1] // width
-    share = mask[rows][:, columns, None].astype(np.float32) / 255 * 0.5
-    red = _scaled(np.array([1.0, 0.1, 0.1], dtype=np.float32), photo.dtype)
-    overlay = photo * (1 - share) + red * share
-    overlay = overlay.astype(photo.dtype) if photo.dtype.kind == "f" else np.rint(overlay).astype(photo.dtype)
-    alpha = np.repeat(_scaled(matte.alpha, photo.dtype)[..., None], 3, axis=2)
-    return np.concatenate([photo, overlay, alpha, matte.composite(background)], axis=1)
 
 
 def _stem(pair: "PhotoMasks", mask: Path) -> str:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.evaluation.figures import StepMaps
 from mask2alpha.evaluation.inspection import replay_steps, scale_mask
-from mask2alpha.imaging.colour import from_srgb_primaries
 from mask2alpha.imaging.encode import Tags, encode_image, write_image, write_passes
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.matte_pictures import background_for, comparison_panels, make_passes, scaled
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.ops.padding import pad_to_multiple
-from mask2alpha.pipeline.matte import Colour, EncodedImage, Matte
+from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.shapes import Size
@@ -57,19 +57,19 @@ class MattedPhoto:
         photo = (self.shown if is_for_looking else self.photo).for_output(suffix, bits)
         matte = self.matte.with_image(photo.pixels)
         if kind == "passes":
-            write_passes(path, {name: _cut(layer, window) for name, layer in _passes(matte).items()})
+            write_passes(path, {name: _cut(layer, window) for name, layer in make_passes(matte).items()})
             return
         if kind in ("mask", "error"):
             write_map(path, self.mask / np.float32(255) if kind == "mask" else matte.predicted_error, window)
             return
         if kind == "alpha":
-            array = _scaled(matte.alpha, photo.pixels.dtype)
+            array = scaled(matte.alpha, photo.pixels.dtype)
         elif kind == "foreground":
             array = matte.foreground()
         elif kind == "composite":
-            array = matte.composite(_background(self.background, photo))
+            array = matte.composite(background_for(photo, self.background))
         elif kind == "comparison":
-            panels = _comparison(matte, self.mask, _background(self.background, photo))
+            panels = comparison_panels(matte, self.mask, background_for(photo, self.background))
             array = np.concatenate([_cut(panel, window) for panel in panels], axis=1)
         else:
             array = matte.cutout(is_premultiplied=kind == "cutout_premultiplied")
@@ -86,7 +86,7 @@ class MattedPhoto:
 
 def write_map(path: Path, values: NDArray[Any], window: Window | None = None) -> None:
     """Write (H, W) values in [0, 1] as grey of 8 bits, or as floats where the format holds nothing else."""
-    write_image(path, _cut(_scaled(values, np.dtype(np.float16 if path.suffix == ".exr" else np.uint8)), window))
+    write_image(path, _cut(scaled(values, np.dtype(np.float16 if path.suffix == ".exr" else np.uint8)), window))
 
 
 def check_writable(path: Path, kind: str, bits: int | None) -> None:
@@ -166,53 +166,8 @@ def maps_of(kind: str, inside: Inside | None, size: Size) -> dict[str, NDArray[A
     return maps
 
 
-def _scaled(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in [0, 1] as a dtype holds them."""
-    values = values.astype(np.float32, copy=False)
-    return values.astype(dtype) if dtype.kind == "f" else np.rint(values * np.iinfo(dtype).max).astype(dtype)
-
-
 def _cut(array: NDArray[Any], window: Window | None) -> NDArray[Any]:
     return array if window is None else array[window]
-
-
-def _passes(matte: Matte) -> dict[str, NDArray[Any]]:
-    """The premultiplied cut-out, as OpenEXR expects it, and what it is made of."""
-    dtype = matte.image.dtype
-    return {
-        "": matte.cutout(is_premultiplied=True),
-        "foreground": matte.foreground(),
-        "photo": matte.image,
-        "alpha": _scaled(matte.alpha, dtype),
-        "error": _scaled(matte.predicted_error, dtype),
-    }
-
-
-def _background(background: Photo, photo: Photo) -> NDArray[Any] | Colour:
-    """The background in the values and primaries of a photograph that is about to be composited over it."""
-    pixels = background.in_srgb().pixels
-    if photo.is_linear:
-        pixels = background.for_output(".exr", 32).pixels
-        if photo.primaries is not None:
-            pixels = from_srgb_primaries(pixels, photo.primaries)
-    if pixels.shape[:2] != (1, 1):
-        return pixels
-    top = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-    red, green, blue = (float(value) / top for value in pixels[0, 0])
-    return red, green, blue
-
-
-def _comparison(
-    matte: Matte, mask: NDArray[np.uint8], background: NDArray[Any] | Colour
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Photo, mask over the photo, alpha and composite."""
-    photo = matte.image
-    share = mask[..., None].astype(np.float32) / 255 * 0.5
-    red = _scaled(np.array([1.0, 0.1, 0.1], dtype=np.float32), photo.dtype)
-    overlay = photo * (1 - share) + red * share
-    overlay = overlay.astype(photo.dtype) if photo.dtype.kind == "f" else np.rint(overlay).astype(photo.dtype)
-    alpha = np.repeat(_scaled(matte.alpha, photo.dtype)[..., None], 3, axis=2)
-    return photo, overlay, alpha, matte.composite(background)
 
 
 def _covered(values: NDArray[Any], share: tuple[float, float]) -> NDArray[Any]:

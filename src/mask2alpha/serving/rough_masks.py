@@ -13,8 +13,6 @@ from mask2alpha.prompts.prompt import Prompt
 from mask2alpha.serving.jobs import Box, Stroke
 from mask2alpha.shapes import Size
 
-MARGIN = 0.3
-"""How much around the box GrabCut sees, as a share of the box: from there it learns the background."""
 _SHIFT = 4
 """OpenCV draws in integers; with so many fractional bits."""
 
@@ -32,15 +30,8 @@ def mask_from_box(image: NDArray[Any], box: Box) -> NDArray[np.uint8]:
     Raises:
         InputError: The box lies outside the image, leaves none of it outside, or GrabCut finds nothing in it.
     """
-    height, width = image.shape[:2]
-    left, top, right, bottom = clip_box(box, (height, width), name="box")
-    margin_x, margin_y = round((right - left) * MARGIN) + 1, round((bottom - top) * MARGIN) + 1
-    rows = slice(max(0, top - margin_y), min(height, bottom + margin_y))
-    columns = slice(max(0, left - margin_x), min(width, right + margin_x))
-    inside = left - columns.start, top - rows.start, right - columns.start, bottom - rows.start
-    mask = np.zeros((height, width), dtype=np.uint8)
-    mask[rows, columns] = GrabCut().make_mask(image[rows, columns], Prompt(box_xyxy=inside))
-    return mask
+    size = image.shape[0], image.shape[1]
+    return GrabCut().make_mask(image, Prompt(box_xyxy=clip_box(box, size, name="box")))
 
 
 def paint(mask: NDArray[np.uint8], strokes: Sequence[Stroke], *, scale: tuple[float, float]) -> NDArray[np.uint8]:
