@@ -76,7 +76,7 @@ def main(target: str, model: str = "small") -> None:
         rng = np.random.default_rng(case.seed)
         cutout = make_cutout(rng, SIZE, textures, case.foreground)
         behind = case.background(textures(rng, SIZE), cutout.colour)
-        picture = blend(behind, [Layer(cutout.colour, cutout.alpha, 0)], is_linear_light=True)
+        picture = blend(behind, [Layer(cutout.colour, cutout.alpha, 0)], gamma=2.2)
         mask = perturb_mask(rng, cutout.alpha, kind=case.mask)
         alpha = predictor.predict(picture, mask).alpha
         error = np.abs(alpha - cutout.alpha / np.float32(255)).sum() / 1000

@@ -30,11 +30,7 @@ _MAX_ENLARGEMENT = 1.8
 """Cut-outs are enlarged by no more than this: hair stays one to three pixels thin."""
 
 _CODES = np.arange(256) / 255.0
-_LINEAR_LIGHT = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
-_LIGHT_CODES = np.linspace(0.0, 1.0, 1 << 16)
-_DISPLAY = np.rint(
-    255.0 * np.where(_LIGHT_CODES <= 0.0031308, _LIGHT_CODES * 12.92, 1.055 * _LIGHT_CODES ** (1 / 2.4) - 0.055)
-).astype(np.uint8)
+_NUM_LIGHTS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,36 +86,41 @@ def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: 
         background = _cast_shadow(rng, background, layers)
     layers = _tune_colours(rng, layers, background)
     layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.3 else layer for layer in layers]
-    image = blend(background, layers, is_linear_light=bool(rng.random() < 0.5))
+    image = blend(background, layers, gamma=_draw_gamma(rng))
     order = [int(owner) for owner in rng.permutation(usable)]
     chosen = [order[number % len(order)] for number in range(num_targets)]
     return Composite(image=image, alphas=np.ascontiguousarray(visible[chosen]))
 
 
-def blend(background: UInt8Array, layers: Sequence[Layer], *, is_linear_light: bool) -> UInt8Array:
+def blend(background: UInt8Array, layers: Sequence[Layer], *, gamma: float) -> UInt8Array:
     """Lay the layers over the background, the first one lowest.
 
     Args:
         background: (size, size, 3).
         layers: From back to front.
-        is_linear_light: Mix light, as a camera does, rather than the gamma-coded values, as paint programs do.
+        gamma: Values are mixed as ``code ** gamma``: about 2.2 mixes light, as a camera does (its tone curve makes the
+            exponent seem smaller), 1 the coded values, as paint programs do.
 
     Returns:
         (size, size, 3) uint8.
     """
-    result = _LINEAR_LIGHT[background] if is_linear_light else background.astype(np.float32)
+    light = (_CODES**gamma).astype(np.float32)
+    result = light[background]
     for layer in layers:
         rows, columns = _bounds(layer.alpha)
         if rows.stop == 0:
             continue
-        colour = layer.colour[rows, columns]
-        foreground = _LINEAR_LIGHT[colour] if is_linear_light else colour.astype(np.float32)
+        foreground = light[layer.colour[rows, columns]]
         weight = (layer.alpha[rows, columns].astype(np.float32) * np.float32(1 / 255))[..., None]
         part = result[rows, columns]
         part += (foreground - part) * weight
-    if is_linear_light:
-        return np.asarray(_DISPLAY[np.clip(result * 65535.0 + 0.5, 0, 65535).astype(np.uint16)], np.uint8)
-    return np.asarray(np.clip(result + 0.5, 0, 255), np.uint8)
+    codes = np.rint(255.0 * np.linspace(0.0, 1.0, _NUM_LIGHTS) ** (1 / gamma)).astype(np.uint8)
+    return np.asarray(codes[np.clip(result * (_NUM_LIGHTS - 1) + 0.5, 0, _NUM_LIGHTS - 1).astype(np.uint16)], np.uint8)
+
+
+def _draw_gamma(rng: np.random.Generator) -> float:
+    """Mostly that of photographs, now and then that of a paint program."""
+    return 1.0 if rng.random() < 0.12 else float(np.clip(rng.normal(1.9, 0.25), 1.3, 2.5))
 
 
 def visible_alphas(layers: Sequence[Layer]) -> UInt8Array:

@@ -55,16 +55,16 @@ def test_different_objects_come_first_and_share_the_coverage(sources: Sources) -
 
 def test_gamma_coded_blend_by_hand() -> None:
     background = np.full((4, 4, 3), 100, np.uint8)
-    image = blend(background, [constant_layer(200, 51, 0)], is_linear_light=False)
+    image = blend(background, [constant_layer(200, 51, 0)], gamma=1.0)
     assert (image == 120).all()  # 100 + 0.2 * (200 - 100)
 
 
 def test_linear_light_blend_by_hand() -> None:
     background = np.zeros((4, 4, 3), np.uint8)
-    image = blend(background, [constant_layer(255, 128, 0)], is_linear_light=True)
-    assert (image == 188).all()  # sRGB code of 0.502 of white's light
+    image = blend(background, [constant_layer(255, 128, 0)], gamma=2.2)
+    assert (image == 186).all()  # the code of 0.502 of the light of white
     unchanged = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
-    np.testing.assert_array_equal(blend(unchanged, [], is_linear_light=True), unchanged)
+    np.testing.assert_array_equal(blend(unchanged, [], gamma=2.2), unchanged)
 
 
 def test_visible_alpha_is_what_the_front_lets_through() -> None:

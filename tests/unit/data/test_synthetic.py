@@ -5,7 +5,7 @@ from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.synthetic import KINDS, make_cutout
 
 SIZE = 128
-STRANDS = ("furry", "haired", "grass", "pompom", "feathered")
+STRANDS = ("furry", "haired", "wispy", "grass", "pompom", "feathered")
 
 
 def noisy_photo(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from mask2alpha.data.synthetic.structures import (
     smoke,
     wicker,
 )
+from mask2alpha.data.synthetic.wisps import wispy
 
 __all__ = ["KINDS", "make_cutout"]
 
@@ -32,12 +33,13 @@ def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 
 KINDS: dict[str, tuple[Maker, float]] = {
-    "solid": (solid, 0.2),
-    "furry": (furry, 0.22),
-    "haired": (haired, 0.2),
+    "solid": (solid, 0.15),
+    "furry": (furry, 0.17),
+    "haired": (haired, 0.11),
+    "wispy": (wispy, 0.17),
     "feathered": (feathered, 0.05),
     "grass": (grass, 0.03),
-    "plant": (plant, 0.05),
+    "plant": (plant, 0.07),
     "flower": (flower, 0.05),
     "twigs": (twigs, 0.04),
     "net": (net, 0.05),
