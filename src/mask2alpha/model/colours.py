@@ -29,8 +29,8 @@ UNSURE_WEIGHT = 0.05
 """Weight of a cell near the mask's border, beside 1 of a cell well inside (or outside)."""
 GLOBAL_WEIGHT = 1e-3
 """Weight of the mean over the whole picture, for places with no target (or surroundings) in the window."""
-LEAST_CONTRAST = 0.01
-"""Squared distance of F and B at which the estimate is halfway to undecided."""
+LEAST_CONTRAST = 0.002
+"""Squared distance of the light of F and B at which the estimate is halfway to undecided."""
 BINS = 16
 """Bins of the colour histograms, per channel."""
 RARE_COLOUR = 2e-5
@@ -130,15 +130,15 @@ def colour_cues(
         local_colours: F and B at the same pixels.
 
     Returns:
-        The estimate of alpha from colour alone, ``(I - B) . (F - B) / (|F - B|^2 + c)``, scaled from [0, 1] to
-        [-1, 1] and clamped to [-2, 2]; then |F - B|, |I - F| and |I - B|. Not differentiated.
+        The estimate of alpha from colour alone, ``(I - B) . (F - B) / (|F - B|^2 + c)`` of the light, which is what a
+        camera mixes and about the square of the coded values, scaled from [0, 1] to [-1, 1] and clamped to [-2, 2];
+        then |F - B|, |I - F| and |I - B| of the coded values. Not differentiated.
     """
     foreground, background = local_colours[:, :3], local_colours[:, 3:]
-    difference = foreground - background
-    offset = image - background
+    behind = background.square()
+    difference = foreground.square() - behind
     contrast = difference.square().sum(1, keepdim=True)
-    estimate = (offset * difference).sum(1, keepdim=True) / (contrast + LEAST_CONTRAST)
-    to_foreground = (image - foreground).square().sum(1, keepdim=True)
-    to_background = offset.square().sum(1, keepdim=True)
-    distances = torch.cat([contrast, to_foreground, to_background], dim=1).sqrt()
+    estimate = ((image.square() - behind) * difference).sum(1, keepdim=True) / (contrast + LEAST_CONTRAST)
+    pairs = ((foreground, background), (image, foreground), (image, background))
+    distances = torch.cat([(one - other).square().sum(1, keepdim=True) for one, other in pairs], dim=1).sqrt()
     return torch.cat([(2 * estimate - 1).clamp(-2, 2), distances], dim=1)

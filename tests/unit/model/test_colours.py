@@ -30,15 +30,15 @@ def test_estimate_follows_the_colours_where_the_mask_is_wrong(radius: int) -> No
     assert (mask - alpha).abs().mean() > 0.08
 
 
-def test_estimate_of_a_mixed_colour_is_its_share() -> None:
+def test_estimate_of_mixed_light_is_its_share() -> None:
     local_colours = torch.tensor([[0.9, 0.2, 0.1, 0.1, 0.3, 0.8]])
     foreground, background = local_colours.split(3, dim=1)
-    cues = colour_cues(0.3 * foreground + 0.7 * background, local_colours)
+    image = (0.3 * foreground.square() + 0.7 * background.square()).sqrt()
+    cues = colour_cues(image, local_colours)
     assert (cues[0, 0].item() + 1) / 2 == pytest.approx(0.3, abs=0.01)
-    distance = (foreground - background).norm().item()
-    assert cues[0, 1].item() == pytest.approx(distance)
-    assert cues[0, 2].item() == pytest.approx(0.7 * distance)
-    assert cues[0, 3].item() == pytest.approx(0.3 * distance)
+    assert cues[0, 1].item() == pytest.approx((foreground - background).norm().item())
+    assert cues[0, 2].item() == pytest.approx((image - foreground).norm().item())
+    assert cues[0, 3].item() == pytest.approx((image - background).norm().item())
 
 
 def test_equal_colours_give_no_estimate() -> None:

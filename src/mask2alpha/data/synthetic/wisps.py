@@ -6,14 +6,16 @@ all lengths overlap there and none of them is opaque. A network that has not see
 object and the dark between them for the background.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout, TextureSource
 from mask2alpha.data.synthetic.bodies import Body, make_body
 from mask2alpha.data.synthetic.canvas import (
     Colours,
+    Field,
     Floats,
     Points,
     fixed_point,
@@ -41,57 +43,74 @@ class Sheet:
         value = (float(colour[0]), float(colour[1]), float(colour[2]), 255.0 * opacity)
         cv2.polylines(self.pixels, list(fixed_point(lines, SCALE)), False, value, thickness, cv2.LINE_AA, 4)
 
-    def shrink(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def shrink(self) -> tuple[Field, Field]:
         """Straight colours (size, size, 3) and alpha (size, size, 1) in [0, 1], each the mean of 2 x 2 pixels."""
         side = self.pixels.shape[0] // SCALE
         small = cv2.resize(self.pixels, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-        return small[..., :3], small[..., 3:] / 255
+        return small[..., :3], small[..., 3:] * np.float32(1 / 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """What all hair of one head has in common."""
+
+    colour: Colours
+    """(3,) RGB in full light."""
+    reach: float
+    """Usual length [px]."""
+    growth: Growth
+    """How strands bend."""
+    upward: float
+    """How far roots turn upwards (1) or downwards (-1) from straight out of the head."""
+    lean: float
+    """Where upwards is [rad]."""
+    opacity: float
+    """Of a strand; below 1 it is thinner than a line of cv2."""
+    contrast: float
+    """Between the brightness of neighbouring strands (standard deviation of the logarithm)."""
+    darkest: float
+    """Brightness of the deepest sheet over that of the topmost."""
+    sheen: float
+    """Where along the strands the highlight lies, 0 to 1."""
+    gloss: float
+    """How much brighter than the rest it is."""
 
 
 def wispy(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
-    """A head, or a thing, under wide soft hair."""
-    is_head = rng.random() < 0.75
+    """A head under wide soft hair: sheets of strands behind it and before it."""
     body = make_body(rng, size, textures, "bust" if rng.random() < 0.7 else "figure")
-    colour = pick_hair_colour(rng)
-    hangs = rng.random() < 0.45
-    reach = body.head[2] * float(np.exp(rng.uniform(np.log(1.5 if hangs else 0.7), np.log(3.6 if hangs else 2.4))))
-    growth = _draw_growth(rng, hangs=hangs)
+    style = _draw_style(rng, body.head[2])
     num_sheets = int(rng.integers(4, 8))
-    num_each = int(rng.integers(90, 420))
-    sheen = float(rng.uniform(0.2, 0.7))  # where the highlight lies along the strands
-    gloss = float(rng.uniform(0.0, 1.6))
-    contrast = float(rng.uniform(0.1, 0.55))  # between neighbouring strands
-    darkest = float(rng.uniform(0.25, 0.9))  # the deepest sheet against the topmost
-    opacity = float(rng.uniform(0.3, 1.0))
-    upward = float(rng.uniform(-0.9, -0.2) if hangs else rng.uniform(-0.3, 1.0))
-    lean = float(rng.normal(0, 0.4))
-    in_front = int(rng.integers(1, num_sheets)) if is_head else num_sheets
-    flat_colour = np.zeros((size, size, 3), np.float32) + np.asarray(colour * darkest, np.float32)
-    flat_alpha = np.zeros((size, size, 1), np.float32)
+    num_behind = int(rng.integers(0, num_sheets)) if rng.random() < 0.75 else 0
+    num_strands = int(rng.integers(90, 420))
+    colour = np.zeros((size, size, 3), np.float32) + np.asarray(style.colour * style.darkest, np.float32)
+    alpha = np.zeros((size, size, 1), np.float32)
     for depth in range(num_sheets):
-        if depth == num_sheets - in_front:
-            solid = body.alpha.astype(np.float32)[..., None] / 255
-            flat_colour, flat_alpha = _over(body.colour.astype(np.float32), solid, flat_colour, flat_alpha)
-        tone = darkest + (1 - darkest) * depth / (num_sheets - 1)
-        sheet = Sheet(size, colour * np.float32(tone))
-        roots = _scalp(rng, body, num_each, behind=depth < num_sheets - in_front)
-        away = np.arctan2(roots[:, 1] - body.head[1], roots[:, 0] - body.head[0])
-        turn = np.angle(np.exp(1j * (-np.pi / 2 + lean - away)))
-        angles = (away + upward * 0.75 * turn + rng.normal(0, rng.uniform(0.1, 0.5), num_each)).astype(np.float32)
-        lengths = (reach * np.exp(rng.normal(-0.25, rng.uniform(0.2, 0.7), num_each))).clip(0, 3.5 * body.head[2])
-        strands = grow(rng, roots, angles, lengths.astype(np.float32), growth)
-        if rng.random() < 0.7:
-            _draw_undercoat(sheet, rng, strands, colour * np.float32(0.7 * tone), body.head[2])
-        gains = _along(sheen + float(rng.normal(0, 0.05)), gloss, rng)
-        for batch in np.array_split(np.arange(num_each), 16):
-            lightness = float(np.exp(rng.normal(0.0, contrast)))
-            own = np.clip(colour + rng.normal(0, 5, 3), 3, 250) * tone * lightness
-            faint = float(np.clip(opacity * rng.uniform(0.5, 1.3), 0.12, 1.0))
-            _draw_batch(sheet, strands[batch], own, gains, faint)
-        flat_colour, flat_alpha = _over(*sheet.shrink(), flat_colour, flat_alpha)
-    alpha = np.clip(flat_alpha[..., 0] * 255 + 0.5, 0, 255).astype(np.uint8)
-    lit = shade(np.clip(flat_colour + 0.5, 0, 255).astype(np.uint8), light_field(rng, size))
-    return Cutout(lit, alpha)
+        if depth == num_behind:
+            solid = body.alpha.astype(np.float32)[..., None] * np.float32(1 / 255)
+            colour, alpha = _over(body.colour.astype(np.float32), solid, colour, alpha)
+        tone = style.darkest + (1 - style.darkest) * depth / (num_sheets - 1)
+        roots = _draw_roots(rng, body, num_strands, is_behind=depth < num_behind)
+        colour, alpha = _over(*_draw_sheet(rng, style, body, roots, tone).shrink(), colour, alpha)
+    lit = shade(np.clip(colour + 0.5, 0, 255).astype(np.uint8), light_field(rng, size))
+    return Cutout(lit, np.clip(alpha[..., 0] * 255 + 0.5, 0, 255).astype(np.uint8))
+
+
+def _draw_style(rng: np.random.Generator, r: float) -> Style:
+    """Hair of a head of radius `r` that hangs or stands."""
+    hangs = rng.random() < 0.45
+    return Style(
+        colour=pick_hair_colour(rng),
+        reach=r * float(np.exp(rng.uniform(np.log(1.5 if hangs else 0.7), np.log(3.6 if hangs else 2.4)))),
+        growth=_draw_growth(rng, hangs=hangs),
+        upward=float(rng.uniform(-0.9, -0.2) if hangs else rng.uniform(-0.3, 1.0)),
+        lean=float(rng.normal(0, 0.4)),
+        opacity=float(rng.uniform(0.3, 1.0)),
+        contrast=float(rng.uniform(0.1, 0.55)),
+        darkest=float(rng.uniform(0.25, 0.9)),
+        sheen=float(rng.uniform(0.2, 0.7)),
+        gloss=float(rng.uniform(0.0, 1.6)),
+    )
 
 
 def _draw_growth(rng: np.random.Generator, *, hangs: bool) -> Growth:
@@ -108,28 +127,45 @@ def _draw_growth(rng: np.random.Generator, *, hangs: bool) -> Growth:
     )
 
 
-def _scalp(rng: np.random.Generator, body: Body, num: int, *, behind: bool) -> Points:
-    """Roots on the head, (num, 2): anywhere on its disc, or on its upper half where they lie in front of a face."""
+def _draw_roots(rng: np.random.Generator, body: Body, num: int, *, is_behind: bool) -> Points:
+    """Roots on the head, (num, 2): anywhere on its disc, or on its upper half where hair lies before a face."""
     x, y, r = body.head
-    turn = rng.uniform(-np.pi * 1.1, np.pi * 0.1, num) if behind else rng.uniform(-np.pi * 0.95, -np.pi * 0.05, num)
-    away = r * np.sqrt(rng.uniform(0.05 if behind else 0.4, 1.0, num)) * rng.uniform(0.85, 1.0)
+    widest, least = (1.1, 0.05) if is_behind else (0.95, 0.4)
+    turn = rng.uniform(-np.pi * widest, np.pi * (widest - 1), num)
+    away = r * np.sqrt(rng.uniform(least, 1.0, num)) * rng.uniform(0.85, 1.0)
     return np.stack([x + away * np.cos(turn), y + 1.08 * away * np.sin(turn)], 1).astype(np.float32)
 
 
-def _along(sheen: float, gloss: float, rng: np.random.Generator) -> Floats:
+def _draw_sheet(rng: np.random.Generator, style: Style, body: Body, roots: Points, tone: float) -> Sheet:
+    """Draw the hair that grows from `roots`, (N, 2), at brightness `tone`."""
+    x, y, r = body.head
+    num = len(roots)
+    away = np.arctan2(roots[:, 1] - y, roots[:, 0] - x)
+    turn = np.angle(np.exp(1j * (-np.pi / 2 + style.lean - away)))
+    angles = away + style.upward * 0.75 * turn + rng.normal(0, rng.uniform(0.1, 0.5), num)
+    lengths = (style.reach * np.exp(rng.normal(-0.25, rng.uniform(0.2, 0.7), num))).clip(0, 3.5 * r)
+    strands = grow(rng, roots, angles.astype(np.float32), lengths.astype(np.float32), style.growth)
+    sheet = Sheet(body.alpha.shape[0], style.colour * np.float32(tone))
+    if rng.random() < 0.7:
+        _draw_undercoat(sheet, rng, strands, style.colour * np.float32(0.7 * tone), r)
+    gains = _gains_along(rng, style.sheen + float(rng.normal(0, 0.05)), style.gloss)
+    for batch in np.array_split(np.arange(num), 16):
+        light = tone * float(np.exp(rng.normal(0.0, style.contrast)))
+        own = np.clip(style.colour + rng.normal(0, 5, 3), 3, 250) * light
+        opacity = float(np.clip(style.opacity * rng.uniform(0.5, 1.3), 0.12, 1.0))
+        for piece, gain in enumerate(gains):
+            fading = 0.6 if piece == NUM_PIECES - 1 else 1.0  # what tapering below a pixel looks like
+            part = strands[batch, 2 * piece : 2 * piece + 3]
+            sheet.draw(part, np.clip(own * gain, 0, 255), opacity * fading)
+    return sheet
+
+
+def _gains_along(rng: np.random.Generator, sheen: float, gloss: float) -> Floats:
     """Brightness of each piece from root to tip: dark at the root, a highlight somewhere."""
     place = (np.arange(NUM_PIECES) + 0.5) / NUM_PIECES
     highlight = gloss * np.exp(-(((place - sheen) / rng.uniform(0.1, 0.3)) ** 2))
     root = 1 - rng.uniform(0.0, 0.6) * np.exp(-place / 0.2)
     return np.asarray(root * (1 + highlight), np.float32)
-
-
-def _draw_batch(sheet: Sheet, strands: Points, colour: Colours, gains: Floats, opacity: float) -> None:
-    """Draw the pieces of strands (N, P, 2); the last one fades, which is what tapering below a pixel looks like."""
-    for piece, gain in enumerate(gains):
-        start = 2 * piece
-        fading = 0.6 if piece == NUM_PIECES - 1 else 1.0
-        sheet.draw(strands[:, start : start + 3], np.clip(colour * gain, 0, 255), opacity * fading)
 
 
 def _draw_undercoat(sheet: Sheet, rng: np.random.Generator, strands: Points, colour: Colours, r: float) -> None:
@@ -138,13 +174,11 @@ def _draw_undercoat(sheet: Sheet, rng: np.random.Generator, strands: Points, col
     chosen = strands[lengths <= np.median(lengths)][:60]
     for share, opacity in ((rng.uniform(0.4, 0.9), 0.25), (rng.uniform(0.2, 0.5), 0.8)):
         stop = max(2, round(float(share) * strands.shape[1]))
-        sheet.draw(chosen[:, :stop], np.clip(colour, 0, 255), opacity, max(2, round(r * float(rng.uniform(0.04, 0.14)))))
+        width = max(2, round(r * float(rng.uniform(0.04, 0.14))))
+        sheet.draw(chosen[:, :stop], np.clip(colour, 0, 255), opacity, width)
 
 
-def _over(
-    colour: NDArray[np.float32], alpha: NDArray[np.float32], below: NDArray[np.float32], below_alpha: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _over(colour: Field, alpha: Field, below: Field, below_alpha: Field) -> tuple[Field, Field]:
     """Put straight colours with alpha over others; where both are clear the lower colours stay."""
     union = alpha + (1 - alpha) * below_alpha
-    weight = alpha / np.maximum(union, 1e-4)
-    return below + (colour - below) * np.minimum(weight, 1), union
+    return below + (colour - below) * np.minimum(alpha / np.maximum(union, 1e-4), 1), union
