@@ -5,6 +5,7 @@
 #   make check     ruff, strict types, import contracts
 #   make bench     times on this machine       make setup      all of it installed, nothing run
 #   make fuzz      a minute of damaged files   make clean      removes .venv and what was made
+#   make docs      the site, in build/site     make notebooks  runs the notebooks, keeps their output
 #
 # PYTHON=python3.12 chooses the interpreter. PyTorch comes from wherever pip's own settings say: its CPU build where they
 # offer one and there is no NVIDIA driver, else the newest. TORCH="torch==2.9.1" overrides that. PYTEST_ARGS="-k sparse" is
@@ -17,17 +18,18 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
 START := $(shell date +%s)
 TORCH ?=
 
-.PHONY: help setup demo test test-all fuzz check format bench bench-quick clean
+.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '3,7s/^# *//p' Makefile
+	@sed -n '3,8s/^# *//p' Makefile
 
 setup: $(DEV)
 
@@ -60,6 +62,12 @@ bench: $(DEV)
 bench-quick: $(DEV)
 	$(RUN) benchmarks/bench.py --quick
 
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+notebooks: $(DOCS)
+	$(RUN) tools/run_notebooks.py
+
 clean:
 	rm -rf $(VENV) demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -85,4 +93,8 @@ $(RUNTIME): pyproject.toml $(VENV)/.installed-torch
 
 $(DEV): pyproject.toml $(VENV)/.installed-torch
 	$(RUN) -m pip install --quiet -e ".[dev]"
+	@touch $@ $(RUNTIME)
+
+$(DOCS): pyproject.toml $(VENV)/.installed-torch
+	$(RUN) -m pip install --quiet -e ".[docs,prompts,peers]"
 	@touch $@ $(RUNTIME)
