@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,24 +50,10 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     callback=parse_kinds,
     help="What to write, with commas between: alpha, cutout, foreground.",
 )
-@click.option(
-    "--model",
-    default="small",
-    show_default=True,
-    help="Shipped name, .safetensors file (also s3://, gs://) or folder, or hub id org/name.",
-)
-@click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Decoding steps.  [default: the model's]")
-@click.option(
-    "--error-threshold",
-    type=click.FloatRange(0, 1),
-    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
-)
-@click.option("--active-budget", type=click.IntRange(min=0), help="Most pixels recomputed.  [default: 4 million]")
-@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where a worker has one]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Of the network's arithmetic.  [default: bfloat16 where the hardware has it]",
+@network_options(
+    budget="4 million",
+    device="cuda where a worker has one",
+    places=".safetensors file (also s3://, gs://) or folder",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads of a worker.  [default: 1 on Ray, else PyTorch's]"
@@ -85,7 +72,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 def command(
     manifest: str,
     out: str,
-    model: str,
+    source: str,
     address: str | None,
     workers: tuple[int, int | None],
     gpus_per_worker: float,
@@ -133,7 +120,7 @@ def command(
 
         report = run_batch(
             read,
-            WorkerSettings(base=read.base, out=storage.absolute(out), model=locate(model), **settings),
+            WorkerSettings(base=read.base, out=storage.absolute(out), model=locate(source), **settings),
             engine,
             chunk_size=chunk_size,
             has_overwrite=has_overwrite,

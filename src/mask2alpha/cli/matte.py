@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import ImageFileError, InputError, Mask2AlphaError
 
 if TYPE_CHECKING:
@@ -106,26 +107,7 @@ def parse_outputs(ctx: click.Context, param: click.Parameter, value: str) -> tup
     metavar="COLOR|FILE",
     help="Of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
-@click.option(
-    "--model",
-    "source",
-    default="small",
-    show_default=True,
-    help="Shipped name, .safetensors file or folder, or hub id org/name.",
-)
-@click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Decoding steps.  [default: the model's]")
-@click.option(
-    "--error-threshold",
-    type=click.FloatRange(0, 1),
-    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
-)
-@click.option("--active-budget", type=click.IntRange(min=0), help="Most pixels recomputed.  [default: no limit]")
-@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Of the network's arithmetic.  [default: bfloat16 where the hardware has it]",
-)
+@network_options()
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Make again what exists.")
 def command(
     photos: Path,

@@ -1,0 +1,53 @@
+"""The options by which `matte`, `video` and `batch` choose the network and how it runs."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def network_options(
+    *, budget: str = "no limit", device: str = "cuda where there is one", places: str = ".safetensors file or folder"
+) -> Callable[[Command], Command]:
+    """Give a command `source`, `num_steps`, `error_threshold`, `active_budget`, `device` and `dtype`.
+
+    Args:
+        budget: What no `--active-budget` means.
+        device: What no `--device` means.
+        places: Files that `--model` takes.
+    """
+    options = (
+        click.option(
+            "--model",
+            "source",
+            default="small",
+            show_default=True,
+            help=f"Shipped name, {places}, or hub id org/name.",
+        ),
+        click.option(
+            "--steps", "num_steps", type=click.IntRange(min=1), help="Decoding steps.  [default: the model's]"
+        ),
+        click.option(
+            "--error-threshold",
+            type=click.FloatRange(0, 1),
+            help="Recompute pixels whose predicted error is higher.  [default: the model's]",
+        ),
+        click.option(
+            "--active-budget", type=click.IntRange(min=0), help=f"Most pixels recomputed.  [default: {budget}]"
+        ),
+        click.option("--device", help=f"cpu, cuda, cuda:1, mps.  [default: {device}]"),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "bfloat16", "float16"]),
+            help="Of the network's arithmetic.  [default: bfloat16 where the hardware has it]",
+        ),
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
