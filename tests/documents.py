@@ -17,6 +17,8 @@ from mask2alpha.cli.main import main
 FENCE = re.compile(r"^```([\w-]*)\s*$")
 REMARK = re.compile(r"^<!-- (not run|slow): (.+) -->$")
 COMMANDS = {"conda", "curl", "export", "git", "hf", "make", "mask2alpha", "npm", "pip", "pytest", "python", "torchrun"}
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+EXTRAS = re.compile(r"(?:mask2alpha|\.)\[([\w,]+)\]")
 FOR_A_SHELL = re.compile(r"[|<>;&$*]")
 
 
@@ -61,19 +63,20 @@ def _has_command(lines: list[str]) -> bool:
     return any(line.split()[0] in COMMANDS for line in lines if line.split())
 
 
-def run_block(block: Block, names: dict[str, Any], origin: str) -> None:
+def run_block(block: Block, names: dict[str, Any], origin: str, *, is_apart: bool = False) -> None:
     """Run one block in the working folder.
 
     Args:
         block: What to run.
         names: Python's names so far; what the block defines is added.
         origin: The page, for messages.
+        is_apart: Whether commands get a process of their own, as when they are typed.
     """
     if block.language == "python":
         exec(compile("\n" * (block.line - 1) + block.code, origin, "exec"), names)
         return
     for command in split_commands(block.code):
-        run_command(command)
+        run_command(command, is_apart=is_apart)
 
 
 def split_commands(code: str) -> list[str]:
@@ -82,14 +85,21 @@ def split_commands(code: str) -> list[str]:
     return [line.strip() for line in joined.split("\n") if line.strip() and not line.strip().startswith("#")]
 
 
-def run_command(command: str) -> None:
+def run_command(command: str, *, is_apart: bool = False) -> None:
     """Run `mask2alpha` in this process, which saves loading PyTorch again, and everything else in a shell.
+
+    What pip would install is not installed, but the extras it names must exist.
 
     Raises:
         AssertionError: The command failed; the message has what it wrote.
     """
     words = shlex.split(command, comments=True)
-    if words[0] == "mask2alpha" and not any(FOR_A_SHELL.search(word) for word in words):
+    if words[:2] == ["pip", "install"]:
+        named = {extra for word in words for found in EXTRAS.findall(word) for extra in found.split(",")}
+        known = re.findall(r"^(\w+) = \[", PYPROJECT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert named <= set(known), f"{command}: no such extra"
+        return
+    if not is_apart and words[0] == "mask2alpha" and not any(FOR_A_SHELL.search(word) for word in words):
         code = 0
         try:
             main(words[1:], standalone_mode=False)
@@ -97,8 +107,11 @@ def run_command(command: str) -> None:
             code = int(end.code or 0)
         assert code == 0, f"{command}: exit code {code}"
         return
-    python = str(Path(sys.executable).parent)
-    result = subprocess.run(
-        ["bash", "-ec", f'PATH="{python}:$PATH"; {command}'], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, f"{command}: exit code {result.returncode}\n{result.stdout}{result.stderr}"
+    run_in_shell(command)
+
+
+def run_in_shell(code: str) -> None:
+    """Run lines in bash, with this Python's programs first on PATH."""
+    path = f'export PATH="{Path(sys.executable).parent}:$PATH"\n'
+    result = subprocess.run(["bash", "-ec", path + code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{code}: exit code {result.returncode}\n{result.stdout}{result.stderr}"
