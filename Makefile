@@ -6,6 +6,8 @@
 #   make bench     times on this machine       make setup      all of it installed, nothing run
 #   make fuzz      a minute of damaged files   make clean      removes .venv and what was made
 #   make docs      the site, in build/site     make notebooks  runs the notebooks, keeps their output
+#   make dist      wheel and sdist in dist/    make sbom       what an installation consists of, in dist/
+#   make compat    the wheel in every Python   make constraints  pins anew    make api  the pinned interface anew
 #
 # PYTHON=python3.12 chooses the interpreter. PyTorch comes from wherever pip's own settings say: its CPU build where they
 # offer one and there is no NVIDIA driver, else the newest. TORCH="torch==2.9.1" overrides that. PYTEST_ARGS="-k sparse" is
@@ -19,17 +21,19 @@ RUN := $(VENV)/bin/python
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
+RELEASE := .cache/release
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
 START := $(shell date +%s)
 TORCH ?=
+COMPAT ?=
 
-.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks clean
+.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks dist sbom compat constraints api clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 setup: $(DEV)
 
@@ -68,8 +72,24 @@ docs: $(DOCS)
 notebooks: $(DOCS)
 	$(RUN) tools/run_notebooks.py
 
+dist: $(RELEASE)/.installed
+	$(RELEASE)/bin/python tools/make_distributions.py
+
+sbom: dist $(RUNTIME)
+	$(RELEASE)/bin/python tools/make_sbom.py --torch \
+		"torch==$$($(RUN) -c 'from importlib.metadata import version; print(version("torch"))')"
+
+compat: dist
+	OMP_NUM_THREADS=1 $(RELEASE)/bin/python tools/check_compatibility.py $(COMPAT)
+
+constraints: $(RELEASE)/.installed
+	$(RELEASE)/bin/python tools/pin_constraints.py
+
+api: $(DEV)
+	$(RUN) tools/write_public_api.py
+
 clean:
-	rm -rf $(VENV) demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(RELEASE) demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed; none was found. Say which: make PYTHON=/path/to/python3"; exit 1; }
@@ -98,3 +118,9 @@ $(DEV): pyproject.toml $(VENV)/.installed-torch
 $(DOCS): pyproject.toml $(VENV)/.installed-torch
 	$(RUN) -m pip install --quiet -e ".[docs,prompts,peers]"
 	@touch $@ $(RUNTIME)
+
+# needs Python 3.11 or newer; apart from .venv, because nobody but a release needs these tools
+$(RELEASE)/.installed: constraints/release.txt
+	"$(PYTHON)" -m venv --clear $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --require-hashes -r constraints/release.txt
+	@touch $@

@@ -1,0 +1,69 @@
+"""Write `constraints/`: every package of an installation with its version and the hashes of its files.
+
+    make constraints
+
+One resolution by `uv` holds for Python 3.10 and newer on Linux, macOS and Windows. Versions and hashes are those of the
+public index that uv asks by default; neither its address nor a path is written. PyTorch, and what only its CUDA build
+needs, get a file of their own, because there are several builds of each version: who takes another one leaves it out.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tomllib
+
+ROOT = Path(__file__).parents[1]
+OLDEST_PYTHON = "3.10"
+NOT_PINNED = {"docs"}
+"""Extras that no user and no test installs."""
+
+OF_TORCH = re.compile(r"(torch|triton|cuda-[\w-]+|nvidia-[\w-]+)==")
+HOW = "# Written by `make constraints`; how to use it: docs/versioning.md\n"
+HEADERS = {
+    "runtime": "# What `mask2alpha` needs, without PyTorch.\n",
+    "torch": "# PyTorch's public build and, on Linux, the CUDA libraries that it brings.\n"
+    "# A build from elsewhere (CPU, ROCm, another CUDA) has other hashes: leave this file out then.\n",
+    "full": "# `mask2alpha` with every extra but `docs`, without PyTorch.\n",
+    "release": "# The tools that make a release, in an environment of their own.\n",
+}
+
+
+def resolve(*options: str) -> list[str]:
+    """The pins that uv finds: one string per package, with its hashes and who asked for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.txt"
+        command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--upgrade"]
+        command += ["--generate-hashes", "--no-header", "--no-emit-index-url", "--annotation-style", "line"]
+        command += ["--python-version", OLDEST_PYTHON, "--output-file", str(out), *options]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        return re.split(r"^(?=[^\s#])", "\n" + out.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+
+
+def write(name: str, pins: list[str]) -> None:
+    """Write one file of `constraints/`."""
+    path = ROOT / "constraints" / f"{name}.txt"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(HOW + HEADERS[name] + "".join(pins), encoding="utf-8")
+    print(f"{path.relative_to(ROOT)}: {len(pins)} pins, {path.stat().st_size / 1000:.0f} kB")
+
+
+def main() -> None:
+    """Resolve once with every extra, and let the runtime agree with that."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = sorted(set(project["optional-dependencies"]) - NOT_PINNED)
+    full = resolve("pyproject.toml", *(f"--extra={extra}" for extra in extras))
+    with tempfile.TemporaryDirectory() as folder:
+        agreed = Path(folder) / "full.txt"
+        agreed.write_text("".join(full), encoding="utf-8")
+        runtime = resolve("pyproject.toml", f"--constraints={agreed}", "--no-annotate")
+    write("runtime", [pin for pin in runtime if not OF_TORCH.match(pin)])
+    write("torch", [pin for pin in runtime if OF_TORCH.match(pin)])
+    write("full", [pin for pin in full if not OF_TORCH.match(pin)])
+    write("release", resolve("--group=release"))
+
+
+if __name__ == "__main__":
+    main()
