@@ -51,7 +51,8 @@ def install(folder: Path, interpreter: Path, wheel: Path, resolution: str) -> Pa
     uv("venv", "--python", interpreter, folder)
     python = folder / "bin" / "python"
     pip = ("pip", "install", "--python", python, "--only-binary", ":all:")
-    uv(*pip, "--resolution", resolution, wheel)
+    uv(*pip, "--resolution", resolution, "--requirements", ROOT / "pyproject.toml")  # so they count as direct
+    uv("pip", "install", "--python", python, "--no-deps", wheel)
     frozen = folder / "frozen.txt"
     listed = subprocess.run([UV, "pip", "freeze", "--python", str(python)], capture_output=True, text=True, check=True)
     frozen.write_text("\n".join(line for line in listed.stdout.splitlines() if "==" in line), encoding="utf-8")
@@ -74,7 +75,7 @@ def attempt(python: Path, folder: Path) -> str:
         "-o",
         "a.png",
     ]
-    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu and not network", *TESTS]
+    tests = ["-m", "pytest", "-p", "no:cacheprovider", "-m", "not slow and not gpu and not network", *TESTS]
     tests += [f"--ignore={path}" for path in COMPARED]
     tests += ["-o", "filterwarnings=default"]  # an old NumPy warns of what a new one took away
     told = ""
@@ -85,7 +86,8 @@ def attempt(python: Path, folder: Path) -> str:
         told = (result.stdout.strip() or "matted").splitlines()[-1]
         if result.returncode != 0:
             print(result.stdout[-6000:], result.stderr[-3000:], file=sys.stderr)
-            return f"FAILED: {told}"
+            failed = ", ".join(line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR")))
+            return f"FAILED: {told} {failed}"
     return told
 
 

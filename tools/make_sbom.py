@@ -16,9 +16,6 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = {"externalReferences", "properties", "evidence"}
 """Addresses, paths of licence files, and paths of the installation."""
@@ -52,7 +49,10 @@ def without_addresses(value: Any) -> Any:
 
 
 def main() -> None:
-    """Install, list, clean, write."""
+    """Install, list, clean, check, write."""
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torch", required=True, help="as pip takes it: torch==2.9.1")
     arguments = parser.parse_args()

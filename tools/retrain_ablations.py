@@ -60,6 +60,8 @@ def main(
     data: str, root: str, output: Path, steps: int, seeds: int, size: int, names: tuple[str, ...], only: str
 ) -> None:
     """Train, score, and write the table."""
+    if BEGIN not in DOCUMENT.read_text(encoding="utf-8"):
+        raise click.ClickException(f"{DOCUMENT} has no place for the table: {BEGIN} and {END} on lines of their own")
     chosen = [variant for variant in VARIANTS if not names or variant.name in names]
     runs = [(variant, seed) for seed in range(seeds) for variant in chosen]
     start, stride = (int(part) for part in only.split("/"))

@@ -39,7 +39,8 @@ def outside_files() -> list[str]:
     """Paths below the repository's root."""
     plugins = [path for name in PLUGINS for path in (ROOT / "plugins" / name).iterdir()]
     shown = [path.relative_to(ROOT).as_posix() for path in sorted(plugins) if path.suffix in (".md", ".webp", ".json")]
-    return [*PAGES, *shown, "Dockerfile", "LICENSE"]
+    notebooks = [f"notebooks/{path.name}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    return [*PAGES, *shown, *notebooks, "Dockerfile", "LICENSE"]
 
 
 def turn_links(markdown: str, source: str) -> str:
