@@ -45,6 +45,8 @@ export interface MatteOptions {
   region?: Rect;
   steps?: number;
   errorThreshold?: number;
+  /** Most pixels recomputed at full resolution. */
+  activeBudget?: number;
 }
 
 export interface Progress {
@@ -158,6 +160,7 @@ export class Service {
       ["region", options.region && numbers(options.region)],
       ["steps", options.steps],
       ["error_threshold", options.errorThreshold],
+      ["active_budget", options.activeBudget],
     ];
     for (const [name, value] of fields) {
       if (value instanceof Blob) form.append(name, value, name);

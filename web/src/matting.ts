@@ -20,6 +20,8 @@ import { inSight } from "./viewport";
 
 /** Milliseconds without a change after which the colours and the detail are asked for. */
 const PAUSE = 250;
+/** Most pixels that a draft recomputes: after the first stroke on a large object nearly all of it is unsure. */
+const DRAFT_ACTIVE_PIXELS = 400_000;
 const PROGRESS_INTERVAL = 300;
 /** Work that takes less shows no progress. */
 const PATIENCE = 700;
@@ -256,7 +258,12 @@ export class Matting {
     const id = newRequestId();
     const pictures = await followed(this.service, this.reporter, id, "Matting", () =>
       this.#ask(
-        { object: mask, outputs: overlay === "none" ? ["alpha"] : ["alpha", overlay], maxSide: this.#draftSide },
+        {
+          object: mask,
+          outputs: overlay === "none" ? ["alpha"] : ["alpha", overlay],
+          maxSide: this.#draftSide,
+          activeBudget: DRAFT_ACTIVE_PIXELS,
+        },
         signal,
         id,
       ),
