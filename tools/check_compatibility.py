@@ -9,10 +9,12 @@ of the network, its operations, the pipeline and the checkpoints. An interpreter
 """
 
 import argparse
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -60,10 +62,12 @@ def install(folder: Path, interpreter: Path, wheel: Path, resolution: str) -> Pa
     return python
 
 
-def attempt(python: Path, folder: Path) -> str:
+def attempt(python: Path, folder: Path, paths: list[str]) -> str:
     """Matte the example, run the tests; the last line of what the tests print, or what went wrong."""
-    for name in ("tests", "examples", "pyproject.toml"):
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
+    words = ["git", "archive", "HEAD", "tests", "examples", "pyproject.toml"]
+    exported = subprocess.run(words, cwd=ROOT, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(exported)) as archive:
+        archive.extractall(folder, filter="data")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment["OMP_NUM_THREADS"] = "1"
     matte = [
@@ -75,7 +79,7 @@ def attempt(python: Path, folder: Path) -> str:
         "-o",
         "a.png",
     ]
-    tests = ["-m", "pytest", "-p", "no:cacheprovider", "-m", "not slow and not gpu and not network", *TESTS]
+    tests = ["-m", "pytest", "-p", "no:cacheprovider", "-m", "not slow and not gpu and not network", *paths]
     tests += [f"--ignore={path}" for path in COMPARED]
     tests += ["-o", "filterwarnings=default"]  # an old NumPy warns of what a new one took away
     told = ""
@@ -102,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", nargs="*", default=PYTHONS, choices=PYTHONS)
     parser.add_argument("--ends", nargs="*", default=list(RESOLUTIONS), choices=list(RESOLUTIONS))
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="other tests than those named above")
     arguments = parser.parse_args()
     (wheel,) = (ROOT / "dist").glob("*.whl")
     failed = 0
@@ -115,7 +120,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     python = install(Path(folder) / "venv", interpreter, wheel, RESOLUTIONS[end])
-                    told = f"{attempt(python, Path(folder))} | {versions(python)}"
+                    told = f"{attempt(python, Path(folder), arguments.tests)} | {versions(python)}"
                 except subprocess.CalledProcessError as error:
                     told = f"FAILED: no installation (exit {error.returncode})"
             failed += told.startswith("FAILED")

@@ -7,6 +7,7 @@ the commit's.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -25,17 +26,18 @@ def git(*words: str) -> bytes:
 
 def main() -> None:
     """Export the commit, build from the export, and let twine look at the result."""
-    DIST.mkdir(exist_ok=True)
-    for old in (*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")):
-        old.unlink()
     environment = {**os.environ, "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct").decode().strip()}
     with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "source", Path(folder) / "out"
         with tarfile.open(fileobj=BytesIO(git("archive", "--format=tar", "HEAD"))) as archive:
-            archive.extractall(folder, filter="data")
-        build = [sys.executable, "-m", "build", "--outdir", str(DIST), folder]
+            archive.extractall(source, filter="data")
+        build = [sys.executable, "-m", "build", "--outdir", str(out), str(source)]
         subprocess.run(build, env=environment, check=True, stdout=subprocess.DEVNULL)
-    made = [*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")]
-    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, made)], check=True)
+        subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, out.iterdir())], check=True)
+        DIST.mkdir(exist_ok=True)
+        for old in (*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")):
+            old.unlink()
+        made = [Path(shutil.move(path, DIST / path.name)) for path in sorted(out.iterdir())]
     for path in made:
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
 
