@@ -44,7 +44,7 @@ demo: $(RUNTIME)
 test: $(DEV)
 	$(PYTEST) -m "not slow and not gpu and not network" $(PYTEST_ARGS)
 
-test-all: $(DEV)
+test-all: $(DEV) $(DOCS)
 	$(PYTEST) -m "not network" $(PYTEST_ARGS)
 
 fuzz: $(DEV)
