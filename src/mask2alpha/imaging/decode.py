@@ -207,10 +207,30 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
     return _finished(photo, orientation)
 
 
+def _check_heif_items(data: bytes) -> None:
+    """Refuse items whose kind or name is no text: pi_heif crashes the process on such metadata."""
+    start = 0
+    while start + 8 <= len(data):
+        length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
+        if length == 1:
+            length = int.from_bytes(data[start + 8 : start + 16], "big")
+        end = start + length if length >= 8 else len(data)
+        found = data.find(b"infe", start, end) if kind != b"mdat" else -1
+        while found >= 0:
+            entry = data[found - 4 : found - 4 + int.from_bytes(data[found - 4 : found], "big")]
+            try:
+                entry[18 if entry[8:9] == b"\x03" else 16 :].decode()  # past the version, the number and the protection
+            except UnicodeDecodeError:
+                raise UnreadableError("a damaged HEIC file: the kind or name of an item is no text") from None
+            found = data.find(b"infe", found + 4, end)
+        start = end
+
+
 def _decode_heif(data: bytes, max_pixels: int) -> Photo:
     """The primary picture; libheif turns it as the file says, and the orientation in EXIF repeats what it did."""
     with extra_needed("HEIC"):
         import pi_heif
+    _check_heif_items(data)
     picture = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     check_size(picture.size, max_pixels)
     mode = picture.mode.partition(";")[0]

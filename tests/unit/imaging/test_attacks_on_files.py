@@ -68,6 +68,15 @@ def test_decompression_bomb_in_exr_and_floating_tiff() -> None:
             decode_image(encode_image(light, name), max_pixels=50_000)
 
 
+@pytest.mark.parametrize("kind", [b"\xeaxif", b"Ex\x80\x00"])
+def test_heic_with_an_item_of_a_kind_that_is_no_text(kind: bytes) -> None:
+    data = (Path(__file__).parents[2] / "data" / "pictures" / "turned.heic").read_bytes()
+    entry = data.index(b"infe", data.index(b"infe") + 4)
+    assert data[entry + 12 : entry + 16] == b"Exif"
+    with pytest.raises(ImageFileError, match="item is no text"):
+        decode_image(data[: entry + 12] + kind + data[entry + 16 :])
+
+
 def test_decompression_bomb_in_heic() -> None:
     data = (Path(__file__).parents[2] / "data" / "pictures" / "plain.heic").read_bytes()
     with pytest.raises(ImageFileError, match="48 x 32 is more than 1000 pixels"):
