@@ -370,7 +370,7 @@ KIND_WEIGHTS: Mapping[str, float] = {
     "exact": 1.0,
     "threshold": 0.8,
     "erode": 3.5,
-    "dilate": 4.0,
+    "dilate": 4.5,
     "open": 0.8,
     "close": 0.8,
     "polygon": 1.0,

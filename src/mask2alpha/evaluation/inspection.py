@@ -62,14 +62,17 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
     """Run the network once, in float32, and keep what it did.
 
     Args:
-        predictor: Model, device and settings; its active budget bounds the detail, not the active pixels shown.
+        predictor: Model, device and settings, made with `dtype=torch.float32`; its active budget bounds the detail, not
+            the active pixels shown.
         image: As for `Predictor.predict`.
         mask: As for `Predictor.predict`.
 
     Raises:
-        InputError: The image or the mask cannot be used, or the mask is empty or full, which the predictor answers
-            without asking the network.
+        InputError: The predictor computes in another dtype; the image or the mask cannot be used; or the mask is empty
+            or full, which the predictor answers without asking the network.
     """
+    if predictor.dtype != torch.float32:
+        raise InputError(f"inspecting needs a predictor made with dtype=torch.float32; got {predictor.dtype}")
     encoded = predictor.encode(image)
     own_mask = mask_to_tensor(mask, encoded.size)
     if bool((own_mask > 0.5).all()) or not bool((own_mask > 0.5).any()):

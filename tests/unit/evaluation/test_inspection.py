@@ -127,6 +127,11 @@ def test_a_mask_that_the_network_never_sees_is_refused(value: int, model: Mask2A
         inspect(make_predictor(model), image, np.full((150, 200), value, dtype=np.uint8))
 
 
+def test_another_dtype_is_refused(model: Mask2Alpha, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    with pytest.raises(InputError, match=r"dtype=torch\.float32"):
+        inspect(Predictor(model, dtype=torch.bfloat16), image, mask)
+
+
 def test_the_spread_of_the_tokens_is_told_from_what_they_have_in_common() -> None:
     patches = torch.tensor([[9.0, -10.0], [11.0, -10.0], [9.0, -10.0], [11.0, -10.0]])
     everything, over_places = measure_spread(patches)
