@@ -244,7 +244,7 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     assert walker.pixel(0.5, 0.6) == (0, 0, 0)
     page.click(".object:nth-child(1) .object-eye")
     walker.settle()
-    assert walker.pixel(0.5, 0.6) == (255, 255, 255)
+    assert min(walker.pixel(0.5, 0.6)) > 250
 
     # another background, before and after
     page.check("input[name=background][value='#1faa59']")
