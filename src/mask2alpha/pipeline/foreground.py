@@ -23,7 +23,7 @@ _GRADIENT_WEIGHT = 1.0
 """Additional pull per unit of alpha difference between neighbours."""
 _SMALL_SIDE = 32
 """Levels whose longer side is at most this get more sweeps and are solved everywhere."""
-_SMALL_SWEEPS, _LARGE_SWEEPS, _LAST_SWEEPS = 6, 4, 2
+_SMALL_SWEEPS, _LARGE_SWEEPS, _LAST_SWEEPS = 4, 4, 2
 """At the small levels, between, and at the full size, where a sweep costs the most and changes the least and where only
 the pixels with mixed colours are solved."""
 _LEAST_KEY_CHROMA = 0.1
