@@ -7,9 +7,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BINARY = {".avif", ".heic", ".png", ".jpg", ".webp", ".safetensors", ".npz", ".npy"}
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:work|home|tmp|root|Users|mnt)/\w")
-REGISTRY = re.compile(
-    r"https?://[\w.-]*(?:pypi|pythonhosted|artifactory|nexus|simple/|download\.pytorch)", re.IGNORECASE
-)
+REGISTRY_WORDS = ("pypi", "pythonhosted", "artifactory", "nexus", "simple/", r"download\." "pytorch")
+"""In two halves, so that this file does not name them either."""
+REGISTRY = re.compile(rf"https?://[\w.-]*(?:{'|'.join(REGISTRY_WORDS)})", re.IGNORECASE)
 MAX_BYTES = 24_000_000
 
 
@@ -27,7 +27,6 @@ def texts() -> dict[str, str]:
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY], ids=["machine path", "registry host"])
 def test_no_text_names_a_machine(texts: dict[str, str], pattern: re.Pattern[str]) -> None:
     found = {name: match.group() for name, text in texts.items() if (match := pattern.search(text))}
-    found.pop("tests/repo/test_tracked_files.py", None)
     assert not found
 
 

@@ -22,10 +22,10 @@ _REGULARIZATION = 1e-5
 _GRADIENT_WEIGHT = 1.0
 """Additional pull per unit of alpha difference between neighbours."""
 _SMALL_SIDE = 32
-"""Levels whose longer side is at most this get more sweeps and are solved everywhere."""
-_SMALL_SWEEPS, _LARGE_SWEEPS, _LAST_SWEEPS = 4, 4, 2
-"""At the small levels, between, and at the full size, where a sweep costs the most and changes the least and where only
-the pixels with mixed colours are solved."""
+"""Levels whose longer side is at most this are solved everywhere."""
+_SWEEPS, _LAST_SWEEPS = 4, 2
+"""At each level, and at the full size, where a sweep costs the most and changes the least and where only the pixels
+with mixed colours are solved."""
 _LEAST_KEY_CHROMA = 0.1
 """Least distance of a key's largest and smallest channel."""
 _ROWS_AT_ONCE = 2**16
@@ -57,9 +57,9 @@ def estimate_foreground(
         if size == full_size:
             solved, sweeps = (matte > 0) & (matte < 1), _LAST_SWEEPS
         elif max(size) <= _SMALL_SIDE:
-            solved, sweeps = torch.ones(size, dtype=torch.bool), _SMALL_SWEEPS
+            solved, sweeps = torch.ones(size, dtype=torch.bool), _SWEEPS
         else:
-            solved, sweeps = _is_uncertain(level_matte[..., 0]), _LARGE_SWEEPS
+            solved, sweeps = _is_uncertain(level_matte[..., 0]), _SWEEPS
         _solve(colours, level_pixels, level_matte, solved, sweeps=sweeps)
     return colours[..., :3].contiguous().permute(2, 0, 1)
 

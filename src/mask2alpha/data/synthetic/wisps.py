@@ -14,10 +14,12 @@ import numpy as np
 from mask2alpha.data.cutout import Cutout, TextureSource
 from mask2alpha.data.synthetic.bodies import Body, make_body
 from mask2alpha.data.synthetic.canvas import (
+    FRACTION_BITS,
     Colours,
     Field,
     Floats,
     Points,
+    StrandLayers,
     fixed_point,
     light_field,
     pick_hair_colour,
@@ -25,8 +27,8 @@ from mask2alpha.data.synthetic.canvas import (
 )
 from mask2alpha.data.synthetic.strands import Growth, grow
 
-SCALE = 2
-"""Strands are drawn at twice the size: a line of cv2 is about 0.75 of the cut-out's pixels wide."""
+SCALE = StrandLayers.scale
+"""Strands are drawn enlarged: a line of cv2 is then about 0.75 of the cut-out's pixels wide."""
 NUM_PIECES = 5
 """Parts of a strand with a brightness of their own."""
 
@@ -41,7 +43,7 @@ class Sheet:
     def draw(self, lines: Points, colour: Colours, opacity: float, thickness: int = 1) -> None:
         """Draw polylines (N, P, 2) of one colour and opacity; where they cross, alpha does not add up."""
         value = (float(colour[0]), float(colour[1]), float(colour[2]), 255.0 * opacity)
-        cv2.polylines(self.pixels, list(fixed_point(lines, SCALE)), False, value, thickness, cv2.LINE_AA, 4)
+        cv2.polylines(self.pixels, list(fixed_point(lines, SCALE)), False, value, thickness, cv2.LINE_AA, FRACTION_BITS)
 
     def shrink(self) -> tuple[Field, Field]:
         """Straight colours (size, size, 3) and alpha (size, size, 1) in [0, 1], each the mean of 2 x 2 pixels."""
