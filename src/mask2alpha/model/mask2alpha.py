@@ -162,6 +162,7 @@ class Mask2Alpha(nn.Module):
             active_budget=options.active_budget,
             is_sparse=options.is_sparse,
             padded_size=padded_size,
+            region=options.region,
         )
         return MattingOutput(
             alpha=detail.alpha, predicted_error=detail.predicted_error, active=detail.active, coarse=coarse

@@ -32,6 +32,9 @@ class RunOptions:
     """Whether the states of all steps are returned, for figures."""
     is_sparse: bool = True
     """False: run the detail stage's dense twin (for training and export)."""
+    region: tuple[slice, slice] | None = None
+    """Rows and columns of the photograph where the detail stage works, from `start` to `stop`; None: everywhere.
+    Elsewhere alpha stays the coarse one. Without gradient, and not in the dense twin."""
 
     def __post_init__(self) -> None:
         if self.num_steps is not None and self.num_steps < 1:

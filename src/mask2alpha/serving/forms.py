@@ -77,7 +77,7 @@ class MatteForm:
         str | None,
         Form(
             pattern=_BOX_PATTERN,
-            description="left,top,right,bottom: the pictures are cut to it. Not together with max_side.",
+            description="left,top,right,bottom: pictures are cut to it, detail is made there only. Not with max_side.",
         ),
     ] = None
     steps: Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")] = None

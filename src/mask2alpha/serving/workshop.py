@@ -195,8 +195,8 @@ class Workshop:
             check_writable(Path(f"picture{SUFFIXES[job.format]}"), kind, job.bits)
         read = self._photo(job, report)
         background = self._background(job)
-        predictor = configure(self.predictor, job)
         window = _window(job, read)
+        predictor = configure(self.predictor, job, window)
         parts: dict[str, Path] = {}
         shares: list[float] = []
         for index, target in enumerate(job.targets):
@@ -205,7 +205,7 @@ class Workshop:
             report("masking", start)
             mask = self._mask(job, target, read)
             report("matting", start + 0.2 * share)
-            matte = self._predict(predictor, job, read, mask)
+            matte = self._predict(predictor, job, read, mask, window)
             matted = MattedPhoto(photo=read.photo, shown=read.shown, matte=matte, mask=mask, background=background)
             inside = self._look_inside(job, predictor, read, mask, shares)
             for number, kind in enumerate(job.outputs):
@@ -263,14 +263,21 @@ class Workshop:
             mask = np.zeros(size, dtype=np.uint8)
         return paint(mask, target.strokes, scale=read.scale) if target.strokes else mask
 
-    def _predict(self, predictor: AbstractPredictor, job: MatteJob, read: ReadPhoto, mask: NDArray[np.uint8]) -> Matte:
+    def _predict(
+        self,
+        predictor: AbstractPredictor,
+        job: MatteJob,
+        read: ReadPhoto,
+        mask: NDArray[np.uint8],
+        window: tuple[slice, slice] | None,
+    ) -> Matte:
         digest = hashlib.sha256(mask.tobytes()).digest()
         key = (job.key, job.max_side, digest, job.steps, job.error_threshold, job.active_budget)
         kept: Matte | None = self.shelf.get(key) if job.key else None
         if kept is not None:
             return kept
         matte = predictor.predict(read.encoded, mask)
-        if job.key:
+        if job.key and window is None:  # of a region, the rest is coarse
             self.shelf.put(key, matte, matte.alpha.nbytes + matte.predicted_error.nbytes)
         return matte
 
@@ -300,9 +307,19 @@ class Workshop:
         return mask
 
 
-def configure(predictor: AbstractPredictor, job: MatteJob) -> AbstractPredictor:
-    """The predictor with a job's own choices; the network is shared."""
-    if job.steps is None and job.error_threshold is None and job.active_budget is None:
+def configure(
+    predictor: AbstractPredictor, job: MatteJob, window: tuple[slice, slice] | None = None
+) -> AbstractPredictor:
+    """The predictor with a job's own choices; the network is shared.
+
+    Args:
+        predictor: The worker's own.
+        job: With the choices.
+        window: Rows and columns that the job wants, of the photograph at the size at which it is matted; a PyTorch
+            predictor works out the detail of nothing else.
+    """
+    has_choices = not (job.steps is None and job.error_threshold is None and job.active_budget is None)
+    if not has_choices and not (window is not None and isinstance(predictor, Predictor)):
         return predictor
     assert isinstance(predictor, Predictor)
     defaults = predictor.options
@@ -311,6 +328,7 @@ def configure(predictor: AbstractPredictor, job: MatteJob) -> AbstractPredictor:
         num_steps=job.steps or defaults.num_steps,
         error_threshold=defaults.error_threshold if job.error_threshold is None else job.error_threshold,
         active_budget=defaults.active_budget if job.active_budget is None else job.active_budget,
+        region=window,
     )
     return configured
 

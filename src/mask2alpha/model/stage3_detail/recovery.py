@@ -78,6 +78,7 @@ class DetailRecovery(nn.Module):
         active_budget: int | None,
         is_sparse: bool,
         padded_size: Size | None = None,
+        region: tuple[slice, slice] | None = None,
     ) -> DetailResult:
         """Upsample the coarse matte and correct it where the decoder is unsure.
 
@@ -90,6 +91,8 @@ class DetailRecovery(nn.Module):
             is_sparse: True computes the active pixels alone; False all of them, masked, to the same result.
             padded_size: (height, width) that `coarse` spans, the upper left of which is the photograph. Default: the
                 photograph's own.
+            region: Rows and columns where the active pixels are corrected; default: all. Sparse and without gradient
+                only.
 
         Returns:
             The full-resolution matte, the predicted error, and the active pixels.
@@ -116,6 +119,7 @@ class DetailRecovery(nn.Module):
                 features=self.project(coarse.features),
                 colours=coarse.local_colours if self.config.has_colour_cues else None,
                 spanned=spanned,
+                region=region,
             )
             logits = self._correct_sparse(scene, active) if is_sparse else self._correct_dense(scene, active)
         alpha = logits.sigmoid() if torch.is_grad_enabled() else logits.sigmoid_()
@@ -152,7 +156,9 @@ class DetailRecovery(nn.Module):
             positions, change = self._change(scene, active, whole)
             return logits.flatten().index_add(0, positions, change).view(logits.shape)
         network = self.network
-        windows = split_into_windows(size, side=WINDOW_SIDE, reach=network.reach, multiple=network.stride)
+        windows = split_into_windows(
+            size, side=WINDOW_SIDE, reach=network.reach, multiple=network.stride, region=scene.region
+        )
         # all changes are found before any is made: a window's halo sees the logits that its neighbour changes
         changes = [
             self._change(scene, active, window)
@@ -203,6 +209,8 @@ class _Scene:
     colours: Float[Tensor, "batch 6 h w"] | None
     spanned: Size
     """(height, width) of what `features` and `colours` span, in full-resolution pixels."""
+    region: tuple[slice, slice] | None
+    """Rows and columns to be corrected; None: all."""
 
 
 def upsample(

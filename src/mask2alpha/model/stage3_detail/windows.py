@@ -23,8 +23,10 @@ class Window:
     outer_columns: slice
 
 
-def split_into_windows(size: Size, *, side: int, reach: int, multiple: int) -> list[Window]:
-    """Windows of about equal size that cover a picture once.
+def split_into_windows(
+    size: Size, *, side: int, reach: int, multiple: int, region: tuple[slice, slice] | None = None
+) -> list[Window]:
+    """Windows of about equal size that cover a picture, or a part of it, once.
 
     Args:
         size: (height, width) of the picture.
@@ -32,9 +34,13 @@ def split_into_windows(size: Size, *, side: int, reach: int, multiple: int) -> l
         reach: How far the network looks, in pixels; the halo is at least as wide.
         multiple: All sides start at a multiple of this, so that the network's coarser levels pool the same pixels
             together as in the whole picture.
+        region: Rows and columns to be covered, in the picture; the windows may reach some pixels further. Default: all.
     """
     halo = -(-reach // multiple) * multiple
-    rows, columns = (_split(length, side=side, multiple=multiple) for length in size)
+    whole = (slice(0, size[0]), slice(0, size[1]))
+    rows, columns = (
+        _split(part, length, side=side, multiple=multiple) for part, length in zip(region or whole, size, strict=True)
+    )
     return [
         Window(
             rows=row,
@@ -47,11 +53,12 @@ def split_into_windows(size: Size, *, side: int, reach: int, multiple: int) -> l
     ]
 
 
-def _split(length: int, *, side: int, multiple: int) -> list[slice]:
-    count = -(-length // side)
-    step = -(-length // count)
+def _split(part: slice, length: int, *, side: int, multiple: int) -> list[slice]:
+    first = part.start // multiple * multiple
+    count = -(-(part.stop - first) // side)
+    step = -(-(part.stop - first) // count)
     step = -(-step // multiple) * multiple
-    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+    return [slice(start, min(start + step, length)) for start in range(first, part.stop, step)]
 
 
 def _grow(part: slice, halo: int, length: int) -> slice:

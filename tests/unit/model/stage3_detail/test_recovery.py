@@ -206,6 +206,24 @@ def test_windows_equal_the_whole(monkeypatch, selection, channels, threshold):
     assert (dense.alpha - whole.alpha).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("rows", [slice(0, 131), slice(50, 51), slice(37, 90)])
+@pytest.mark.parametrize("columns", [slice(0, 20), slice(61, 143)])
+@torch.no_grad()
+def test_a_region_equals_that_part_of_the_whole(monkeypatch, rows, columns):
+    detail = make_detail()
+    image, mask, coarse = make_input(2, 132, 148)
+    inputs = (image[..., :131, :143], mask[..., :131, :143], coarse)
+    settings = {"error_threshold": 0.3, "active_budget": None, "is_sparse": True, "padded_size": (132, 148)}
+    whole = detail(*inputs, **settings)
+    monkeypatch.setattr(recovery, "WINDOW_SIDE", 40)
+    part = detail(*inputs, **settings, region=(rows, columns))
+    assert torch.equal(part.active, whole.active)
+    assert (part.alpha - whole.alpha)[..., rows, columns].abs().max() < 1e-5
+    far = part.alpha[..., :10, 100:] if columns.start == 0 else part.alpha[..., :10, :20]
+    upsampled = upsample(coarse.alpha_logits, (131, 143), spanned=(132, 148)).sigmoid()
+    assert torch.equal(far, upsampled[..., :10, 100:] if columns.start == 0 else upsampled[..., :10, :20])
+
+
 @torch.no_grad()
 def test_bytes_equal_the_floats_they_stand_for():
     detail, (_, mask, coarse) = make_detail(), make_input()
