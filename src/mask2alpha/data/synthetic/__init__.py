@@ -10,7 +10,7 @@ from mask2alpha.data.cutout import Cutout, TextureSource
 from mask2alpha.data.synthetic.bodies import make_body
 from mask2alpha.data.synthetic.edges import EDGES, extend_colour, photograph
 from mask2alpha.data.synthetic.haired import feathered, furry, haired
-from mask2alpha.data.synthetic.plants import flower, grass, plant, twigs
+from mask2alpha.data.synthetic.plants import bush, flower, grass, plant, twigs
 from mask2alpha.data.synthetic.structures import (
     Maker,
     cables,
@@ -33,19 +33,20 @@ def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 
 KINDS: dict[str, tuple[Maker, float]] = {
-    "solid": (solid, 0.15),
-    "furry": (furry, 0.17),
+    "solid": (solid, 0.13),
+    "furry": (furry, 0.15),
     "haired": (haired, 0.11),
-    "wispy": (wispy, 0.17),
+    "wispy": (wispy, 0.15),
     "feathered": (feathered, 0.05),
     "grass": (grass, 0.03),
     "plant": (plant, 0.07),
+    "bush": (bush, 0.08),
     "flower": (flower, 0.05),
-    "twigs": (twigs, 0.04),
+    "twigs": (twigs, 0.03),
     "net": (net, 0.05),
     "wicker": (wicker, 0.03),
     "cables": (cables, 0.03),
-    "pompom": (pompom, 0.03),
+    "pompom": (pompom, 0.02),
     "smoke": (smoke, 0.02),
 }
 """Name of each kind of foreground: the function that draws it and its share of the mixture."""

@@ -1,4 +1,4 @@
-"""Plants: grass, leaves from one place, ferns, flowers, twigs."""
+"""Plants: grass, leaves from one place, ferns, crowns of leaves, flowers, twigs."""
 
 import numpy as np
 
@@ -96,14 +96,54 @@ def plant(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
         else:
             _draw_leaf(layers, rng, path, width * rng.uniform(0.6, 1.3), tone)
     if has_pot:
-        top, bottom, low = size * rng.uniform(0.1, 0.25), size * rng.uniform(0.07, 0.18), size * rng.uniform(0.95, 1.1)
-        clay = pick_colour(rng, ALL_COLOURS)
-        corners = np.array([[x - top, y], [x + top, y], [x + bottom, low], [x - bottom, low]], np.float32)
-        for share in np.linspace(1, 0.1, 7):
-            side = corners.copy()
-            side[:, 0] = x + (corners[:, 0] - x) * share - top * 0.2 * (1 - share)
-            layers.fill(side, np.clip(clay * (0.55 + 0.55 * (1 - share)), 0, 255))
+        _draw_pot(layers, rng, (x, y), size)
     return lit(rng, layers)
+
+
+def bush(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
+    """Foliage as a crown of hundreds of leaves, dark in its depth, with gaps between those that stick out."""
+    colour = pick_colour(rng, PLANT_COLOURS if rng.random() < 0.8 else FLOWER_COLOURS + NATURAL_COLOURS)
+    layers = StrandLayers(plain(size, colour * np.float32(0.6)))
+    x, y = size * rng.uniform(0.3, 0.7), size * rng.uniform(0.35, 0.65)
+    radii = size * np.exp(rng.uniform(np.log(0.18), np.log(0.6), 2))
+    has_pot = rng.random() < 0.4
+    base = (x + radii[0] * rng.uniform(-0.2, 0.2), min(y + radii[1] * rng.uniform(0.4, 1.0), size * 0.85))
+    ring = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    if rng.random() < 0.4:  # what the innermost leaves cover
+        wave = 1 + 0.15 * np.sin(ring * rng.integers(3, 9) + rng.uniform(0, 6))
+        core = np.stack([np.cos(ring), np.sin(ring)], 1) * (radii * rng.uniform(0.3, 0.6) * wave[:, None])
+        layers.fill(np.asarray(core + np.array([x, y]), np.float32), colour * rng.uniform(0.25, 0.7))
+
+    num = int(rng.integers(120, 480))
+    turn, away = rng.uniform(0, 2 * np.pi, num), rng.uniform(0, 1, num) ** rng.uniform(0.5, 1.2)
+    roots = np.stack([x + radii[0] * away * np.cos(turn), y + radii[1] * away * np.sin(turn)], 1)
+    bark = pick_colour(rng, NATURAL_COLOURS[1:4] + PLANT_COLOURS)
+    for tip in roots[: int(rng.integers(4, 14))]:
+        path = np.linspace(base, tip, 6) + np.pad(rng.normal(0, size * 0.01, (4, 2)), ((1, 1), (0, 0)))
+        draw_tube(layers, rng, path.astype(np.float32), bark, size * rng.uniform(0.004, 0.015))
+    heading = turn + rng.normal(0, rng.uniform(0.3, 1.2), num)
+    reach = size * np.exp(rng.uniform(np.log(0.05), np.log(0.28)))
+    lengths, slim = reach * rng.uniform(0.5, 1.2, num), np.exp(rng.uniform(np.log(0.07), np.log(0.45)))
+    growth = Growth(num_points=8, bend=rng.uniform(0.1, 0.6), wobble=0.05, gravity=rng.uniform(-0.2, 0.5))
+    leaves = grow(rng, roots.astype(np.float32), heading.astype(np.float32), lengths.astype(np.float32), growth)
+    tones = vary(rng, colour, num, light=0.2) * np.linspace(rng.uniform(0.3, 0.8), 1.1, num)[:, None]  # deep ones first
+    for leaf, length, tone in zip(leaves, lengths, tones, strict=True):
+        _draw_leaf(layers, rng, leaf, length * slim, tone)
+    if has_pot:
+        _draw_pot(layers, rng, base, size)
+    return lit(rng, layers)
+
+
+def _draw_pot(layers: StrandLayers, rng: np.random.Generator, middle: tuple[float, float], size: int) -> None:
+    """Draw a pot, lit from one side; `middle` is that of its upper edge."""
+    x, y = middle
+    top, bottom, low = size * rng.uniform(0.1, 0.25), size * rng.uniform(0.07, 0.18), size * rng.uniform(0.95, 1.1)
+    clay = pick_colour(rng, ALL_COLOURS)
+    corners = np.array([[x - top, y], [x + top, y], [x + bottom, low], [x - bottom, low]], np.float32)
+    for share in np.linspace(1, 0.1, 7):
+        side = corners.copy()
+        side[:, 0] = x + (corners[:, 0] - x) * share - top * 0.2 * (1 - share)
+        layers.fill(side, np.clip(clay * (0.55 + 0.55 * (1 - share)), 0, 255))
 
 
 def _draw_fern(layers: StrandLayers, rng: np.random.Generator, path: Points, colour: Colours) -> None:
