@@ -28,6 +28,7 @@ from report import RESULT_NAME, print_result, write_document
 SECTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "stages": stages.run,
     "masks": calls.run_masks,
+    "strokes": calls.run_strokes,
     "sizes": calls.run_sizes,
     "dtypes": calls.run_dtypes,
     "sparse": sparse.run,

@@ -74,6 +74,18 @@ PROMISES = (
         at_most=0.25,
         quick=0.6,
     ),
+    Promise(
+        text="of a fresh run's time for the preview of a stroke, at 4K",
+        value=lambda sections: float(sections["strokes"]["preview_over_fresh"]),
+        at_most=0.15,
+        quick=0.6,
+    ),
+    Promise(
+        text="of a fresh run's time for the matte after a stroke, at 4K",
+        value=lambda sections: float(sections["strokes"]["matte_over_fresh"]),
+        at_most=0.45,
+        quick=0.85,
+    ),
     Promise(text="times faster than the dense twin, bfloat16", value=_sparse("bfloat16"), at_least=6, quick=2),
     Promise(text="times faster than the dense twin, float32", value=_sparse("float32"), at_least=10, quick=3),
 )

@@ -133,6 +133,17 @@ def masks_table(section: dict[str, Any]) -> str:
     return _table(["model", "mask", "active", "first mask, ms", "further mask, ms", "share"], rows)
 
 
+def strokes_table(section: dict[str, Any]) -> str:
+    """A fresh run, and what follows a stroke."""
+    if "failed" in section:
+        return str(section["failed"])
+    height, width = section["size"]
+    row = [f"{width} × {height}", _ms(section["fresh"]["median_s"])]
+    for name in ("preview", "matte"):
+        row += [_ms(section[name]["median_s"]), f"{section[f'{name}_over_fresh']:.0%}"]
+    return _table(["size", "fresh run, ms", "preview, ms", "share", "matte, ms", "share"], [row])
+
+
 def sizes_table(section: dict[str, Any]) -> str:
     """Time by size, and over the smallest."""
     if "failed" in section:
@@ -219,6 +230,7 @@ def peers_table(section: dict[str, Any]) -> str:
 TABLES = {
     "stages": stages_table,
     "masks": masks_table,
+    "strokes": strokes_table,
     "sizes": sizes_table,
     "dtypes": dtypes_table,
     "sparse": sparse_table,
