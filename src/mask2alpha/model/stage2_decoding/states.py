@@ -14,6 +14,10 @@ from torch import Tensor
 
 Sampler = Literal["topk", "bernoulli"]
 
+ERROR_STEPS = 8192
+"""Predicted errors are compared in steps of this part of 1. Smaller differences are rounding, by which machines,
+precisions and backends differ, and in the plain background there are no others."""
+
 
 def coarse_prob(time: float) -> float:
     """The probability that a pixel is still coarse at `time` = step / num_steps in [0, 1]: cos(pi/2 time).
@@ -52,18 +56,24 @@ def num_fine(step: int, num_steps: int, num_pixels: int) -> int:
     return round((1 - coarse_prob(step / num_steps)) * num_pixels)
 
 
+def rank_errors(predicted_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Which of `ERROR_STEPS` steps from 0 to 1 a predicted error is nearest to."""
+    return (predicted_error.float() * ERROR_STEPS).round()
+
+
 def turn_most_confident_fine(
     is_fine: Bool[Tensor, "batch 1 h w"], predicted_error: Float[Tensor, "batch 1 h w"], *, count: int
 ) -> Bool[Tensor, "batch 1 h w"]:
     """Turn the coarse pixels with the smallest predicted errors fine until `count` are (sampler `topk`).
 
-    Ties go to the earlier position in raster order, so that the result does not depend on the machine.
+    Errors count as equal within a step of `ERROR_STEPS`, and ties go to the earlier position in raster order, so that
+    the result does not depend on the machine.
     """
     if count >= is_fine[0].numel():
         return torch.ones_like(is_fine)
     if count <= 0:
         return is_fine
-    order_key = torch.where(is_fine, -1.0, predicted_error.float()).flatten(1)
+    order_key = torch.where(is_fine, -1.0, rank_errors(predicted_error)).flatten(1)
     last = order_key.kthvalue(count, dim=1, keepdim=True).values  # the largest key that may turn
     below, equal = order_key < last, order_key == last
     room = count - below.sum(dim=1, keepdim=True)
