@@ -24,12 +24,13 @@ from mask2alpha.model.stage1_encoder.deformable import DeformableAttention, toke
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
 from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput, make_thumbnail
 from mask2alpha.model.stage1_encoder.vit import VisionTransformer
+from mask2alpha.ops.resize import enlarge
 from mask2alpha.shapes import Size
 
 NUM_INTERACTIONS = 4
 """Groups of blocks between which prior and tokens exchange (fewer if there are fewer blocks)."""
-NUM_EXTRA_EXTRACTORS = 2
-"""Further extractors after the last interaction, for strides 32 and 64."""
+NUM_LAST_EXTRACTORS = 2
+"""Extractors after the last group of blocks, for strides 32 and 64; the only ones that the mask reaches."""
 TOKEN_STRIDE = 32
 """Full-resolution pixels per token and side, whatever the patch size: `VitAdapterEncoder` resizes its input to fit."""
 
@@ -166,9 +167,9 @@ class PyramidMerge(nn.Module):
         """
         os16, os32, os64 = levels
         vit_map = to_map(self.token_norm(patches), (os32.shape[2], os32.shape[3]))
-        sums = (os16 + _enlarge(vit_map), os32 + vit_map, os64 + F.avg_pool2d(vit_map, 2))
+        sums = (os16 + enlarge(vit_map, 2), os32 + vit_map, os64 + F.avg_pool2d(vit_map, 2))
         merged = [_norm_channels(norm, x) for norm, x in zip(self.norms, sums, strict=True)]
-        return (os8 + _enlarge(self.os16_to_os8(merged[0])), *merged)
+        return (os8 + enlarge(self.os16_to_os8(merged[0]), 2), *merged)
 
 
 class VitAdapterEncoder(nn.Module):
@@ -178,9 +179,10 @@ class VitAdapterEncoder(nn.Module):
     patches of 14 pixels the halved photograph is resized by 14 / 16 for the ViT alone: its weights stay as published
     and its tokens stand exactly on the prior's grid at stride 32.
 
-    To keep a further mask cheap (about a sixth of encoding the image), three things differ from the ViT-Adapter: the
-    two extractors after the last interaction leave out stride 16, three quarters of the queries; the map at stride 8
-    has half the token dimension and learns of the mask from stride 16; the finest map is the stem's, before pooling.
+    To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there are two
+    extractors, not three, and they leave out stride 16 (three quarters of the queries), which learns of the mask from
+    the ViT's map; the map at stride 8 has half the token dimension and learns of it from stride 16; the finest map is
+    the stem's, before pooling.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -193,8 +195,8 @@ class VitAdapterEncoder(nn.Module):
         count = min(NUM_INTERACTIONS, config.depth)
         self.stops = tuple((index + 1) * config.depth // count for index in range(count))
         self.injectors = nn.ModuleList(Injector(config) for _ in range(count))
-        self.extractors = nn.ModuleList(Extractor(config) for _ in range(count))
-        self.extra_extractors = nn.ModuleList(Extractor(config) for _ in range(NUM_EXTRA_EXTRACTORS))
+        self.extractors = nn.ModuleList(Extractor(config) for _ in range(count - 1))
+        self.last_extractors = nn.ModuleList(Extractor(config) for _ in range(NUM_LAST_EXTRACTORS))
         self.merge = PyramidMerge(config)
         self.guidance = MaskGuidance() if config.has_guidance else None
         self.out_channels: tuple[int, ...] = (width, dim // 2, dim, dim, dim)
@@ -246,14 +248,12 @@ class VitAdapterEncoder(nn.Module):
         grid = encoding.token_grid
         tokens = self.vit.run_last_block(encoding.tokens, grid, self._scale_keys(encoding, mask))
         patches = self._split_tokens(tokens)[1]
-        os4, os8, *levels = encoding.maps
-        grids = _grids_of(levels)
-        spatial = self.extractors[-1](_join_levels(levels), grids, patches, grid)
-        os16, *coarse = _split_levels(spatial, grids)
+        os4, os8, os16, *coarse = encoding.maps
+        grids = _grids_of(coarse)
         spatial = _join_levels(coarse)
-        for extractor in self.extra_extractors:
-            spatial = extractor(spatial, grids[1:], patches, grid)
-        levels = [os16, *_split_levels(spatial, grids[1:])]
+        for extractor in self.last_extractors:
+            spatial = extractor(spatial, grids, patches, grid)
+        levels = [os16, *_split_levels(spatial, grids)]
         return (os4, *self.merge(os8, levels, self.vit.final_norm(patches)))
 
     def received_attention(
@@ -294,10 +294,6 @@ def _join_levels(levels: Sequence[Tensor]) -> Tensor:
 def _split_levels(tokens: Tensor, grids: Sequence[Size]) -> list[Tensor]:
     areas = [rows * columns for rows, columns in grids]
     return [to_map(level, grid) for level, grid in zip(torch.split(tokens, areas, dim=1), grids, strict=True)]
-
-
-def _enlarge(feature_map: Tensor) -> Tensor:
-    return F.interpolate(feature_map, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _norm_channels(norm: nn.Module, feature_map: Tensor) -> Tensor:

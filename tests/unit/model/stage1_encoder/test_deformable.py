@@ -47,8 +47,10 @@ def random_arguments(dtype: torch.dtype = torch.float32, *, queries: int = 7) ->
 
 def test_sampling_equals_a_loop_over_queries_heads_levels_and_points() -> None:
     values, places, weights = random_arguments()
-    fast = sample_levels(values, GRIDS, places, weights)
-    torch.testing.assert_close(fast, slow_sample_levels(values, places, weights), rtol=1e-5, atol=1e-5)
+    slow = slow_sample_levels(values, places, weights)
+    torch.testing.assert_close(sample_levels(values, GRIDS, places, weights), slow, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():  # another kernel
+        torch.testing.assert_close(sample_levels(values, GRIDS, places, weights), slow, rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_are_right_in_float64() -> None:
