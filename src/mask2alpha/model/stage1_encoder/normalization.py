@@ -24,5 +24,5 @@ class HalfResolutionInput(nn.Module):
 
 
 def make_thumbnail(image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 _h _w"]:
-    """The image at stride 4, each pixel the mean of 4 x 4."""
-    return halve(halve(image))
+    """The image at stride 4, each pixel the mean of 4 x 4; in planes, as suits the colour cues."""
+    return halve(halve(image)).contiguous()

@@ -33,7 +33,7 @@ from mask2alpha.shapes import Size
 MARGIN = 2
 """Empty pixels around each picture of an index map; the reach of the largest window that is looked up in it."""
 CHUNK_BYTES_CPU = 1 << 20
-"""Size of the rows gathered at once on a CPU: about that of the second-level cache."""
+"""Size of the rows gathered at once on a CPU, per thread: about that of the second-level cache."""
 CHUNK_BYTES_DEVICE = 1 << 28
 """Size of the rows gathered at once elsewhere: enough to fill the device, while the memory stays bounded."""
 
@@ -325,7 +325,8 @@ def _apply(function: Any, *arguments: Tensor) -> Tensor:
 def _chunks(table: Tensor, features: Tensor) -> Iterator[tuple[Tensor, slice]]:
     """Parts of `table`, flat, whose rows of `features` fit in the cache together; and where in `table` they lie."""
     row_bytes = max(1, table.shape[1] * features.shape[1] * features.element_size())
-    step = max(1, (CHUNK_BYTES_CPU if features.device.type == "cpu" else CHUNK_BYTES_DEVICE) // row_bytes)
+    on_cpu = features.device.type == "cpu"
+    step = max(1, (CHUNK_BYTES_CPU * torch.get_num_threads() if on_cpu else CHUNK_BYTES_DEVICE) // row_bytes)
     for start in range(0, table.shape[0], step):
         yield table[start : start + step].reshape(-1), slice(start, start + step)
 
