@@ -19,7 +19,7 @@ class EncoderConfig:
     stem_channels: tuple[int, ...] = (32, 64, 96, 192)
     """Channels of the stem's maps at strides 2, 4, 8, 16 of the half-resolution input (`conv_stem`);
     for `vit_adapter` only the first is used: the width of the spatial prior."""
-    stem_blocks: tuple[int, ...] = (2, 4, 6, 4)
+    stem_blocks: tuple[int, ...] = (6, 9, 8, 3)
     """Residual blocks at each stride (`conv_stem`)."""
     patch_size: int = 16
     """Pixels of the half-resolution input per token and side; 14 or 16."""
@@ -76,9 +76,9 @@ class DecoderConfig:
     """Channels of the feature map at H/4 that every step reads."""
     pyramid_channels: int = 96
     """Channels on the way down to it, at the coarsest strides."""
-    step_channels: int = 24
+    step_channels: int = 16
     """Channels of a decoder step at H/4."""
-    step_channels_os8: int = 48
+    step_channels_os8: int = 32
     """Channels of a decoder step at H/8."""
     num_steps: int = 2
     """Default number of iterations T; a run-time choice."""
@@ -164,11 +164,7 @@ PRESETS: dict[str, ModelConfig] = {
         detail=DetailConfig(channels=(8, 8), feature_channels=4),
     ),
     "small": ModelConfig(),
-    "dinov2_small": ModelConfig(
-        encoder=_DINOV2_SMALL,
-        decoder=DecoderConfig(fused_channels=40, pyramid_channels=128),
-        detail=DetailConfig(channels=(24, 48), feature_channels=16),
-    ),
+    "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL),
     "dinov2_base": ModelConfig(
         encoder=replace(_DINOV2_SMALL, embed_dim=768, num_heads=12, adapter_heads=12),
         decoder=_WIDE,
