@@ -85,7 +85,7 @@ def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: 
     if rng.random() < 0.15:
         background = _cast_shadow(rng, background, layers)
     layers = _tune_colours(rng, layers, background)
-    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.18 else layer for layer in layers]
+    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.4 else layer for layer in layers]
     image = blend(background, layers, gamma=_draw_gamma(rng))
     order = [int(owner) for owner in rng.permutation(usable)]
     chosen = [order[number % len(order)] for number in range(num_targets)]
