@@ -213,8 +213,8 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     page.wait_for_selector("#hint", state="hidden")
     walker.settle()
     walker.look("alpha")
-    assert walker.pixel(0.5, 0.75) == (255, 255, 255)
-    assert walker.pixel(0.20, 0.3) == (0, 0, 0)
+    assert min(walker.pixel(0.5, 0.75)) > 250
+    assert max(walker.pixel(0.20, 0.3)) < 5
 
     # erase, undo, redo
     page.keyboard.press("e")
@@ -225,7 +225,7 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     assert walker.pixel(0.5, 0.75)[0] < 128
     page.keyboard.press("Control+z")
     walker.settle()
-    assert walker.pixel(0.5, 0.75) == (255, 255, 255)
+    assert min(walker.pixel(0.5, 0.75)) > 250
     page.keyboard.press("Control+Shift+z")
     walker.settle()
     assert walker.pixel(0.5, 0.75)[0] < 128
@@ -241,7 +241,7 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     walker.look("alpha")
     page.click(".object:nth-child(1) .object-eye")
     walker.settle()
-    assert walker.pixel(0.5, 0.6) == (0, 0, 0)
+    assert max(walker.pixel(0.5, 0.6)) < 5
     page.click(".object:nth-child(1) .object-eye")
     walker.settle()
     assert min(walker.pixel(0.5, 0.6)) > 250
