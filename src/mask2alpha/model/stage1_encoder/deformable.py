@@ -46,8 +46,8 @@ def sample_levels(
     Returns:
         For every query the heads' sums, one head after the other, in the dtype of `values`.
     """
-    is_plain_run = not (torch.is_grad_enabled() or torch.jit.is_tracing())
-    if is_plain_run and values.device.type == "cpu":
+    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    if values.device.type == "cpu" and not (is_traced or torch.is_grad_enabled()):
         return _sum_corners(values, grids, places, weights)
     batch, queries, heads = places.shape[:3]
     # Half precision would move the places by up to half a pixel: sample in float32 (float64 stays float64).
