@@ -21,7 +21,6 @@ from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.photo import Photo
-from mask2alpha.model.outputs import RunOptions
 from mask2alpha.ops.resize import resize
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
@@ -318,18 +317,18 @@ def configure(
         window: Rows and columns that the job wants, of the photograph at the size at which it is matted; a PyTorch
             predictor works out the detail of nothing else.
     """
-    has_choices = not (job.steps is None and job.error_threshold is None and job.active_budget is None)
-    if not has_choices and not (window is not None and isinstance(predictor, Predictor)):
+    choices = {
+        "num_steps": job.steps,
+        "error_threshold": job.error_threshold,
+        "active_budget": job.active_budget,
+        "region": window,
+    }
+    given: dict[str, Any] = {name: value for name, value in choices.items() if value is not None}
+    if not isinstance(predictor, Predictor):
+        assert given.keys() <= {"region"}
         return predictor
-    assert isinstance(predictor, Predictor)
-    defaults = predictor.options
     configured = copy(predictor)
-    configured.options = RunOptions(
-        num_steps=job.steps or defaults.num_steps,
-        error_threshold=defaults.error_threshold if job.error_threshold is None else job.error_threshold,
-        active_budget=defaults.active_budget if job.active_budget is None else job.active_budget,
-        region=window,
-    )
+    configured.options = replace(predictor.options, **given)
     return configured
 
 

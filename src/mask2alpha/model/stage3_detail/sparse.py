@@ -325,8 +325,8 @@ def _apply(function: Any, *arguments: Tensor) -> Tensor:
 def _chunks(table: Tensor, features: Tensor) -> Iterator[tuple[Tensor, slice]]:
     """Parts of `table`, flat, whose rows of `features` fit in the cache together; and where in `table` they lie."""
     row_bytes = max(1, table.shape[1] * features.shape[1] * features.element_size())
-    on_cpu = features.device.type == "cpu"
-    step = max(1, (CHUNK_BYTES_CPU * torch.get_num_threads() if on_cpu else CHUNK_BYTES_DEVICE) // row_bytes)
+    is_on_cpu = features.device.type == "cpu"
+    step = max(1, (CHUNK_BYTES_CPU * torch.get_num_threads() if is_on_cpu else CHUNK_BYTES_DEVICE) // row_bytes)
     for start in range(0, table.shape[0], step):
         yield table[start : start + step].reshape(-1), slice(start, start + step)
 
