@@ -364,31 +364,57 @@ def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background:
 
 
 def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Array) -> Layer:
-    """Give stripes and patches of an object the background's colours: a white strap before a white wall is no hole."""
+    """Give stripes, straps and patches of an object the background's colours: a strap before a wall is no hole."""
     places = np.argwhere(layer.alpha > 200)
     if len(places) < 64:
         return layer
     size = background.shape[0]
     region = np.zeros(layer.alpha.shape, np.uint8)
     for _ in range(int(rng.integers(1, 4))):
-        points = places[rng.integers(0, len(places), int(rng.integers(2, 5)))][:, ::-1].astype(np.int32)
+        points = places[rng.integers(0, len(places), int(rng.integers(2, 5)))][:, ::-1].astype(np.float64)
         width = max(2, round(size * float(np.exp(rng.uniform(np.log(0.008), np.log(0.08))))))
-        if rng.random() < 0.6:
-            cv2.polylines(region, [points], False, 255, width)
+        kind = rng.random()
+        if kind < 0.35:
+            cv2.polylines(region, [points.astype(np.int32)], False, 255, width)
+        elif kind < 0.7:
+            _draw_strap(rng, region, points[0], points[-1], width)
         else:
             across, along = (round(width * float(rng.uniform(0.5, 1.5))) for _ in range(2))
             centre = (int(points[0, 0]), int(points[0, 1]))
             cv2.ellipse(region, centre, (across, along), float(rng.uniform(0, 180)), 0, 360, 255, cv2.FILLED)
-    if rng.random() < 0.5:  # the background's texture, from elsewhere
-        shift = tuple(int(value) for value in rng.integers(size // 8, size, 2))
+    if rng.random() < 0.4:  # the background's texture, from elsewhere
+        shift = tuple(int(value) for value in rng.integers(size // 16, size, 2))
         borrowed = np.roll(background, shift, (0, 1)).astype(np.float32)
-    else:  # one of its colours
-        row, column = (int(value) for value in rng.integers(0, size, 2))
+    else:  # one of its colours, half of the time one that is seen beside the object
+        row, column = places[rng.integers(len(places))]
+        beside = np.flatnonzero(layer.alpha[row] == 0)
+        if rng.random() < 0.5 and len(beside):
+            column = beside[np.argmin(np.abs(beside - column))]
+        else:
+            row, column = rng.integers(0, size, 2)
         borrowed = np.full(background.shape, background[row, column], np.float32)
     borrowed *= float(rng.uniform(0.85, 1.1))
+    if rng.random() < 0.5:  # thick cloth: its rims are darker or lighter than its middle
+        depth = cv2.distanceTransform(region, cv2.DIST_L2, 3)
+        rim = np.exp(-depth / max(1.0, size * float(rng.uniform(0.002, 0.012))))
+        borrowed *= 1.0 - float(rng.uniform(-0.1, 0.35)) * rim[..., None]
     weight = _blur(region, float(rng.uniform(0.5, 1.5))).astype(np.float32)[..., None] / 255.0
     colour = layer.colour + (borrowed - layer.colour) * weight
     return Layer(np.clip(colour + 0.5, 0, 255).astype(np.uint8), layer.alpha, layer.owner)
+
+
+def _draw_strap(
+    rng: np.random.Generator, region: UInt8Array, start: NDArray[np.float64], end: NDArray[np.float64], width: int
+) -> None:
+    """A long bent band through two points and beyond them, often two side by side, as straps and braces are."""
+    along = end - start
+    normal = np.array([-along[1], along[0]]) * float(rng.normal(0, 0.15))
+    at = np.linspace(-float(rng.uniform(0, 0.5)), 1.0 + float(rng.uniform(0, 0.5)), 24)[:, None]
+    curve = start + at * along + np.sin(np.pi * at) * normal
+    beside = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1.0) * width * float(rng.uniform(1.1, 2.5))
+    for offset in (0.0, 1.0) if rng.random() < 0.4 else (0.0,):
+        points = np.rint(curve + offset * beside * (1 + 0.3 * np.sin(2 * at))).astype(np.int32)
+        cv2.polylines(region, [points], False, 255, width)
 
 
 def _harmonise(colour: UInt8Array, alpha: UInt8Array, background: UInt8Array, share: float) -> UInt8Array:

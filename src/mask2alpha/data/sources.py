@@ -51,6 +51,9 @@ ATLAS_SETS = frozenset({"0ad_flora", "flightgear_trees", "stk_foliage"})
 EXACT_SETS = frozenset({"hair", "layerdiffuse", "fluent3d"})
 """Sets whose colours are right under soft alpha too; other cut-outs may carry rims of their old background."""
 
+UNUSABLE_FILES = frozenset({"layerdiffuse/man_crop.webp", "layerdiffuse/dreamshaper_sd.webp"})
+"""Files by folder and name whose alpha is no truth: a rough mask with the old background in it; a body full of grey."""
+
 CUTOUT_SUFFIXES = frozenset({".webp", ".png"})
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _RAW_PACK, _COMPRESSED_PACK = 1, 2
@@ -581,7 +584,11 @@ def _load_roots(
             raise InputError(f"{root}: share {share} is negative")
         if not root.is_dir():
             raise InputError(f"{root}: no such folder of {noun}")
-        files = sorted(path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+        files = sorted(
+            path
+            for path in root.rglob("*")
+            if path.suffix.lower() in suffixes and path.is_file() and f"{root.name}/{path.name}" not in UNUSABLE_FILES
+        )
         found = [item for path in files for item in read(path, root)]
         if not found:
             raise InputError(f"{root}: holds no usable {noun} ({', '.join(sorted(suffixes))})")
@@ -595,7 +602,9 @@ def _load_roots(
 
 def _read_cutouts(path: Path, max_side: int, *, is_atlas: bool, is_exact: bool) -> list[Cutout]:
     colour, alpha = read_rgba(path)
-    pieces = split_atlas(colour, alpha) if is_atlas else [(colour, alpha)]
+    pieces = (
+        [(piece, make_solid(cover)) for piece, cover in split_atlas(colour, alpha)] if is_atlas else [(colour, alpha)]
+    )
     return [trim_cutout(colour, alpha, max_side, is_exact=is_exact) for colour, alpha in pieces]
 
 
@@ -621,6 +630,12 @@ def clean_alpha(alpha: UInt8Array, path: Path) -> UInt8Array:
     if not alpha.any():
         raise InputError(f"{path}: the cut-out is empty, its alpha is zero everywhere")
     return alpha
+
+
+def make_solid(alpha: UInt8Array) -> UInt8Array:
+    """Alpha with 255 where it and its neighbours are nearly opaque: the bodies of drawn foliage are full of 245s."""
+    body = np.asarray(cv2.erode(alpha, np.ones((3, 3), np.uint8)), np.uint8) >= 190
+    return np.where(body, 255, alpha).astype(np.uint8)
 
 
 def _snap(alpha: UInt8Array) -> UInt8Array:

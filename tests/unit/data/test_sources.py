@@ -12,6 +12,7 @@ from mask2alpha.data.sources import (
     extend_colours,
     load_data_card,
     load_packed,
+    make_solid,
     pack_sources,
     split_atlas,
 )
@@ -82,6 +83,25 @@ def test_atlas_loses_its_opaque_strip_and_is_split() -> None:
     pieces = split_atlas(rgba[..., :3], rgba[..., 3])
     assert len(pieces) == 2
     assert all(60 <= alpha.shape[1] <= 80 for _, alpha in pieces)
+
+
+def test_almost_opaque_bodies_become_opaque_and_rims_stay_soft() -> None:
+    alpha = np.zeros((20, 20), np.uint8)
+    alpha[4:16, 4:16] = 120
+    alpha[5:15, 5:15] = 240
+    solid = make_solid(alpha)
+    assert (solid[6:14, 6:14] == 255).all()
+    rim = np.ones(alpha.shape, np.bool_)
+    rim[6:14, 6:14] = False
+    np.testing.assert_array_equal(solid[rim], alpha[rim])
+
+
+def test_files_whose_alpha_is_no_truth_are_left_out(tmp_path: Path) -> None:
+    write_rgba(tmp_path / "layerdiffuse" / "man_crop.webp", disc())
+    write_rgba(tmp_path / "layerdiffuse" / "one.webp", disc(60, 60))
+    write_rgba(tmp_path / "mine" / "man_crop.webp", disc())
+    assert [cutout.alpha.shape[1] for cutout in CutoutFolder([tmp_path / "layerdiffuse"]).items] == [59]
+    assert len(CutoutFolder([tmp_path / "mine"])) == 1
 
 
 def test_packed_sources_are_the_same_sources(layout: Path, tmp_path: Path) -> None:
