@@ -3,7 +3,9 @@
 Each peer runs in a process of its own, turn by turn with ours in that process, so that a peer that runs out of memory
 takes nothing with it. The trimaps of those that need one are made from the mask, and count.
 
-- closed form: pymatting's `estimate_alpha_cf`, with its default preconditioner.
+- closed form: pymatting's `estimate_alpha_cf`, with its default preconditioner. Its cost is that of the trimap's
+  unknown band. `closed form` has the band with which it errs least on the validation pairs (docs/results.md), `narrow`
+  and `wide` are beside it there.
 - guided filter: He's, with colours, as `mask2alpha compare` runs it.
 - ViTMatte-S: the architecture of `transformers` with random weights, which its cost does not depend on; in float32, as
   it is published, and in bfloat16.
@@ -24,10 +26,11 @@ from mask2alpha.evaluation.peers import load_method, make_trimap, parse_method
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.predictor import Predictor
 
-PEERS = ("closed form", "guided filter", "ViTMatte-S float32", "ViTMatte-S bfloat16", "dense twin", "SHM")
-SLOW = ("closed form", "ViTMatte-S float32", "ViTMatte-S bfloat16")
+TRIMAP_WIDTHS = {"closed form": 20, "closed form, narrow": 15, "closed form, wide": 30}
+"""Of the unknown band on each side of the mask's border, in pixels of a picture of 800; it grows with the picture."""
+PEERS = (*TRIMAP_WIDTHS, "guided filter", "ViTMatte-S float32", "ViTMatte-S bfloat16", "dense twin", "SHM")
+SLOW = (*TRIMAP_WIDTHS, "ViTMatte-S float32", "ViTMatte-S bfloat16")
 SIDES = (1024, 2048)
-TRIMAP_WIDTH = 15
 
 Call = Callable[[NDArray[np.uint8], NDArray[np.uint8]], object]
 
@@ -48,13 +51,13 @@ def measure_peer(peer: str, side: int, repeats: int) -> dict[str, Any]:
     """Ours and one peer, turn by turn."""
     image, mask = load_example(side, side)
     ours = build_predictor("small")
-    call = load_peer(peer, ours)
+    call = load_peer(peer, ours, side)
     times = take_turns({"ours": lambda: ours.predict(image, mask), "peer": lambda: call(image, mask)}, repeats)
     return {**summarise(times), "peer_over_ours": ratio(times, "peer", "ours"), "peak_mb": peak_megabytes()}
 
 
-def load_peer(peer: str, ours: Predictor) -> Call:
-    """A peer, ready to run."""
+def load_peer(peer: str, ours: Predictor, side: int) -> Call:
+    """A peer, ready to run on pictures of `side` pixels."""
     if peer == "dense twin":
         twin = build_predictor("small")
         twin.options = replace(twin.options, is_sparse=False)
@@ -62,13 +65,21 @@ def load_peer(peer: str, ours: Predictor) -> Call:
     if peer == "SHM":
         return _with_shm(ours.model).predict
     if peer.startswith("ViTMatte-S"):
-        return load_vitmatte(getattr(torch, peer.split()[1]))
-    if peer == "closed form":
+        return load_vitmatte(getattr(torch, peer.split()[1]), side)
+    if peer in TRIMAP_WIDTHS:
         import numba
 
         numba.set_num_threads(torch.get_num_threads())
-    matting = load_method(parse_method(peer.replace(" ", "-")))
+        method = f"closed-form:width={scaled_width(TRIMAP_WIDTHS[peer], side)}"
+    else:
+        method = peer.replace(" ", "-")
+    matting = load_method(parse_method(method))
     return lambda image, mask: matting(image, mask > 127)
+
+
+def scaled_width(width: int, side: int) -> int:
+    """A width in pixels of a picture of 800, in pixels of one of `side`."""
+    return round(width * side / 800)
 
 
 def _with_shm(model: Mask2Alpha) -> Predictor:
@@ -80,7 +91,7 @@ def _with_shm(model: Mask2Alpha) -> Predictor:
     return Predictor(other, device="cpu")
 
 
-def load_vitmatte(dtype: torch.dtype) -> Call:
+def load_vitmatte(dtype: torch.dtype, side: int) -> Call:
     """The architecture of `hustvl/vitmatte-small-composition-1k`, with random weights."""
     from transformers import VitDetConfig, VitMatteConfig, VitMatteForImageMatting
 
@@ -109,7 +120,7 @@ def load_vitmatte(dtype: torch.dtype) -> Call:
     network = VitMatteForImageMatting(config).eval()
 
     def matting(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-        trimap = make_trimap(mask > 127, width=TRIMAP_WIDTH).astype(np.float32)
+        trimap = make_trimap(mask > 127, width=scaled_width(TRIMAP_WIDTHS["closed form"], side)).astype(np.float32)
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
         given = torch.cat([pixels, torch.from_numpy(trimap)[None, None]], dim=1)
         with torch.inference_mode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):

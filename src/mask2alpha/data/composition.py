@@ -85,7 +85,7 @@ def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: 
     if rng.random() < 0.15:
         background = _cast_shadow(rng, background, layers)
     layers = _tune_colours(rng, layers, background)
-    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.4 else layer for layer in layers]
+    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.6 else layer for layer in layers]
     image = blend(background, layers, gamma=_draw_gamma(rng))
     order = [int(owner) for owner in rng.permutation(usable)]
     chosen = [order[number % len(order)] for number in range(num_targets)]
@@ -365,7 +365,9 @@ def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background:
 
 def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Array) -> Layer:
     """Give stripes, straps and patches of an object the background's colours: a strap before a wall is no hole."""
-    places = np.argwhere(layer.alpha > 200)
+    depth = cv2.distanceTransform((layer.alpha > 200).astype(np.uint8), cv2.DIST_L2, 3)
+    # mostly far from the outline: there the mask is right, near it a gap is as likely
+    places = np.argwhere(depth > (0.5 * depth.max() if rng.random() < 0.75 else 0))
     if len(places) < 64:
         return layer
     size = background.shape[0]
@@ -395,8 +397,8 @@ def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Arr
         borrowed = np.full(background.shape, background[row, column], np.float32)
     borrowed *= float(rng.uniform(0.85, 1.1))
     if rng.random() < 0.5:  # thick cloth: its rims are darker or lighter than its middle
-        depth = cv2.distanceTransform(region, cv2.DIST_L2, 3)
-        rim = np.exp(-depth / max(1.0, size * float(rng.uniform(0.002, 0.012))))
+        inside = cv2.distanceTransform(region, cv2.DIST_L2, 3)
+        rim = np.exp(-inside / max(1.0, size * float(rng.uniform(0.002, 0.012))))
         borrowed *= 1.0 - float(rng.uniform(-0.1, 0.35)) * rim[..., None]
     weight = _blur(region, float(rng.uniform(0.5, 1.5))).astype(np.float32)[..., None] / 255.0
     colour = layer.colour + (borrowed - layer.colour) * weight

@@ -29,8 +29,6 @@ from mask2alpha.shapes import Size
 
 NUM_INTERACTIONS = 4
 """Groups of blocks between which prior and tokens exchange (fewer if there are fewer blocks)."""
-NUM_LAST_EXTRACTORS = 2
-"""Extractors after the last group of blocks, for strides 32 and 64; the only ones that the mask reaches."""
 TOKEN_STRIDE = 32
 """Full-resolution pixels per token and side, whatever the patch size: `VitAdapterEncoder` resizes its input to fit."""
 
@@ -179,8 +177,8 @@ class VitAdapterEncoder(nn.Module):
     patches of 14 pixels the halved photograph is resized by 14 / 16 for the ViT alone: its weights stay as published
     and its tokens stand exactly on the prior's grid at stride 32.
 
-    To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there are two
-    extractors, not three, and they leave out stride 16 (three quarters of the queries), which learns of the mask from
+    To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there is one
+    extractor, not three, and it leaves out stride 16 (three quarters of the queries), which learns of the mask from
     the ViT's map; the map at stride 8 has half the token dimension and learns of it from stride 16; the finest map is
     the stem's, before pooling.
     """
@@ -196,7 +194,7 @@ class VitAdapterEncoder(nn.Module):
         self.stops = tuple((index + 1) * config.depth // count for index in range(count))
         self.injectors = nn.ModuleList(Injector(config) for _ in range(count))
         self.extractors = nn.ModuleList(Extractor(config) for _ in range(count - 1))
-        self.last_extractors = nn.ModuleList(Extractor(config) for _ in range(NUM_LAST_EXTRACTORS))
+        self.last_extractor = Extractor(config)
         self.merge = PyramidMerge(config)
         self.guidance = MaskGuidance() if config.has_guidance else None
         self.out_channels: tuple[int, ...] = (width, dim // 2, dim, dim, dim)
@@ -250,9 +248,7 @@ class VitAdapterEncoder(nn.Module):
         patches = self._split_tokens(tokens)[1]
         os4, os8, os16, *coarse = encoding.maps
         grids = _grids_of(coarse)
-        spatial = _join_levels(coarse)
-        for extractor in self.last_extractors:
-            spatial = extractor(spatial, grids, patches, grid)
+        spatial = self.last_extractor(_join_levels(coarse), grids, patches, grid)
         levels = [os16, *_split_levels(spatial, grids)]
         return (os4, *self.merge(os8, levels, self.vit.final_norm(patches)))
 

@@ -151,9 +151,10 @@ class DetailRecovery(nn.Module):
     def _correct_sparse(self, scene: "_Scene", active: Tensor) -> Tensor:
         logits = scene.logits
         size = (logits.shape[-2], logits.shape[-1])
+        coarse = scene.join_coarse()
         if torch.is_grad_enabled():
             (whole,) = split_into_windows(size, side=max(size), reach=0, multiple=1)
-            positions, change = self._change(scene, active, whole)
+            positions, change = self._change(scene, coarse, active, whole)
             return logits.flatten().index_add(0, positions, change).view(logits.shape)
         network = self.network
         windows = split_into_windows(
@@ -161,7 +162,7 @@ class DetailRecovery(nn.Module):
         )
         # all changes are found before any is made: a window's halo sees the logits that its neighbour changes
         changes = [
-            self._change(scene, active, window)
+            self._change(scene, coarse, active, window)
             for window in windows
             if int(torch.count_nonzero(active[:, :, window.rows, window.columns])) > 0
         ]
@@ -169,12 +170,12 @@ class DetailRecovery(nn.Module):
             logits.view(-1).index_add_(0, positions, change)
         return logits
 
-    def _change(self, scene: "_Scene", active: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    def _change(self, scene: "_Scene", coarse: Tensor, active: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         """Where in the flattened logits the active pixels of a window lie, and what is to be added to them."""
         active_set = ActiveSet.from_mask(active[:, :, window.outer_rows, window.outer_columns])
         offset = torch.tensor([0, window.outer_rows.start, window.outer_columns.start], device=active.device)
         places = active_set.coordinates + offset
-        rows = self._inputs(scene, places)
+        rows = self._inputs(scene, coarse, places)
         residual = self.network(SparseTensor(features=rows, active_set=active_set)).features[:, 0]
         logits = scene.logits
         change = rim_weight_sparse(active_set).to(logits.dtype) * residual.to(logits.dtype)
@@ -186,13 +187,15 @@ class DetailRecovery(nn.Module):
         is_inner &= (column >= window.columns.start) & (column < window.columns.stop)
         return positions[is_inner], change[is_inner]
 
-    def _inputs(self, scene: "_Scene", places: Int64[Tensor, "points 3"]) -> Tensor:
+    def _inputs(self, scene: "_Scene", coarse: Tensor, places: Int64[Tensor, "points 3"]) -> Tensor:
         """What the network sees of the pixels at `places`, one row each."""
         image, mask = (_as_unit(read_pixels(part, places)) for part in (scene.image, scene.mask))
         logits, error = (read_pixels(part, places) for part in (scene.logits, scene.error))
-        parts = (*_pixel_inputs(image, logits, error, mask), sample_bilinear(scene.features, places, scene.spanned))
+        sampled = sample_bilinear(coarse, places, scene.spanned)
+        features, colours = sampled[:, : scene.features.shape[1]], sampled[:, scene.features.shape[1] :]
+        parts = (*_pixel_inputs(image, logits, error, mask), features)
         if scene.colours is not None:
-            parts = (*parts, colour_cues(image, sample_bilinear(scene.colours, places, scene.spanned)))
+            parts = (*parts, colour_cues(image, colours))
         dtype = compute_dtype(logits)
         return torch.cat([part.to(dtype) for part in parts], dim=1)
 
@@ -211,6 +214,12 @@ class _Scene:
     """(height, width) of what `features` and `colours` span, in full-resolution pixels."""
     region: tuple[slice, slice] | None
     """Rows and columns to be corrected; None: all."""
+
+    def join_coarse(self) -> Float[Tensor, "batch _channels h w"]:
+        """`features` and `colours` as one map whose pixels are rows in memory, made once for all windows."""
+        maps = [part for part in (self.features, self.colours) if part is not None]
+        dtype = torch.promote_types(self.features.dtype, torch.float32)
+        return torch.cat([part.to(dtype) for part in maps], dim=1).contiguous(memory_format=torch.channels_last)
 
 
 def upsample(

@@ -307,7 +307,7 @@ def inverse_conv(
     features, matrix, bias = _prepare(features, weight, bias)
     if torch.is_grad_enabled():
         return _apply(_InverseConv, features, matrix, bias, coarsening.children, coarsening.slots)
-    return _spread(features, coarsening.slots, matrix) + bias
+    return _spread(features, coarsening.slots, matrix).add_(bias)
 
 
 def _prepare(features: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -331,22 +331,21 @@ def _chunks(table: Tensor, features: Tensor) -> Iterator[tuple[Tensor, slice]]:
         yield table[start : start + step].reshape(-1), slice(start, start + step)
 
 
-def _with_zero_row(features: Tensor) -> Tensor:
-    """The rows and, after them, a row of zeros for the neighbours that are not there."""
-    return F.pad(features, (0, 0, 0, 1))
+def _with_zero_row(features: Tensor, *, missing: int = 0) -> Tensor:
+    """The rows and, after them, a row of zeros for the neighbours that are not there; and `missing` zero columns."""
+    return F.pad(features, (0, missing, 0, 1))
 
 
 def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     """For each line of `table` (N, K): its K rows of `features` (P, C), side by side, times `matrix` (K * C, M)."""
     taps = table.shape[1]
-    if features.element_size() == 2 and features.shape[1] % HALF_MULTIPLE:
-        missing = -features.shape[1] % HALF_MULTIPLE
+    missing = -features.shape[1] % HALF_MULTIPLE if features.element_size() == 2 else 0
+    if missing:
         matrix = F.pad(matrix.view(taps, features.shape[1], -1), (0, 0, 0, missing)).flatten(0, 1)
-        features = F.pad(features, (0, missing))
-    padded = _with_zero_row(features)
+    padded = _with_zero_row(features, missing=missing)
     result = features.new_empty(table.shape[0], matrix.shape[1])
-    width = taps * features.shape[1]
-    for part, place in _chunks(table, features):
+    width = taps * padded.shape[1]
+    for part, place in _chunks(table, padded):
         rows = padded.index_select(0, part).view(-1, width)
         if bias is None:
             torch.mm(rows, matrix, out=result[place])
@@ -413,7 +412,7 @@ class _InverseConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, children: Tensor, slots: Tensor) -> Tensor:
         ctx.save_for_backward(features, matrix, children)
-        return _spread(features, slots, matrix) + bias
+        return _spread(features, slots, matrix).add_(bias)
 
     @staticmethod
     @once_differentiable

@@ -30,8 +30,8 @@ class SparseResidualBlock(nn.Module):
     def forward(self, sparse: SparseTensor) -> SparseTensor:
         """Refine the rows of `sparse`."""
         hidden = self.conv1(sparse)
-        change = self.conv2(hidden.replace(hidden.features.relu()))
-        return sparse.replace((sparse.features + change.features).relu())
+        change = self.conv2(hidden.replace(hidden.features.relu_()))
+        return sparse.replace(change.features.add_(sparse.features).relu_())
 
     def forward_dense(
         self, x: Float[Tensor, "batch channels height width"], level: DenseLevel
@@ -86,16 +86,16 @@ class SparseResNet(nn.Module):
             One channel on the same active set.
         """
         x = self.stem(sparse)
-        x = self.down_blocks[0](x.replace(x.features.relu()))
+        x = self.down_blocks[0](x.replace(x.features.relu_()))
         skips = []
         for down, block in zip(self.downs, self.down_blocks[1:], strict=True):
             skips.append(x)
             x = down(x)
-            x = block(x.replace(x.features.relu()))
+            x = block(x.replace(x.features.relu_()))
         x = self.bottom_block(x)
         for up, block, skip in zip(reversed(self.ups), reversed(self.up_blocks), reversed(skips), strict=True):
             x = up(x, skip.active_set)
-            x = block(x.replace((x.features + skip.features).relu()))
+            x = block(x.replace(x.features.add_(skip.features).relu_()))
         output: SparseTensor = self.head(x)
         return output
 
