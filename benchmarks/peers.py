@@ -4,8 +4,8 @@ Each peer runs in a process of its own, turn by turn with ours in that process, 
 takes nothing with it. The trimaps of those that need one are made from the mask, and count.
 
 - closed form: pymatting's `estimate_alpha_cf`, with its default preconditioner. Its cost is that of the trimap's
-  unknown band. `closed form` has the band with which it errs least on the validation pairs (docs/results.md), `narrow`
-  and `wide` are beside it there.
+  unknown band. `closed form` has the band with which it errs least on the validation pairs (decision 34), `narrow` the
+  default of `mask2alpha compare`.
 - guided filter: He's, with colours, as `mask2alpha compare` runs it.
 - ViTMatte-S: the architecture of `transformers` with random weights, which its cost does not depend on; in float32, as
   it is published, and in bfloat16.
@@ -26,7 +26,7 @@ from mask2alpha.evaluation.peers import load_method, make_trimap, parse_method
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.predictor import Predictor
 
-TRIMAP_WIDTHS = {"closed form": 20, "closed form, narrow": 15, "closed form, wide": 30}
+TRIMAP_WIDTHS = {"closed form": 25, "closed form, narrow": 15}
 """Of the unknown band on each side of the mask's border, in pixels of a picture of 800; it grows with the picture."""
 PEERS = (*TRIMAP_WIDTHS, "guided filter", "ViTMatte-S float32", "ViTMatte-S bfloat16", "dense twin", "SHM")
 SLOW = (*TRIMAP_WIDTHS, "ViTMatte-S float32", "ViTMatte-S bfloat16")
