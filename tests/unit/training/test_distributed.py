@@ -42,7 +42,7 @@ def _enter(rank: int, count: int, port: int, target: Callable[..., None], args: 
 
 
 def make_net() -> nn.Module:
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 1))
     return net.train()
 
@@ -107,7 +107,7 @@ def shared_recipe(batch_size: int) -> Recipe:
         "loss.unknown_os4=0.0",
         "optim.num_steps=4",
         "optim.warmup_steps=1",
-        "seed=1",
+        "seed=2",
     ):
         recipe = override(recipe, assignment)
     return override(recipe, f"data.batch_size={batch_size}")
@@ -133,7 +133,7 @@ def test_two_processes_train_the_weights_of_one_with_the_doubled_batch(tmp_path:
     train(shared_recipe(4), make_sources(), tmp_path / "whole", watch=Watch(log_every=1, preview_minutes=0.0))
     parts, whole = (load_file(tmp_path / name / "state.safetensors") for name in ("parts", "whole"))
     assert parts.keys() == whole.keys()
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     start = dict(Mask2Alpha(shared_recipe(4).model).named_parameters())
     moved = torch.cat([(whole[f"model.{name}"] - tensor).detach().flatten() for name, tensor in start.items()])
     gaps = {
