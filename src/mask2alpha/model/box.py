@@ -66,8 +66,7 @@ class Box:
 
 def find_box(mask: Float[Tensor, "1 1 height width"]) -> Box | None:
     """The surroundings of a mask, of the size that is encoded; None where they are most of the picture."""
-    is_meant = mask[0, 0] > LEAST_MEANT
-    rows, columns = is_meant.any(dim=1).nonzero()[:, 0], is_meant.any(dim=0).nonzero()[:, 0]
+    rows, columns = ((mask[0, 0].amax(dim) > LEAST_MEANT).nonzero()[:, 0] for dim in (1, 0))
     if len(rows) == 0:
         return None
     extents = [(int(indices[0]), int(indices[-1]) + 1) for indices in (rows, columns)]

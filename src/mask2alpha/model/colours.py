@@ -22,7 +22,7 @@ NUM_CUES = 4
 NUM_MAP_CUES = NUM_CUES + 1
 """Channels of `ColourEvidence.cues`."""
 NUM_COLOURS = 6
-"""Channels of `find_local_colours`."""
+"""Channels of `ColourEvidence.local_colours`."""
 WINDOW = 11
 """Side of the window over which colours are averaged, in cells of 16 full-resolution pixels."""
 UNSURE_WEIGHT = 0.05
@@ -48,28 +48,36 @@ def find_colour_evidence(
         matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
     """
     thumbnail, matte = thumbnail.float(), matte_os4.float()
-    local_colours = find_local_colours(thumbnail, matte)
-    cues = torch.cat([colour_cues(thumbnail, local_colours), colour_odds(thumbnail, matte)], dim=1)
+    sides = torch.cat([matte, 1 - matte], dim=1)
+    solid = _solid_cells(sides)
+    local_colours = _find_local_colours(thumbnail, sides, solid)
+    cues = torch.cat([colour_cues(thumbnail, local_colours), _colour_odds(thumbnail, sides, solid)], dim=1)
     return ColourEvidence(local_colours=local_colours, cues=cues)
 
 
-@torch.no_grad()
-def colour_odds(
-    thumbnail: Float[Tensor, "batch 3 h w"], matte_os4: Float[Tensor, "batch 1 h w"]
+def _solid_cells(sides: Float[Tensor, "batch 2 h w"]) -> Float[Tensor, "batch 2 _h _w"]:
+    """1 for the cells of 4 x 4 that the target (or the surroundings) covers together with all their neighbours."""
+    covered = -F.max_pool2d(-sides, 4)
+    return -F.max_pool2d(-covered, 3, stride=1, padding=1)
+
+
+def _colour_odds(
+    thumbnail: Float[Tensor, "batch 3 h w"],
+    sides: Float[Tensor, "batch 2 h w"],
+    solid: Float[Tensor, "batch 2 _h _w"],
 ) -> Float[Tensor, "batch 1 h w"]:
     """How much more often the target has a pixel's colour than the surroundings, over the whole picture.
 
     Args:
-        thumbnail: The photograph at stride 4, in [0, 1]; sides multiples of 4.
-        matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
+        thumbnail: The photograph at stride 4, in [0, 1].
+        sides: Shares of target and surroundings in each pixel.
+        solid: Of `_solid_cells`.
 
     Returns:
         ``(f - b) / (f + b + c)`` in [-1, 1], f and b the smoothed shares of the colour in target and surroundings.
-        Not differentiated.
     """
     batch = len(thumbnail)
-    sides = torch.cat([matte_os4, 1 - matte_os4], dim=1)  # (B, 2, h, w): target, surroundings
-    weight = F.interpolate(_shrunk(sides), scale_factor=4) + UNSURE_WEIGHT * sides
+    weight = F.interpolate(solid, scale_factor=4) + UNSURE_WEIGHT * sides
     red, green, blue = (thumbnail * BINS).long().clamp(0, BINS - 1).unbind(1)
     colour = ((red * BINS + green) * BINS + blue).flatten(1).unsqueeze(1).expand(-1, 2, -1)
     shares = torch.zeros(batch, 2, BINS**3, device=thumbnail.device).scatter_add_(2, colour, weight.flatten(2))
@@ -81,42 +89,37 @@ def colour_odds(
     return (inside - outside) / (inside + outside + RARE_COLOUR)
 
 
-@torch.no_grad()
-def find_local_colours(
-    thumbnail: Float[Tensor, "batch 3 h w"], matte_os4: Float[Tensor, "batch 1 h w"]
+def _find_local_colours(
+    thumbnail: Float[Tensor, "batch 3 h w"],
+    sides: Float[Tensor, "batch 2 h w"],
+    solid: Float[Tensor, "batch 2 _h _w"],
 ) -> Float[Tensor, "batch 6 h w"]:
     """Average the colours well inside the target, and well outside it, over a large window around each pixel.
 
     Args:
         thumbnail: The photograph at stride 4, in [0, 1].
-        matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
+        sides: Shares of target and surroundings in each pixel.
+        solid: Of `_solid_cells`.
 
     Returns:
-        F (3 channels), then B (3), smooth maps at stride 4. Not differentiated.
+        F (3 channels), then B (3), smooth maps at stride 4.
     """
-    cells = F.avg_pool2d(thumbnail.float(), 4)
-    matte = matte_os4.float()
-    inside = _shrunk(matte) + UNSURE_WEIGHT * F.avg_pool2d(matte, 4)
-    outside = _shrunk(1 - matte) + UNSURE_WEIGHT * F.avg_pool2d(1 - matte, 4)
-    colours = torch.cat([_local_mean(cells, inside), _local_mean(cells, outside)], dim=1)
-    return F.interpolate(colours, scale_factor=4, mode="bilinear", align_corners=False)
+    weight = (solid + UNSURE_WEIGHT * F.avg_pool2d(sides, 4)).unsqueeze(2)  # (B, 2, 1, h, w)
+    weighted = F.avg_pool2d(thumbnail, 4).unsqueeze(1) * weight  # (B, 2, 3, h, w)
+    everywhere = weighted.sum((3, 4), keepdim=True) / weight.sum((3, 4), keepdim=True).clamp(min=1e-6)
+    nearby = _window_mean(torch.cat([weighted, weight], dim=2))
+    colours = (nearby[:, :, :3] + GLOBAL_WEIGHT * everywhere) / (nearby[:, :, 3:] + GLOBAL_WEIGHT)
+    return F.interpolate(colours.flatten(1, 2), scale_factor=4, mode="bilinear", align_corners=False)
 
 
-def _shrunk(matte: Tensor) -> Tensor:
-    """1 for the cells that the matte covers together with all their neighbours."""
-    covered = -F.max_pool2d(-matte, 4)
-    return -F.max_pool2d(-covered, 3, stride=1, padding=1)
-
-
-def _local_mean(cells: Tensor, weight: Tensor) -> Tensor:
-    everywhere = (cells * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1e-6)
-    colours = _box(cells * weight) + GLOBAL_WEIGHT * everywhere
-    return colours / (_box(weight) + GLOBAL_WEIGHT)
-
-
-def _box(x: Tensor) -> Tensor:
-    x = F.avg_pool2d(x, (1, WINDOW), stride=1, padding=(0, WINDOW // 2))
-    return F.avg_pool2d(x, (WINDOW, 1), stride=1, padding=(WINDOW // 2, 0))
+def _window_mean(x: Float[Tensor, "*maps h w"]) -> Float[Tensor, "*maps h w"]:
+    """Mean over a window of `WINDOW` cells around each cell, what lies outside counting as zero, by running sums."""
+    reach = WINDOW // 2
+    for axis, padding in ((-1, (reach + 1, reach)), (-2, (0, 0, reach + 1, reach))):
+        length = x.shape[axis]
+        sums = F.pad(x, padding).cumsum(axis)
+        x = (sums.narrow(axis, WINDOW, length) - sums.narrow(axis, 0, length)) / WINDOW
+    return x
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mask2alpha.model.colours import colour_cues, colour_odds, find_colour_evidence, find_local_colours
+from mask2alpha.model.colours import colour_cues, find_colour_evidence
 
 
 def two_colours(alpha: torch.Tensor, foreground: list[float], background: list[float]) -> torch.Tensor:
@@ -13,7 +13,7 @@ def test_local_colours_are_those_well_inside_and_well_outside() -> None:
     alpha = torch.zeros(1, 1, 64, 64)
     alpha[..., 16:48, 16:48] = 1
     thumbnail = two_colours(alpha, [0.9, 0.2, 0.1], [0.1, 0.3, 0.8])
-    colours = find_local_colours(thumbnail, alpha)
+    colours = find_colour_evidence(thumbnail, alpha).local_colours
     near = colours[0, :, 30, 15]  # at the border
     torch.testing.assert_close(near, torch.tensor([0.9, 0.2, 0.1, 0.1, 0.3, 0.8]), rtol=0, atol=0.02)
 
@@ -25,7 +25,7 @@ def test_estimate_follows_the_colours_where_the_mask_is_wrong(radius: int) -> No
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 16 - radius : 48 + radius, 16 - radius : 48 + radius] = 1
     thumbnail = two_colours(alpha, [0.9, 0.2, 0.1], [0.1, 0.3, 0.8])
-    estimate = (colour_cues(thumbnail, find_local_colours(thumbnail, mask))[:, :1] + 1) / 2
+    estimate = (find_colour_evidence(thumbnail, mask).cues[:, :1] + 1) / 2
     assert (estimate - alpha).abs().mean() < 0.05
     assert (mask - alpha).abs().mean() > 0.08
 
@@ -69,7 +69,7 @@ def test_odds_tell_a_target_of_two_colours_from_surroundings_whose_mean_is_the_s
     stripes = (torch.arange(64) // 4 % 2).float().expand(1, 1, 64, 64)
     target = two_colours(stripes, [0.9, 0.5, 0.1], [0.1, 0.5, 0.9])
     thumbnail = alpha * target + (1 - alpha) * 0.5
-    odds = colour_odds(thumbnail, mask)
+    odds = find_colour_evidence(thumbnail, mask).cues[:, 4:]
     assert odds[alpha > 0.5].min() > 0.8
     assert odds[alpha < 0.5].max() < -0.8
 
@@ -77,4 +77,5 @@ def test_odds_tell_a_target_of_two_colours_from_surroundings_whose_mean_is_the_s
 def test_odds_are_near_zero_where_both_have_the_same_colours() -> None:
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 16:48, 16:48] = 1
-    assert colour_odds(torch.full((1, 3, 64, 64), 0.3), mask).abs().max() < 1e-3
+    evidence = find_colour_evidence(torch.full((1, 3, 64, 64), 0.3), mask)
+    assert evidence.cues[:, 4].abs().max() < 1e-3

@@ -5,7 +5,7 @@ with. `limit_active_pixels` bounds the cost of either; `rim_weight` fades the re
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -128,6 +128,25 @@ def rim_weight(active: Bool[Tensor, "batch 1 height width"]) -> Float[Tensor, "b
     share = F.avg_pool2d(share, (1, side), stride=1, padding=(0, RIM_RADIUS), count_include_pad=False)
     share = F.avg_pool2d(share, (side, 1), stride=1, padding=(RIM_RADIUS, 0), count_include_pad=False)
     return smooth_step(share) * active
+
+
+def count_active(
+    active: Bool[Tensor, "batch 1 height width"], radius: int
+) -> UInt8[Tensor, "batch 1 height width"]:
+    """How many pixels are active in the square window of `radius` around each pixel; `radius` is at most 7.
+
+    Sums of shifted bytes, one axis after the other: for whole maps many times faster than a pooling of floats.
+    """
+    count = active.to(torch.uint8)
+    for axis in (3, 2):
+        length = count.shape[axis]
+        total = count.clone()
+        for shift in range(1, min(radius, length - 1) + 1):
+            first, last = (count.narrow(axis, start, length - shift) for start in (0, shift))
+            total.narrow(axis, shift, length - shift).add_(first)
+            total.narrow(axis, 0, length - shift).add_(last)
+        count = total
+    return count
 
 
 def smooth_step(share: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -19,6 +19,7 @@ from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.outputs import CoarseMatte
 from mask2alpha.model.stage3_detail.active import (
     RIM_RADIUS,
+    count_active,
     limit_active_pixels,
     rim_weight,
     select_active_pixels,
@@ -172,13 +173,14 @@ class DetailRecovery(nn.Module):
 
     def _change(self, scene: "_Scene", coarse: Tensor, active: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         """Where in the flattened logits the active pixels of a window lie, and what is to be added to them."""
-        active_set = ActiveSet.from_mask(active[:, :, window.outer_rows, window.outer_columns])
+        active = active[:, :, window.outer_rows, window.outer_columns]
+        active_set = ActiveSet.from_mask(active)
         offset = torch.tensor([0, window.outer_rows.start, window.outer_columns.start], device=active.device)
         places = active_set.coordinates + offset
         rows = self._inputs(scene, coarse, places)
         residual = self.network(SparseTensor(features=rows, active_set=active_set)).features[:, 0]
         logits = scene.logits
-        change = rim_weight_sparse(active_set).to(logits.dtype) * residual.to(logits.dtype)
+        change = rim_weight_sparse(active, active_set).to(logits.dtype) * residual.to(logits.dtype)
         batch, row, column = places.unbind(1)
         positions = (batch * logits.shape[2] + row) * logits.shape[3] + column
         if window.outer_rows == window.rows and window.outer_columns == window.columns:
@@ -239,11 +241,8 @@ def upsample(
     if torch.is_grad_enabled():
         assert origin == (0, 0)
         return _interpolate(x, size, spanned)
-    row, column = (
-        torch.arange(first, first + length, device=x.device) for first, length in zip(origin, size, strict=True)
-    )
-    left, right, weight = _bilinear_axis(column, x.shape[3], spanned[1], x.dtype)
-    wide = torch.lerp(x.index_select(3, left), x.index_select(3, right), weight)
+    wide = _interpolate(x, (x.shape[2], origin[1] + size[1]), (x.shape[2], spanned[1]))[..., origin[1] :]
+    row = torch.arange(origin[0], origin[0] + size[0], device=x.device)
     top, bottom, weight = _bilinear_axis(row, x.shape[2], spanned[0], x.dtype)
     result = x.new_empty(x.shape[0], 1, *size)
     step = ROWS_AT_ONCE if x.device.type == "cpu" else size[0]
@@ -271,11 +270,13 @@ def _pixel_inputs(image: Tensor, logits: Tensor, error: Tensor, mask: Tensor) ->
     return 2 * image - 1, shown, logits.sigmoid(), error, mask
 
 
-def rim_weight_sparse(active_set: ActiveSet) -> Float[Tensor, " points"]:
-    """`rim_weight` at the active pixels only."""
+def rim_weight_sparse(
+    active: Bool[Tensor, "batch 1 height width"], active_set: ActiveSet
+) -> Float[Tensor, " points"]:
+    """`rim_weight` at the active pixels only, whose set is given too."""
     height, width = active_set.size
     _, row, column = active_set.coordinates.unbind(1)
-    counted = active_set.count_active(RIM_RADIUS)
+    counted = count_active(active, RIM_RADIUS).view(-1).index_select(0, active_set.positions)
     rows = (row + RIM_RADIUS).clamp(max=height - 1) - (row - RIM_RADIUS).clamp(min=0) + 1
     columns = (column + RIM_RADIUS).clamp(max=width - 1) - (column - RIM_RADIUS).clamp(min=0) + 1
     return smooth_step(counted / (rows * columns))

@@ -30,8 +30,8 @@ from torch.nn import functional as F
 
 from mask2alpha.shapes import Size
 
-MARGIN = 2
-"""Empty pixels around each picture of an index map; the reach of the largest window that is looked up in it."""
+MARGIN = 1
+"""Empty pixels around each picture of an index map: the reach of a convolution's window."""
 CHUNK_BYTES_CPU = 1 << 20
 """Size of the rows gathered at once on a CPU, per thread: about that of the second-level cache."""
 CHUNK_BYTES_DEVICE = 1 << 28
@@ -88,19 +88,7 @@ class ActiveSet:
     def neighbours(self) -> Int32[Tensor, "points 9"]:
         """Row numbers of the 3 x 3 window around each pixel, in raster order; P where a neighbour is not active."""
         reach = torch.arange(-1, 2, device=self.coordinates.device, dtype=torch.int32)
-        return self._look_up((reach[:, None] * (self.size[1] + 2 * MARGIN) + reach).flatten())
-
-    def count_active(self, radius: int) -> Int32[Tensor, " points"]:
-        """How many pixels are active in the square window around each active pixel; `radius` is at most `MARGIN`."""
-        reach = torch.arange(-radius, radius + 1, device=self.coordinates.device, dtype=torch.int32)
-        count = torch.zeros_like(self._padded_positions)
-        for row in range(-radius, radius + 1):  # row by row, to bound the memory
-            numbers = self._look_up(reach + row * (self.size[1] + 2 * MARGIN))
-            count += (numbers < len(self)).sum(dim=1, dtype=torch.int32)
-        return count
-
-    def _look_up(self, offsets: Tensor) -> Tensor:
-        """Row numbers (P, K) of the pixels at K `offsets` from each pixel in the flattened index map."""
+        offsets = (reach[:, None] * (self.size[1] + 2 * MARGIN) + reach).flatten()
         positions = self._padded_positions[:, None] + offsets
         return self.index_map.view(-1).index_select(0, positions.view(-1)).view(positions.shape)
 
@@ -307,7 +295,7 @@ def inverse_conv(
     features, matrix, bias = _prepare(features, weight, bias)
     if torch.is_grad_enabled():
         return _apply(_InverseConv, features, matrix, bias, coarsening.children, coarsening.slots)
-    return _spread(features, coarsening.slots, matrix).add_(bias)
+    return _spread(features, coarsening.slots, matrix, bias)
 
 
 def _prepare(features: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -365,9 +353,10 @@ def _gather_outer(features: Tensor, table: Tensor, right: Tensor) -> Tensor:
     return result.to(features.dtype)
 
 
-def _spread(features: Tensor, slots: Tensor, matrix: Tensor) -> Tensor:
+def _spread(features: Tensor, slots: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     """For each slot, 4 * parent + place: the parent's row of `features` (N, C) by that part of `matrix` (4 * M, C)."""
-    return (features @ matrix.t()).view(4 * features.shape[0], matrix.shape[0] // 4).index_select(0, slots)
+    spread = features @ matrix.t() if bias is None else torch.addmm(bias.repeat(4), features, matrix.t())
+    return spread.view(4 * features.shape[0], matrix.shape[0] // 4).index_select(0, slots)
 
 
 class _SubmanifoldConv(torch.autograd.Function):
@@ -402,7 +391,7 @@ class _StridedConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, matrix, children, slots = ctx.saved_tensors
-        to_features = _spread(gradient, slots, matrix) if ctx.needs_input_grad[0] else None
+        to_features = _spread(gradient, slots, matrix, None) if ctx.needs_input_grad[0] else None
         to_matrix = _gather_outer(features, children, gradient) if ctx.needs_input_grad[1] else None
         to_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
         return to_features, to_matrix, to_bias, None, None
@@ -412,7 +401,7 @@ class _InverseConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, children: Tensor, slots: Tensor) -> Tensor:
         ctx.save_for_backward(features, matrix, children)
-        return _spread(features, slots, matrix).add_(bias)
+        return _spread(features, slots, matrix, bias)
 
     @staticmethod
     @once_differentiable
