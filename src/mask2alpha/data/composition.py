@@ -85,7 +85,7 @@ def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: 
     if rng.random() < 0.15:
         background = _cast_shadow(rng, background, layers)
     layers = _tune_colours(rng, layers, background)
-    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.6 else layer for layer in layers]
+    layers = [_borrow_colours(rng, layer, background) if rng.random() < 0.5 else layer for layer in layers]
     image = blend(background, layers, gamma=_draw_gamma(rng))
     order = [int(owner) for owner in rng.permutation(usable)]
     chosen = [order[number % len(order)] for number in range(num_targets)]
@@ -234,7 +234,7 @@ def place(rng: np.random.Generator, cutout: Cutout, size: int, scale: float, anc
 def _draw_layers(rng: np.random.Generator, sources: Sources, size: int) -> list[Layer]:
     """Draw the objects of one composite, placed, from back to front."""
     is_lookalike = rng.random() < 0.10
-    num_objects = 2 if is_lookalike else int(rng.choice(3, p=(0.5, 0.36, 0.14))) + 1
+    num_objects = 2 if is_lookalike else int(rng.choice(3, p=(0.6, 0.3, 0.1))) + 1
     cutouts = [_draw_cutout(rng, sources, size) for _ in range(1 if is_lookalike else num_objects)]
     if is_lookalike:
         twin = cutouts[0]
@@ -257,7 +257,7 @@ def _draw_layers(rng: np.random.Generator, sources: Sources, size: int) -> list[
         if rng.random() < 0.12:
             layer = _defocus(rng, layer)
         layers.append(Layer(layer.colour, layer.alpha, owner))
-        if not is_lookalike and rng.random() < 0.1:
+        if not is_lookalike and rng.random() < 0.2:
             layers.append(_merge_partner(rng, sources, size, anchor, owner))
     return layers
 

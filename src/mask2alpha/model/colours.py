@@ -140,8 +140,13 @@ def colour_cues(
     foreground, background = local_colours[:, :3], local_colours[:, 3:]
     behind = background.square()
     difference = foreground.square() - behind
-    contrast = difference.square().sum(1, keepdim=True)
-    estimate = ((image.square() - behind) * difference).sum(1, keepdim=True) / (contrast + LEAST_CONTRAST)
+    contrast = _sum_colours(difference.square())
+    estimate = _sum_colours((image.square() - behind) * difference) / (contrast + LEAST_CONTRAST)
     pairs = ((foreground, background), (image, foreground), (image, background))
-    distances = torch.cat([(one - other).square().sum(1, keepdim=True) for one, other in pairs], dim=1).sqrt()
+    distances = torch.cat([_sum_colours((one - other).square()) for one, other in pairs], dim=1).sqrt()
     return torch.cat([(2 * estimate - 1).clamp(-2, 2), distances], dim=1)
+
+
+def _sum_colours(values: Float[Tensor, "batch 3 *pixels"]) -> Float[Tensor, "batch 1 *pixels"]:
+    """The sum over the three colours; of rows of single pixels twice as fast as `sum`."""
+    return values[:, :1] + values[:, 1:2] + values[:, 2:]

@@ -76,6 +76,6 @@ def test_matrices_and_kernels_alone_take_muons_steps() -> None:
     others = {names[parameter] for group in groups if not group["is_matrix"] for parameter in group["params"]}
     assert matrices | others == set(names.values())
     assert "encoder.blocks.0.attention.query.weight" in matrices
-    assert "fusion.mixers.0.0.conv.weight" in matrices
+    assert "fusion.mixers.0.conv.weight" in matrices
     assert "encoder.positions.weight" in others  # depth-wise: a row of nine numbers per channel is no matrix
     assert "encoder.embedding.norm.weight" in others

@@ -33,19 +33,19 @@ def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 
 KINDS: dict[str, tuple[Maker, float]] = {
-    "solid": (solid, 0.13),
+    "solid": (solid, 0.10),
     "furry": (furry, 0.15),
     "haired": (haired, 0.11),
-    "wispy": (wispy, 0.15),
+    "wispy": (wispy, 0.17),
     "feathered": (feathered, 0.05),
     "grass": (grass, 0.03),
-    "plant": (plant, 0.07),
-    "bush": (bush, 0.08),
+    "plant": (plant, 0.08),
+    "bush": (bush, 0.11),
     "flower": (flower, 0.05),
     "twigs": (twigs, 0.03),
-    "net": (net, 0.05),
-    "wicker": (wicker, 0.03),
-    "cables": (cables, 0.03),
+    "net": (net, 0.04),
+    "wicker": (wicker, 0.02),
+    "cables": (cables, 0.02),
     "pompom": (pompom, 0.02),
     "smoke": (smoke, 0.02),
 }

@@ -28,9 +28,8 @@ class FeatureFusion(nn.Module):
             nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths, strict=True)
         )
         self.reductions = nn.ModuleList(nn.Conv2d(coarser, width, 1) for width, coarser in pairwise(widths))
-        self.mixers = nn.ModuleList(
-            nn.Sequential(ConvBlock(width + num_beside, width), ResidualBlock(width)) for width in widths
-        )
+        self.mixers = nn.ModuleList(ConvBlock(width + num_beside, width) for width in widths)
+        self.finish = ResidualBlock(widths[0])
 
     def project(self, image_maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The lateral convolutions of the finest maps, done once per image where the mask has no part in them."""
@@ -60,5 +59,5 @@ class FeatureFusion(nn.Module):
                 features = enlarge(self.reductions[level](fused), 2).add_(features)
             level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
             fused = self.mixers[level](torch.cat([features, level_beside], dim=1))
-        assert fused is not None
-        return fused
+        finished: Tensor = self.finish(fused)
+        return finished

@@ -333,8 +333,15 @@ def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor
     padded = _with_zero_row(features, missing=missing)
     result = features.new_empty(table.shape[0], matrix.shape[1])
     width = taps * padded.shape[1]
+    gathered: Tensor | None = None
     for part, place in _chunks(table, padded):
-        rows = padded.index_select(0, part).view(-1, width)
+        # the memory of the first chunk, the largest, serves all: fresh memory costs as much as the gathering
+        gathered = (
+            padded.index_select(0, part)
+            if gathered is None
+            else torch.index_select(padded, 0, part, out=gathered[: len(part)])
+        )
+        rows = gathered.view(-1, width)
         if bias is None:
             torch.mm(rows, matrix, out=result[place])
         else:
