@@ -110,7 +110,7 @@ def run(variant: Variant, seed: int, data: str, root: str, output: Path, steps: 
 
 
 def score(weights: Path, steps: tuple[int, ...], root: str) -> dict[str, dict[str, float]]:
-    """Mean scores in float32 by number of decoding steps."""
+    """Mean scores in bfloat16 by number of decoding steps."""
     import torch
 
     from mask2alpha.evaluation.benchmarks import GuidedFolder
@@ -124,7 +124,7 @@ def score(weights: Path, steps: tuple[int, ...], root: str) -> dict[str, dict[st
     return {
         str(count): asdict(
             evaluate(
-                use_predictor(Predictor(model, dtype=torch.float32, num_steps=count)),
+                use_predictor(Predictor(model, dtype=torch.bfloat16, num_steps=count)),
                 benchmark,
                 predictor=f"{count} steps",
             ).mean()
@@ -168,7 +168,7 @@ def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, si
             f"- Each network: {steps} steps of the recipe `small` from random weights on crops of {size} px, "
             f"{min(minutes):.0f} to {max(minutes):.0f} minutes on one core; {seeds} seeds; networks of a seed see the "
             "same samples.",
-            "- Means over the pairs of the benchmark, whole image, float32, SAD, Grad and Conn in thousands.",
+            "- Means over the pairs of the benchmark, whole image, bfloat16, SAD, Grad and Conn in thousands.",
         ]
     )
 

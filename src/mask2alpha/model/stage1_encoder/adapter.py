@@ -24,7 +24,7 @@ from mask2alpha.model.stage1_encoder.deformable import DeformableAttention, toke
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
 from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput, make_thumbnail
 from mask2alpha.model.stage1_encoder.vit import VisionTransformer
-from mask2alpha.ops.resize import enlarge
+from mask2alpha.ops.resize import enlarge, halve
 from mask2alpha.shapes import Size
 
 NUM_INTERACTIONS = 4
@@ -137,7 +137,7 @@ class Extractor(nn.Module):
 
 
 class PyramidMerge(nn.Module):
-    """Adds the ViT's map to the prior's levels, normalises every pixel, and passes the result on to stride 8."""
+    """Adds the ViT's map to the prior's levels and normalises every pixel."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -145,19 +145,14 @@ class PyramidMerge(nn.Module):
         # BEiT has no norm after its last block, and its tokens would drown the prior.
         self.token_norm = nn.Identity() if config.has_final_norm else nn.LayerNorm(dim)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
-        self.os16_to_os8 = nn.Conv2d(dim, dim // 2, 1)
 
     def forward(
-        self,
-        os8: Float[Tensor, "batch half h w"],
-        levels: Sequence[Tensor],
-        patches: Float[Tensor, "batch patches dim"],
+        self, levels: Sequence[Tensor], patches: Float[Tensor, "batch patches dim"]
     ) -> tuple[Tensor, ...]:
-        """The maps at strides 8, 16, 32, 64.
+        """The maps at strides 16, 32, 64.
 
         Args:
-            os8: The prior's map at stride 8; it does not depend on the mask.
-            levels: Its maps at strides 16, 32, 64.
+            levels: The prior's maps at these strides.
             patches: The ViT's patch tokens, which stand on the grid of the middle level.
 
         Returns:
@@ -165,9 +160,8 @@ class PyramidMerge(nn.Module):
         """
         os16, os32, os64 = levels
         vit_map = to_map(self.token_norm(patches), (os32.shape[2], os32.shape[3]))
-        sums = (os16 + enlarge(vit_map, 2), os32 + vit_map, os64 + F.avg_pool2d(vit_map, 2))
-        merged = [_norm_channels(norm, x) for norm, x in zip(self.norms, sums, strict=True)]
-        return (os8 + enlarge(self.os16_to_os8(merged[0]), 2), *merged)
+        sums = (enlarge(vit_map, 2) + os16, os32 + vit_map, os64 + halve(vit_map))
+        return tuple(_norm_channels(norm, x) for norm, x in zip(self.norms, sums, strict=True))
 
 
 class VitAdapterEncoder(nn.Module):
@@ -179,8 +173,8 @@ class VitAdapterEncoder(nn.Module):
 
     To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there is one
     extractor, not three, and it leaves out stride 16 (three quarters of the queries), which learns of the mask from
-    the ViT's map; the map at stride 8 has half the token dimension and learns of it from stride 16; the finest map is
-    the stem's, before pooling.
+    the ViT's map; the map at stride 8 is the prior's, of half the token dimension, and meets the mask in the fusion;
+    the finest map is the stem's, before pooling.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -198,7 +192,7 @@ class VitAdapterEncoder(nn.Module):
         self.merge = PyramidMerge(config)
         self.guidance = MaskGuidance() if config.has_guidance else None
         self.out_channels: tuple[int, ...] = (width, dim // 2, dim, dim, dim)
-        self.num_kept_maps = 1
+        self.num_kept_maps = 2
         """How many of the finest maps `guide` hands on as `encode` made them, whatever they have become since."""
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
@@ -250,7 +244,7 @@ class VitAdapterEncoder(nn.Module):
         grids = _grids_of(coarse)
         spatial = self.last_extractor(_join_levels(coarse), grids, patches, grid)
         levels = [os16, *_split_levels(spatial, grids)]
-        return (os4, *self.merge(os8, levels, self.vit.final_norm(patches)))
+        return (os4, os8, *self.merge(levels, self.vit.final_norm(patches)))
 
     def received_attention(
         self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
