@@ -55,7 +55,7 @@ class Matte:
     """The matte of one image and one mask, with what can be made of them."""
 
     alpha: NDArray[np.float32]
-    """(H, W), in [0, 1]; below 1/255 it is exactly 0, above 254/255 exactly 1."""
+    """(H, W), in [0, 1]; exactly 0 or 1 where the network was within 1/255 of it."""
     predicted_error: NDArray[np.float32]
     """(H, W), in [0, 1]: the network's guess at |alpha - truth| before the detail stage; high where unsure."""
     image: NDArray[Any]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
@@ -40,7 +39,7 @@ class Predictor(AbstractPredictor):
     """Runs a `Mask2Alpha` on NumPy images and masks of any size.
 
     Whatever the network says, an empty mask gives alpha 0 everywhere and a full one alpha 1: with no border to start
-    from, the mask is the only information there is. Alpha below 1/255 becomes 0, above 254/255 becomes 1.
+    from, the mask is the only information there is. Alpha within 1/255 of 0 or 1 becomes 0 or 1.
     """
 
     def __init__(
@@ -269,15 +268,9 @@ def find_trivial_value(mask: Shaped[Tensor, "1 1 height width"]) -> float | None
 
 
 def settle_(alpha: Float[Tensor, "*shape"]) -> None:
-    """Alpha that an 8-bit file could not tell from 0 or 1 becomes 0 or 1; in place, a part in the cache at a time."""
+    """Stretch alpha so that what is within 1/255 of 0 or 1 becomes 0 or 1; in place, a part in the cache at a time."""
     for part in torch.split(alpha.view(-1), PIXELS_SETTLED_AT_ONCE):
-        F.threshold(part, _below(1 / 255), 0.0, inplace=True).neg_()
-        F.threshold(part, _below(-254 / 255), -1.0, inplace=True).neg_()
-
-
-def _below(value: float) -> float:
-    """The largest float32 below the float32 nearest to a value: at most that is less than the value."""
-    return float(np.nextafter(np.float32(value), np.float32(-np.inf)))
+        part.mul_(255 / 253).sub_(1 / 253).clamp_(0, 1)
 
 
 def _checked_device(device: str | torch.device | None) -> torch.device:

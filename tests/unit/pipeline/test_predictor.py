@@ -34,8 +34,10 @@ def disc(height: int, width: int, radius: float = 0.3) -> np.ndarray:
 def test_any_size_comes_back_unpadded(echo: EchoNetwork, rng: np.random.Generator, size: tuple[int, int]) -> None:
     image, mask = picture(rng, *size), rng.random(size).astype(np.float32)
     matte = Predictor(echo, dtype=torch.float32).predict(image, mask)
-    expected = np.where(mask < 1 / 255, 0, np.where(mask > 254 / 255, 1, mask))
-    assert np.array_equal(matte.alpha, expected)
+    expected = np.clip((255 * mask - 1) / 253, 0, 1)
+    np.testing.assert_allclose(matte.alpha, expected, rtol=0, atol=1e-6)
+    near_ends = (mask <= 0.9 / 255) | (mask >= 254.1 / 255)
+    assert np.array_equal(matte.alpha[near_ends], mask[near_ends].round())
     assert np.array_equal(matte.predicted_error, image[..., 0].astype(np.float32) / np.float32(255))
     assert matte.image is image
     assert matte.alpha.dtype == matte.predicted_error.dtype == np.float32

@@ -146,9 +146,7 @@ class PyramidMerge(nn.Module):
         self.token_norm = nn.Identity() if config.has_final_norm else nn.LayerNorm(dim)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
 
-    def forward(
-        self, levels: Sequence[Tensor], patches: Float[Tensor, "batch patches dim"]
-    ) -> tuple[Tensor, ...]:
+    def forward(self, levels: Sequence[Tensor], patches: Float[Tensor, "batch patches dim"]) -> tuple[Tensor, ...]:
         """The maps at strides 16, 32, 64.
 
         Args:

@@ -130,9 +130,7 @@ def rim_weight(active: Bool[Tensor, "batch 1 height width"]) -> Float[Tensor, "b
     return smooth_step(share) * active
 
 
-def count_active(
-    active: Bool[Tensor, "batch 1 height width"], radius: int
-) -> UInt8[Tensor, "batch 1 height width"]:
+def count_active(active: Bool[Tensor, "batch 1 height width"], radius: int) -> UInt8[Tensor, "batch 1 height width"]:
     """How many pixels are active in the square window of `radius` around each pixel; `radius` is at most 7.
 
     Sums of shifted bytes, one axis after the other: for whole maps many times faster than a pooling of floats.

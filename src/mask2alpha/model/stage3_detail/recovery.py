@@ -270,9 +270,7 @@ def _pixel_inputs(image: Tensor, logits: Tensor, error: Tensor, mask: Tensor) ->
     return 2 * image - 1, shown, logits.sigmoid(), error, mask
 
 
-def rim_weight_sparse(
-    active: Bool[Tensor, "batch 1 height width"], active_set: ActiveSet
-) -> Float[Tensor, " points"]:
+def rim_weight_sparse(active: Bool[Tensor, "batch 1 height width"], active_set: ActiveSet) -> Float[Tensor, " points"]:
     """`rim_weight` at the active pixels only, whose set is given too."""
     height, width = active_set.size
     _, row, column = active_set.coordinates.unbind(1)
