@@ -170,8 +170,8 @@ class VitAdapterEncoder(nn.Module):
     and its tokens stand exactly on the prior's grid at stride 32.
 
     To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there is one
-    extractor, not three, and it leaves out stride 16 (three quarters of the queries), which learns of the mask from
-    the ViT's map; the map at stride 8 is the prior's, of half the token dimension, and meets the mask in the fusion;
+    extractor, not three, and it is for stride 64 alone (one query in twenty-one), because strides 16 and 32 learn of
+    the mask from the ViT's map itself; the map at stride 8 is the prior's, of half the token dimension, and meets the mask in the fusion;
     the finest map is the stem's, before pooling.
     """
 
@@ -238,10 +238,10 @@ class VitAdapterEncoder(nn.Module):
         grid = encoding.token_grid
         tokens = self.vit.run_last_block(encoding.tokens, grid, self._scale_keys(encoding, mask))
         patches = self._split_tokens(tokens)[1]
-        os4, os8, os16, *coarse = encoding.maps
-        grids = _grids_of(coarse)
-        spatial = self.last_extractor(_join_levels(coarse), grids, patches, grid)
-        levels = [os16, *_split_levels(spatial, grids)]
+        os4, os8, os16, os32, os64 = encoding.maps
+        coarsest = [(os64.shape[2], os64.shape[3])]
+        extracted = self.last_extractor(to_tokens(os64), coarsest, patches, grid)
+        levels = [os16, os32, to_map(extracted, coarsest[0])]
         return (os4, os8, *self.merge(levels, self.vit.final_norm(patches)))
 
     def received_attention(
