@@ -3,9 +3,10 @@
     python tools/retrain_ablations.py DATA ROOT --output runs/ablations
 
 `DATA` is a folder or packed file as for `mask2alpha train --data`, `ROOT` a guided folder to score on. Every network
-starts from random weights and takes the same number of steps on the same samples: those of its seed. Runs go one after
-the other, `--only K/N` takes every N-th of them so that several cores can share the work; a stopped tool goes on, and
-the table is written when all runs are there.
+starts from random weights and takes the same number of steps on the same samples: those of its seed. A variant whose
+first seed differs from the whole method's by more than `CLEAR` needs no further ones. Runs go one after the other,
+`--only K/N` takes every N-th of them so that several cores can share the work; a stopped tool goes on, and the table is
+written when all runs are there.
 """
 
 import json
@@ -21,6 +22,10 @@ import click
 DOCUMENT = Path(__file__).parents[1] / "docs" / "ablations.md"
 BEGIN, END = "<!-- begin: retrained -->", "<!-- end: retrained -->"
 METRICS = ("sad", "mse", "grad", "conn")
+DEFAULT_STEPS = "2"
+"""Decoding steps of the preset, with which variants are compared."""
+CLEAR = 0.05
+"""Relative difference of SAD from which on one seed is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,9 @@ def main(
     runs = [(variant, seed) for seed in range(seeds) for variant in chosen]
     start, stride = (int(part) for part in only.split("/"))
     for variant, seed in runs[start - 1 :: stride]:
-        run(variant, seed, data, root, output, steps, size)
-    if all((output / f"{variant.name}_{seed}.json").exists() for variant, seed in runs):
+        if seed == 0 or not is_clear(variant, output):
+            run(variant, seed, data, root, output, steps, size)
+    if all((output / f"{variant.name}_{seed}.json").exists() or is_clear(variant, output) for variant, seed in runs):
         table = make_table(chosen, seeds, output, steps, size)
         before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
         _, _, after = rest.partition(END)
@@ -109,6 +115,15 @@ def run(variant: Variant, seed: int, data: str, root: str, output: Path, steps: 
     os.replace(partial, result)
 
 
+def is_clear(variant: Variant, output: Path) -> bool:
+    """Whether the first seed of a variant and of the whole method are there, and so far apart that one is enough."""
+    files = [output / f"{name}_0.json" for name in (variant.name, VARIANTS[0].name)]
+    if variant is VARIANTS[0] or not all(file.exists() for file in files):
+        return False
+    own, whole = (json.loads(file.read_text())["scores"][DEFAULT_STEPS]["sad"] for file in files)
+    return bool(abs(own / whole - 1) > CLEAR)
+
+
 def score(weights: Path, steps: tuple[int, ...], root: str) -> dict[str, dict[str, float]]:
     """Mean scores in bfloat16 by number of decoding steps."""
     import torch
@@ -135,11 +150,9 @@ def score(weights: Path, steps: tuple[int, ...], root: str) -> dict[str, dict[st
 
 def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, size: int) -> str:
     """Means over the seeds, the SAD of each seed, and its difference to the whole method with the same seed."""
-    found = {
-        variant.name: [json.loads((output / f"{variant.name}_{seed}.json").read_text()) for seed in range(seeds)]
-        for variant in variants
-    }
-    reference = [one["scores"]["2"]["sad"] for one in found["whole"]] if "whole" in found else None
+    files = {variant.name: [output / f"{variant.name}_{seed}.json" for seed in range(seeds)] for variant in variants}
+    found = {name: [json.loads(file.read_text()) for file in own if file.exists()] for name, own in files.items()}
+    reference = [one["scores"][DEFAULT_STEPS]["sad"] for one in found["whole"]] if "whole" in found else None
     lines = [
         "|  | SAD | by seed | against the whole, by seed | MSE | Grad | Conn |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -154,7 +167,7 @@ def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, si
             against = (
                 "-"
                 if reference is None
-                else " ".join(f"{sad / other - 1:+.1%}" for sad, other in zip(values["sad"], reference, strict=True))
+                else " ".join(f"{sad / other - 1:+.1%}" for sad, other in zip(values["sad"], reference, strict=False))
             )
             lines.append(
                 f"| {label} | {means['sad']:.2f} | {each} | {against} | {means['mse']:.4f} | {means['grad']:.2f} | "
@@ -166,8 +179,8 @@ def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, si
             *lines,
             "",
             f"- Each network: {steps} steps of the recipe `small` from random weights on crops of {size} px, "
-            f"{min(minutes):.0f} to {max(minutes):.0f} minutes on one core; {seeds} seeds; networks of a seed see the "
-            "same samples.",
+            f"{min(minutes):.0f} to {max(minutes):.0f} minutes on one core; networks of a seed see the same samples. "
+            f"{seeds} seeds, but one where that differs by more than {CLEAR:.0%}.",
             "- Means over the pairs of the benchmark, whole image, bfloat16, SAD, Grad and Conn in thousands.",
         ]
     )
