@@ -171,8 +171,8 @@ class VitAdapterEncoder(nn.Module):
 
     To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there is one
     extractor, not three, and it is for stride 64 alone (one query in twenty-one), because strides 16 and 32 learn of
-    the mask from the ViT's map itself; the map at stride 8 is the prior's, of half the token dimension, and meets the mask in the fusion;
-    the finest map is the stem's, before pooling.
+    the mask from the ViT's map itself; the map at stride 8 is the prior's, of half the token dimension, and meets the
+    mask in the fusion; the finest map is the stem's, before pooling.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
