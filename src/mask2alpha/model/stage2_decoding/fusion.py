@@ -17,7 +17,8 @@ from mask2alpha.ops.resize import enlarge
 class FeatureFusion(nn.Module):
     """A feature pyramid from the coarsest map down to stride 4; mask and colour cues are beside it at each level.
 
-    Runs once per mask, before the loop, so that a step is a few light convolutions.
+    Runs once per mask, before the loop, so that a step is a few light convolutions. A level takes one convolution; only
+    the finest, where thin parts are told apart, has a residual block besides (docs/decisions/0007).
     """
 
     def __init__(self, in_channels: tuple[int, ...], config: DecoderConfig) -> None:
@@ -59,5 +60,6 @@ class FeatureFusion(nn.Module):
                 features = enlarge(self.reductions[level](fused), 2).add_(features)
             level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
             fused = self.mixers[level](torch.cat([features, level_beside], dim=1))
+        assert fused is not None
         finished: Tensor = self.finish(fused)
         return finished
