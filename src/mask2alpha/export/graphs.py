@@ -19,7 +19,7 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import ColourEvidence, DecodingState, ImageEncoding
 from mask2alpha.model.stage2_decoding.refine import mix
-from mask2alpha.model.stage2_decoding.states import rank_errors
+from mask2alpha.model.stage2_decoding.states import order_by_confidence
 from mask2alpha.model.stage3_detail.active import RIM_RADIUS, select_active_shm, smooth_step
 from mask2alpha.model.stage3_detail.recovery import _pixel_inputs
 from mask2alpha.model.stage3_detail.sparse import InverseConv, StridedConv, SubmanifoldConv
@@ -317,11 +317,11 @@ def _gather_matmul(x: Tensor, table: Tensor, weight: Tensor, bias: Tensor) -> Te
 
 def _turn_most_confident_fine(is_fine: Tensor, predicted_error: Tensor, fine_share: Tensor) -> Tensor:
     """`turn_most_confident_fine` with a count that is a share of the pixels, known when the graph runs."""
-    order_key = torch.where(is_fine, -1.0, rank_errors(predicted_error)).flatten(1)
-    count = (fine_share * torch.ones_like(order_key[0], dtype=torch.float64).sum()).round().long()
-    smallest = torch.topk(order_key, count.clamp(min=1), dim=1, largest=False).values  # type: ignore[arg-type]
+    order = order_by_confidence(is_fine, predicted_error)
+    count = (fine_share * torch.ones_like(order[0], dtype=torch.float64).sum()).round().long()
+    smallest = torch.topk(order, count.clamp(min=1), dim=1, largest=False).values  # type: ignore[arg-type]
     last = smallest.amax(dim=1, keepdim=True)
-    below, equal = order_key < last, order_key == last
+    below, equal = order < last, order == last
     room = count - below.long().sum(dim=1, keepdim=True)
     turned = below | (equal & (equal.long().cumsum(dim=1) <= room))
     return (turned & (count > 0)).view_as(is_fine) | is_fine

@@ -47,14 +47,20 @@ class MattingObjective(nn.Module):
         encoding = self.model.encode(pixels).select(pictures)
         fused = self.model.fuse(encoding, masks)
         truth_os4 = F.avg_pool2d(truth, 4)
-        decoder = self.model.decoder
-        if self.model.config.decoder.is_iterative:
+        decoder, config = self.model.decoder, self.model.config.decoder
+        prepared = decoder.prepare(fused.features)
+        first = decoder(prepared, fused.features, start_coarse(fused))
+        coarse = first
+        if config.is_iterative:
             state = draw_training_state(
-                decoder, fused, truth_os4, own_share=self.recipe.own_state_share, generator=generator
+                fused,
+                first,
+                truth_os4,
+                own_share=self.recipe.own_state_share,
+                num_steps=config.num_steps,
+                generator=generator,
             )
-        else:
-            state = start_coarse(fused)
-        coarse = decoder(decoder.prepare(fused.features), fused.features, state)
+            coarse = decoder(prepared, fused.features, state)
         low, high = (math.log(threshold) for threshold in self.recipe.error_thresholds)
         tau = math.exp(low + (high - low) * torch.rand((), generator=generator, device=image.device).item())
         window = draw_windows(coarse.predicted_error, size=self.recipe.detail_window, generator=generator)
@@ -70,10 +76,12 @@ class MattingObjective(nn.Module):
             ),
             options,
         )
-        return {
-            **coarse_losses(coarse, truth_os4, error_quantile=self.recipe.error_quantile),
-            **detail_losses(output, window.cut(truth, stride=1)),
-        }
+        terms = coarse_losses(coarse, truth_os4, error_quantile=self.recipe.error_quantile)
+        if config.is_iterative:  # what the later steps start from has to be good, too
+            share = self.recipe.first_step_share
+            terms_first = coarse_losses(first, truth_os4, error_quantile=self.recipe.error_quantile)
+            terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
+        return {**terms, **detail_losses(output, window.cut(truth, stride=1))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,53 +75,53 @@ def mix(
 
 
 def draw_training_state(
-    decoder: StepDecoder,
     fused: FusedFeatures,
+    first: CoarseMatte,
     true_alpha_os4: Float[Tensor, "batch 1 h w"],
     *,
     own_share: float,
+    num_steps: int,
     generator: torch.Generator,
 ) -> DecodingState:
     """Algorithm 1: a random time, the states at that time, and the mixture of fine and coarse values.
 
     By the paper, pixels are fine independently of each other and fine values are the truth. At inference, however, the
     network meets its own errors and the states that its own predicted error chose. In a share of the pictures both
-    therefore come from a gradient-free pass of the decoder, which removes the exposure bias. What the colours say
-    always comes from that pass: from the truth it would give the answer away.
+    therefore come from the first step's prediction, which removes the exposure bias; in half of these the time is one
+    that inference with `num_steps` steps meets. What the colours say always comes from that prediction: from the truth
+    it would give the answer away.
 
     Args:
-        decoder: The step network.
-        fused: What the steps read; not differentiated here.
+        fused: What the steps read.
+        first: The first step's prediction, from `start_coarse`; not differentiated here.
         true_alpha_os4: The truth at stride 4.
         own_share: Probability, per picture, that states and fine values are the network's own.
+        num_steps: The usual number of steps at inference.
         generator: For all draws.
 
     Returns:
-        The state to predict from. Time 0, where all is coarse (the first step of every inference), is drawn with
-        probability 1/4.
+        The state to predict from, without gradient. Its time is drawn uniformly from 0, where all is coarse, to 1.
     """
     mask_os4 = fused.mask_os4
     batch = mask_os4.shape[0]
     device = mask_os4.device
-    first = start_coarse(fused)
-    with torch.no_grad():
-        guess = decoder(decoder.prepare(fused.features.detach()), fused.features, first)
-    uniform = torch.rand(batch, 2, generator=generator, device=device)
-    is_own = uniform[:, 0] < own_share
-    is_later = uniform[:, 1] > 0.25
-    time = ((uniform[:, 1] - 0.25) / 0.75).clamp(min=0).tolist()
+    own_draw, grid_draw, time_draw = torch.rand(3, batch, generator=generator, device=device).tolist()
     noise = torch.rand(mask_os4.shape, generator=generator, device=device)
     is_fine = torch.empty_like(mask_os4, dtype=torch.bool)
+    own_alpha, own_error = first.alpha.detach(), first.predicted_error.detach()
+    fine_values = true_alpha_os4.to(own_alpha.dtype, copy=True)
     for index in range(batch):
-        fine_share = 1 - coarse_prob(time[index])
-        if is_own[index]:
-            one = slice(index, index + 1)
+        one = slice(index, index + 1)
+        is_own, is_on_grid = own_draw[index] < own_share, grid_draw[index] < 0.5
+        time = time_draw[index]
+        if is_own and is_on_grid and num_steps > 1:
+            time = (1 + math.floor(time * (num_steps - 1))) / num_steps
+        fine_share = 1 - coarse_prob(time)
+        if is_own:
             count = math.floor(fine_share * mask_os4[0].numel())
-            is_fine[one] = turn_most_confident_fine(
-                torch.zeros_like(is_fine[one]), guess.predicted_error[one], count=count
-            )
+            is_fine[one] = turn_most_confident_fine(torch.zeros_like(is_fine[one]), own_error[one], count=count)
+            fine_values[one] = own_alpha[one]
         else:
-            is_fine[index] = noise[index] < fine_share
-    fine_values = torch.where(is_own.view(-1, 1, 1, 1), guess.alpha, true_alpha_os4)
-    evidence = find_colour_evidence(fused.thumbnail, guess.alpha).where(is_later, first.evidence)
+            is_fine[one] = noise[one] < fine_share
+    evidence = find_colour_evidence(fused.thumbnail, own_alpha)
     return DecodingState(mixed_matte=mix(fine_values, mask_os4, is_fine), is_fine=is_fine, evidence=evidence)

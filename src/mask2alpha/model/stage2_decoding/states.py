@@ -17,6 +17,10 @@ Sampler = Literal["topk", "bernoulli"]
 ERROR_STEPS = 8192
 """Predicted errors are compared in steps of this part of 1. Smaller differences are rounding, by which machines,
 precisions and backends differ, and in the plain background there are no others."""
+LATTICE_SIZE = 256
+LATTICE_STEPS = (193, 145)
+"""Steps down and to the right of a lattice of numbers modulo `LATTICE_SIZE`: its parts of the R2 sequence's, made odd.
+With `ERROR_STEPS` they stay within what float32 counts exactly, as some backends have no wider numbers."""
 
 
 def coarse_prob(time: float) -> float:
@@ -61,21 +65,35 @@ def rank_errors(predicted_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*sha
     return (predicted_error.float() * ERROR_STEPS).round()
 
 
+def order_by_confidence(
+    is_fine: Bool[Tensor, "batch 1 h w"], predicted_error: Float[Tensor, "batch 1 h w"]
+) -> Float[Tensor, "batch pixels"]:
+    """The order in which pixels turn fine, from the smallest number on; whole numbers, -1 for those that are fine.
+
+    First counts the predicted error; equal ones follow a lattice, so that any first part of them lies all over the
+    picture. In raster order they would turn fine from the top of the picture down, like no state drawn in training.
+    """
+    ones = torch.ones_like(predicted_error[:1], dtype=torch.int64)
+    lattice = (ones.cumsum(2) * LATTICE_STEPS[0] + ones.cumsum(3) * LATTICE_STEPS[1]) % LATTICE_SIZE
+    order = rank_errors(predicted_error) * LATTICE_SIZE + lattice
+    return torch.where(is_fine, -1.0, order).flatten(1)
+
+
 def turn_most_confident_fine(
     is_fine: Bool[Tensor, "batch 1 h w"], predicted_error: Float[Tensor, "batch 1 h w"], *, count: int
 ) -> Bool[Tensor, "batch 1 h w"]:
     """Turn the coarse pixels with the smallest predicted errors fine until `count` are (sampler `topk`).
 
-    Errors count as equal within a step of `ERROR_STEPS`, and ties go to the earlier position in raster order, so that
-    the result does not depend on the machine.
+    Errors count as equal within a step of `ERROR_STEPS`. Of equal ones those turn that come first in the lattice of
+    `order_by_confidence`, then the earlier in raster order, so that the result does not depend on the machine.
     """
     if count >= is_fine[0].numel():
         return torch.ones_like(is_fine)
     if count <= 0:
         return is_fine
-    order_key = torch.where(is_fine, -1.0, rank_errors(predicted_error)).flatten(1)
-    last = order_key.kthvalue(count, dim=1, keepdim=True).values  # the largest key that may turn
-    below, equal = order_key < last, order_key == last
+    order = order_by_confidence(is_fine, predicted_error)
+    last = order.kthvalue(count, dim=1, keepdim=True).values  # the largest that may turn
+    below, equal = order < last, order == last
     room = count - below.sum(dim=1, keepdim=True)
     turned = below | (equal & (equal.cumsum(dim=1) <= room))
     return turned.view_as(is_fine) | is_fine

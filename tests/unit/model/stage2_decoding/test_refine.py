@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -6,10 +7,10 @@ import torch
 from mask2alpha.errors import InputError
 from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.outputs import FusedFeatures, RunOptions
+from mask2alpha.model.outputs import DecodingState, FusedFeatures, RunOptions
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, mix, refine, start_coarse
-from mask2alpha.model.stage2_decoding.states import num_fine, rank_errors
+from mask2alpha.model.stage2_decoding.states import coarse_prob, num_fine, rank_errors
 
 CONFIG = PRESETS["tiny"].decoder
 
@@ -96,18 +97,42 @@ def test_mix_takes_alpha_where_fine_and_the_mask_elsewhere() -> None:
     assert mixed.flatten().tolist() == [0.25, 1.0]
 
 
+def draw(decoder: StepDecoder, fused: FusedFeatures, truth: torch.Tensor, *, own_share: float) -> DecodingState:
+    first = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    generator = torch.Generator().manual_seed(5)
+    return draw_training_state(fused, first, truth, own_share=own_share, num_steps=3, generator=generator)
+
+
 def test_training_states_mix_the_truth_or_the_own_prediction(decoder: StepDecoder, fused: FusedFeatures) -> None:
     mask = fused.mask_os4
     truth = torch.full_like(mask, 0.3)
-    from_truth = draw_training_state(decoder, fused, truth, own_share=0.0, generator=torch.Generator().manual_seed(5))
+    from_truth = draw(decoder, fused, truth, own_share=0.0)
     torch.testing.assert_close(from_truth.mixed_matte, torch.where(from_truth.is_fine, truth, mask))
-    own = draw_training_state(decoder, fused, truth, own_share=1.0, generator=torch.Generator().manual_seed(5))
+    own = draw(decoder, fused, truth, own_share=1.0)
     guess = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
     torch.testing.assert_close(own.mixed_matte, torch.where(own.is_fine, guess.alpha.detach(), mask))
+    assert not own.mixed_matte.requires_grad
     for picture in range(2):  # chosen by the own predicted error: no coarse pixel is surer than a fine one
         is_fine, error = own.is_fine[picture], rank_errors(guess.predicted_error[picture])
         if is_fine.any() and not is_fine.all():
             assert error[is_fine].max() <= error[~is_fine].min()
+
+
+def test_half_of_the_own_states_are_those_that_inference_meets(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    first = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    num_pixels = fused.mask_os4[0].numel()
+    met = {math.floor((1 - coarse_prob(step / 3)) * num_pixels) for step in (1, 2)}
+    generator = torch.Generator().manual_seed(0)
+    counts = [
+        draw_training_state(fused, first, fused.mask_os4, own_share=1.0, num_steps=3, generator=generator)
+        .is_fine.flatten(1)
+        .sum(dim=1)
+        .tolist()
+        for _ in range(100)
+    ]
+    shares = [sum(one in met for one in picture) / len(picture) for picture in zip(*counts, strict=True)]
+    assert min(shares) > 0.35
+    assert max(shares) < 0.75
 
 
 def test_colours_are_looked_at_again_with_each_better_matte(decoder: StepDecoder, fused: FusedFeatures) -> None:
@@ -122,8 +147,5 @@ def test_colours_are_looked_at_again_with_each_better_matte(decoder: StepDecoder
 
 def test_training_never_shows_colours_sorted_by_the_truth(decoder: StepDecoder, fused: FusedFeatures) -> None:
     truths = [torch.zeros_like(fused.mask_os4), torch.ones_like(fused.mask_os4)]
-    first, second = (
-        draw_training_state(decoder, fused, truth, own_share=0.0, generator=torch.Generator().manual_seed(5))
-        for truth in truths
-    )
+    first, second = (draw(decoder, fused, truth, own_share=0.0) for truth in truths)
     torch.testing.assert_close(first.evidence.cues, second.evidence.cues, rtol=0, atol=0)

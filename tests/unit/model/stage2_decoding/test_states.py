@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,11 +88,21 @@ def test_topk_turns_exactly_the_scheduled_number_fine_in_every_picture(num_steps
         assert is_fine.flatten(1).sum(dim=1).tolist() == [num_fine(step, num_steps, 35)] * 3
 
 
-def test_topk_takes_the_smallest_errors_and_breaks_ties_by_position() -> None:
+def test_topk_takes_the_smallest_errors_first() -> None:
     error = torch.tensor([0.5, 0.1, 0.1, 0.9, 0.1, 0.0]).view(1, 1, 2, 3)
     none_fine = torch.zeros_like(error, dtype=torch.bool)
-    turned = turn_most_confident_fine(none_fine, error, count=3)
-    assert turned.flatten().tolist() == [False, True, True, False, False, True]
+    turned = turn_most_confident_fine(none_fine, error, count=3).flatten()
+    assert turned[5]
+    assert turned[[1, 2, 4]].sum() == 2
+    assert not turned[[0, 3]].any()
+
+
+def test_equal_errors_turn_fine_all_over_the_picture() -> None:
+    error = torch.full((1, 1, 64, 64), 0.25)
+    turned = turn_most_confident_fine(torch.zeros_like(error, dtype=torch.bool), error, count=64 * 64 // 4)
+    shares = F.avg_pool2d(turned.float(), 16)
+    assert shares.min() > 0.2
+    assert shares.max() < 0.3
 
 
 def test_bernoulli_turns_the_scheduled_share_fine_on_average() -> None:
