@@ -16,6 +16,7 @@ def small() -> Recipe:
         data=DataConfig(size=448, batch_size=3),
         optim=OptimConfig(name="muon"),
         loss=LossWeights(unknown_os4=1.0, unknown=1.0),
+        own_state_share=0.7,
     )
 
 
