@@ -17,10 +17,11 @@ Sampler = Literal["topk", "bernoulli"]
 ERROR_STEPS = 8192
 """Predicted errors are compared in steps of this part of 1. Smaller differences are rounding, by which machines,
 precisions and backends differ, and in the plain background there are no others."""
-LATTICE_SIZE = 256
-LATTICE_STEPS = (193, 145)
-"""Steps down and to the right of a lattice of numbers modulo `LATTICE_SIZE`: its parts of the R2 sequence's, made odd.
-With `ERROR_STEPS` they stay within what float32 counts exactly, as some backends have no wider numbers."""
+NUM_DIAGONALS = 256
+"""After so many diagonals their order repeats. With `ERROR_STEPS` it stays within what float32 counts exactly, as some
+backends have no wider numbers."""
+DIAGONAL_STEP = 159
+"""From one diagonal's place in the order to the next one's: about `NUM_DIAGONALS` times the golden ratio's fraction."""
 
 
 def coarse_prob(time: float) -> float:
@@ -70,12 +71,13 @@ def order_by_confidence(
 ) -> Float[Tensor, "batch pixels"]:
     """The order in which pixels turn fine, from the smallest number on; whole numbers, -1 for those that are fine.
 
-    First counts the predicted error; equal ones follow a lattice, so that any first part of them lies all over the
-    picture. In raster order they would turn fine from the top of the picture down, like no state drawn in training.
+    First counts the predicted error. Equal ones follow diagonal by diagonal in an order whose every beginning lies all
+    over the picture. In raster order they would turn fine from the top of the picture down, like no state drawn in
+    training; orders without stripes, or with level ones, score worse (docs/training_log.md, run 7).
     """
     ones = torch.ones_like(predicted_error[:1], dtype=torch.int64)
-    lattice = (ones.cumsum(2) * LATTICE_STEPS[0] + ones.cumsum(3) * LATTICE_STEPS[1]) % LATTICE_SIZE
-    order = rank_errors(predicted_error) * LATTICE_SIZE + lattice
+    diagonal = (ones.cumsum(2) + ones.cumsum(3)) * DIAGONAL_STEP % NUM_DIAGONALS
+    order = rank_errors(predicted_error) * NUM_DIAGONALS + diagonal
     return torch.where(is_fine, -1.0, order).flatten(1)
 
 
@@ -84,7 +86,7 @@ def turn_most_confident_fine(
 ) -> Bool[Tensor, "batch 1 h w"]:
     """Turn the coarse pixels with the smallest predicted errors fine until `count` are (sampler `topk`).
 
-    Errors count as equal within a step of `ERROR_STEPS`. Of equal ones those turn that come first in the lattice of
+    Errors count as equal within a step of `ERROR_STEPS`. Of equal ones those turn that come first in
     `order_by_confidence`, then the earlier in raster order, so that the result does not depend on the machine.
     """
     if count >= is_fine[0].numel():
