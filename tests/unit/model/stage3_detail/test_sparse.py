@@ -60,6 +60,18 @@ def test_submanifold_convolution_equals_its_dense_twin(shape, density):
     assert_close(actual, conv.forward_dense(x) * active)
 
 
+@pytest.mark.parametrize("has_onednn", [True, False])
+def test_wide_convolution_equals_its_dense_twin_with_either_matrix_product(monkeypatch, has_onednn):
+    if not has_onednn:
+        monkeypatch.setattr(sparse, "ONEDNN_LINEAR", None)
+    active = make_active((2, 8, 10), "some")
+    x = make_input(active, 3)
+    conv = randomise(SubmanifoldConv(3, 2 * sparse.ONEDNN_LEAST_COLUMNS))
+    with torch.no_grad():
+        actual = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+        assert_close(actual, conv.forward_dense(x) * active)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("density", DENSITIES)
 def test_strided_convolution_equals_its_dense_twin(shape, density):
