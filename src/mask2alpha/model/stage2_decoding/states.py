@@ -75,9 +75,10 @@ def order_by_confidence(
     over the picture. In raster order they would turn fine from the top of the picture down, like no state drawn in
     training; orders without stripes, or with level ones, score worse (docs/training_log.md, run 7).
     """
-    ones = torch.ones_like(predicted_error[:1], dtype=torch.int64)
-    diagonal = (ones.cumsum(2) + ones.cumsum(3)) * DIAGONAL_STEP % NUM_DIAGONALS
-    order = rank_errors(predicted_error) * NUM_DIAGONALS + diagonal
+    down = torch.ones_like(predicted_error[:1, :, :, :1], dtype=torch.int32).cumsum(2, dtype=torch.int32)
+    across = torch.ones_like(predicted_error[:1, :, :1], dtype=torch.int32).cumsum(3, dtype=torch.int32)
+    diagonal = (down + across) * DIAGONAL_STEP % NUM_DIAGONALS
+    order = torch.add(diagonal, rank_errors(predicted_error), alpha=NUM_DIAGONALS)
     return torch.where(is_fine, -1.0, order).flatten(1)
 
 
