@@ -37,14 +37,16 @@ class Variant:
     overrides: tuple[str, ...]
     steps: tuple[int, ...] = ()
     """Empty: the preset's."""
+    paper: tuple[str, ...] = ()
+    """The paper's change of SAD against its own whole method, for each of `steps` (Tables 3, 4 and 5); "-": none."""
 
 
 VARIANTS = (
-    Variant("whole", "the whole method", (), (1, 2, 3, 6, 10, 20)),
-    Variant("no_guidance", "without MGFSM", ("model.encoder.has_guidance=False",)),
-    Variant("no_iteration", "without iteration", ("model.decoder.is_iterative=False",)),
-    Variant("no_detail", "without detail stage", ('model.detail.selection="none"',)),
-    Variant("shm", "SHM in place of SGSDR", ('model.detail.selection="shm"',)),
+    Variant("whole", "the whole method", (), (1, 2, 3, 6, 10, 20), ("-", "-", "+3.5%", "+0.8%", "+0.0%", "+0.0%")),
+    Variant("no_guidance", "without MGFSM", ("model.encoder.has_guidance=False",), paper=("+27.3%",)),
+    Variant("no_iteration", "without iteration", ("model.decoder.is_iterative=False",), paper=("+4.0%",)),
+    Variant("no_detail", "without detail stage", ('model.detail.selection="none"',), paper=("+23.8%",)),
+    Variant("shm", "SHM in place of SGSDR", ('model.detail.selection="shm"',), paper=("+9.0%",)),
     Variant(
         "no_cues", "without colour cues", ("model.decoder.has_colour_cues=False", "model.detail.has_colour_cues=False")
     ),
@@ -154,12 +156,13 @@ def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, si
     found = {name: [json.loads(file.read_text()) for file in own if file.exists()] for name, own in files.items()}
     reference = [one["scores"][DEFAULT_STEPS]["sad"] for one in found["whole"]] if "whole" in found else None
     lines = [
-        "|  | SAD | by seed | against the whole, by seed | MSE | Grad | Conn |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "|  | SAD | by seed | against the whole, by seed | paper, against its whole | MSE | Grad | Conn |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for variant in variants:
         results = found[variant.name]
-        for count in results[0]["scores"]:
+        counts = results[0]["scores"]
+        for count, paper in zip(counts, variant.paper or ("-",) * len(counts), strict=True):
             values = {metric: [one["scores"][count][metric] for one in results] for metric in METRICS}
             means = {metric: statistics.mean(values[metric]) for metric in METRICS}
             label = f"{variant.label}, {count} steps" if variant.steps else variant.label
@@ -170,8 +173,8 @@ def make_table(variants: list[Variant], seeds: int, output: Path, steps: int, si
                 else " ".join(f"{sad / other - 1:+.1%}" for sad, other in zip(values["sad"], reference, strict=False))
             )
             lines.append(
-                f"| {label} | {means['sad']:.2f} | {each} | {against} | {means['mse']:.4f} | {means['grad']:.2f} | "
-                f"{means['conn']:.2f} |"
+                f"| {label} | {means['sad']:.2f} | {each} | {against} | {paper} | {means['mse']:.4f} | "
+                f"{means['grad']:.2f} | {means['conn']:.2f} |"
             )
     minutes = [one["seconds"] / 60 for results in found.values() for one in results]
     return "\n".join(
