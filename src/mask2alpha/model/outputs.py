@@ -89,14 +89,6 @@ class ColourEvidence:
     cues: Float[Tensor, "batch cues h w"]
     """What they and the picture's colour histograms say about each pixel."""
 
-    def where(self, chosen: Bool[Tensor, " batch"], other: "ColourEvidence") -> "ColourEvidence":
-        """This evidence for the chosen pictures, the other for the rest."""
-        of_picture = chosen.view(-1, 1, 1, 1)
-        return ColourEvidence(
-            local_colours=torch.where(of_picture, self.local_colours, other.local_colours),
-            cues=torch.where(of_picture, self.cues, other.cues),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingState:

@@ -88,13 +88,13 @@ def test_topk_turns_exactly_the_scheduled_number_fine_in_every_picture(num_steps
         assert is_fine.flatten(1).sum(dim=1).tolist() == [num_fine(step, num_steps, 35)] * 3
 
 
-def test_topk_takes_the_smallest_errors_first() -> None:
+def test_topk_takes_the_smallest_errors_and_breaks_ties_by_diagonal_then_position() -> None:
     error = torch.tensor([0.5, 0.1, 0.1, 0.9, 0.1, 0.0]).view(1, 1, 2, 3)
     none_fine = torch.zeros_like(error, dtype=torch.bool)
-    turned = turn_most_confident_fine(none_fine, error, count=3).flatten()
-    assert turned[5]
-    assert turned[[1, 2, 4]].sum() == 2
-    assert not turned[[0, 3]].any()
+    turned = turn_most_confident_fine(none_fine, error, count=3)
+    assert turned.flatten().tolist() == [False, False, True, False, True, True]
+    fewer = turn_most_confident_fine(none_fine, error, count=2)
+    assert fewer.flatten().tolist() == [False, False, True, False, False, True]
 
 
 def test_equal_errors_turn_fine_all_over_the_picture() -> None:
