@@ -1,18 +1,27 @@
 """A model made for inference: the same function with fewer operations.
 
 Batch norms are folded into the convolutions before them, and the weights of convolutions and linear layers are stored
-in the dtype they are multiplied in, so that no call has to convert them.
+in the dtype they are multiplied in, so that no call has to convert them. On a CPU, what follows a convolution is done
+by the convolution itself.
 """
 
 import copy
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mask2alpha.model.layers import ConvBlock
+from mask2alpha.model.layers import ConvBlock, ResidualBlock
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
+
+ONEDNN_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+"""oneDNN's convolution with a ReLU in the same pass over memory, which PyTorch calls in compiled code only; None in
+builds without it (docs/decisions/0005)."""
+ONEDNN_ADDING_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
+"""The same, added to a tensor in place before the ReLU."""
 
 
 def fold_batch_norm(model: Mask2Alpha) -> Mask2Alpha:
@@ -53,3 +62,58 @@ def store_weights_as(model: nn.Module, dtype: torch.dtype) -> None:
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.to(dtype)
+
+
+def join_activations(model: nn.Module) -> None:
+    """Put, in place, convolutions that rectify in the place of `ConvBlock` and `ResidualBlock`; on a CPU only.
+
+    The batch norms must be folded and the weights stored in the dtype of the call. Where PyTorch lacks the operator,
+    nothing changes.
+    """
+    if ONEDNN_CONVOLUTION is None or ONEDNN_ADDING_CONVOLUTION is None:
+        return
+    for name, child in model.named_children():
+        if isinstance(child, ResidualBlock):
+            setattr(model, name, JoinedResidualBlock(child))
+        elif isinstance(child, ConvBlock):
+            setattr(model, name, JoinedConvBlock(child))
+        else:
+            join_activations(child)
+
+
+class JoinedConvBlock(nn.Module):
+    """A folded `ConvBlock` as one operation, without gradient."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        super().__init__()
+        assert isinstance(block.norm, nn.Identity)
+        self.conv = block.conv
+        self.activation = "relu" if block.has_relu else "none"
+
+    def forward(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out _h _w"]:
+        """Convolve and rectify."""
+        assert ONEDNN_CONVOLUTION is not None
+        result: Tensor = ONEDNN_CONVOLUTION(*_arguments(x, self.conv), self.activation, [], "")
+        return result
+
+
+class JoinedResidualBlock(nn.Module):
+    """A folded `ResidualBlock` as two operations, without gradient; it overwrites its input, which none else reads."""
+
+    def __init__(self, block: ResidualBlock) -> None:
+        super().__init__()
+        self.first = JoinedConvBlock(block.first)
+        self.conv = block.second.conv
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Add the correction and rectify."""
+        assert ONEDNN_ADDING_CONVOLUTION is not None
+        hidden = self.first(x)
+        x = x.to(hidden.dtype)
+        ONEDNN_ADDING_CONVOLUTION.binary(x, *_arguments(hidden, self.conv), "add", 1.0, "relu", [], "")
+        return x
+
+
+def _arguments(x: Tensor, conv: nn.Conv2d) -> tuple[Any, ...]:
+    """What oneDNN's convolutions take: input, weight, bias, padding, stride, dilation, groups."""
+    return x.to(conv.weight.dtype), conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups

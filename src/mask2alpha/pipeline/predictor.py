@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.box import find_box
-from mask2alpha.model.folding import fold_batch_norm, store_weights_as
+from mask2alpha.model.folding import fold_batch_norm, join_activations, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
 from mask2alpha.model.stage3_detail.recovery import upsample
@@ -79,6 +79,8 @@ class Predictor(AbstractPredictor):
         self.model = fold_batch_norm(model)
         store_weights_as(self.model, self.dtype)
         self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            join_activations(self.model)
 
     def encode(self, image: NDArray[Any]) -> EncodedImage:
         """Do once what depends on the image alone.

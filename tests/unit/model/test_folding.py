@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.folding import fold_batch_norm, store_weights_as
+from mask2alpha.model.folding import JoinedResidualBlock, fold_batch_norm, join_activations, store_weights_as
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import RunOptions
 
@@ -77,3 +77,21 @@ def test_stored_weights_give_what_autocast_gives(
         result = folded(*image_and_mask)
     assert folded.decoder.heads.weight.dtype == torch.bfloat16
     assert torch.equal(result.alpha, expected.alpha)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_joined_convolutions_equal_the_separate_operations(
+    model: Mask2Alpha, image_and_mask: tuple[torch.Tensor, torch.Tensor], dtype: torch.dtype, tolerance: float
+) -> None:
+    image, _ = image_and_mask
+    folded = fold_batch_norm(model)
+    store_weights_as(folded, dtype)
+    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    joined = copy.deepcopy(folded)
+    join_activations(joined)
+    assert any(isinstance(module, JoinedResidualBlock) for module in joined.modules())
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
+        expected, result = folded.encode(image), joined.encode(image)
+    for one, other in zip(result.maps, expected.maps, strict=True):
+        scale = other.float().abs().max().item()
+        torch.testing.assert_close(one.float(), other.float(), rtol=0, atol=tolerance * scale)
