@@ -99,10 +99,14 @@ def despill(
 
 
 def _mean_colour(pixels: Float[Tensor, "height width 3"], weight: Float[Tensor, "height width"]) -> Float[Tensor, "3"]:
-    total = weight.sum()
-    if total == 0:
-        return pixels.mean((0, 1))
-    return weight.flatten() @ pixels.flatten(0, 1) / total
+    """Summed in float64: rounded to float32, the mean is the same for any number of threads."""
+    total, summed = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    for shares, colours in zip(
+        weight.flatten().split(_ROWS_AT_ONCE), pixels.flatten(0, 1).split(_ROWS_AT_ONCE), strict=True
+    ):
+        total += shares.double().sum()
+        summed += shares.double() @ colours.double()
+    return pixels.mean((0, 1)) if total == 0 else (summed / total).to(pixels.dtype)
 
 
 def _level_sizes(size: Size) -> list[Size]:
