@@ -19,7 +19,7 @@ class EncoderConfig:
     stem_channels: tuple[int, ...] = (32, 64, 96, 192)
     """Channels of the stem's maps at strides 2, 4, 8, 16 of the half-resolution input (`conv_stem`);
     for `vit_adapter` only the first is used: the width of the spatial prior."""
-    stem_blocks: tuple[int, ...] = (6, 9, 8, 3)
+    stem_blocks: tuple[int, ...] = (10, 15, 8, 3)
     """Residual blocks at each stride (`conv_stem`)."""
     patch_size: int = 16
     """Pixels of the half-resolution input per token and side; 14 or 16."""
