@@ -101,9 +101,8 @@ def despill(
 def _mean_colour(pixels: Float[Tensor, "height width 3"], weight: Float[Tensor, "height width"]) -> Float[Tensor, "3"]:
     """Summed in float64: rounded to float32, the mean is the same for any number of threads."""
     total, summed = torch.zeros((), dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    for shares, colours in zip(
-        weight.flatten().split(_ROWS_AT_ONCE), pixels.flatten(0, 1).split(_ROWS_AT_ONCE), strict=True
-    ):
+    parts = (torch.split(values, _ROWS_AT_ONCE) for values in (weight.flatten(), pixels.flatten(0, 1)))
+    for shares, colours in zip(*parts, strict=True):
         total += shares.double().sum()
         summed += shares.double() @ colours.double()
     return pixels.mean((0, 1)) if total == 0 else (summed / total).to(pixels.dtype)
