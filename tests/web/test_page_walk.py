@@ -408,12 +408,12 @@ def test_a_forgotten_photograph_is_sent_again(walker: Walker) -> None:
 
     walker.page.route("**/v1/encodings/*/mattes", forget)
     with walker.page.expect_request("**/v1/encodings", timeout=PATIENCE):
-        walker.stroke((0.5, 0.3), (0.5, 0.7))
+        walker.stroke((0.4, 0.5), (0.4, 0.9))
     walker.settle()
     assert requests["count"] >= 2
     assert walker.page.is_hidden("#toast")
     walker.look("alpha")
-    assert walker.pixel(0.5, 0.5) != (0, 0, 0)
+    assert walker.pixel(0.4, 0.75) != (0, 0, 0)
 
 
 def test_errors_are_told_in_plain_words(walker: Walker, tmp_path: Path) -> None:
