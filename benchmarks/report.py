@@ -187,8 +187,8 @@ def sparse_table(section: dict[str, Any]) -> str:
     if "failed" in convolution:
         return f"{text}\n\nThe convolution beside spconv: {convolution['failed']}."
     return (
-        f"{text}\n\nOne 3 × 3 convolution, 16 to 16 channels, {convolution['points']} pixels, float32, one thread, "
-        f"tables at hand: {_ms(convolution['ours']['median_s'])} ms, spconv "
+        f"{text}\n\nOne 3 × 3 convolution, {convolution['channels']} channels, {convolution['points']} cells, float32, "
+        f"one thread, tables at hand: {_ms(convolution['ours']['median_s'])} ms, spconv "
         f"{_ms(convolution['spconv']['median_s'])} ms ({convolution['spconv_over_ours']:.2f} times ours)."
     )
 

@@ -21,6 +21,7 @@ from measuring import LARGE_PAGES, Settings, build_predictor, in_child, load_exa
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, RunOptions
 from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage3_detail.active import CELL
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, SubmanifoldConv
 from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
 
@@ -79,20 +80,26 @@ def _running(dtype: torch.dtype) -> Iterator[None]:
 
 
 def measure_convolution(side: int, repeats: int) -> dict[str, Any]:
-    """A 3 x 3 submanifold convolution from 16 to 16 channels in float32, the tables of neighbours at hand in both."""
+    """One of the detail stage's wider convolutions in float32, the tables of neighbours at hand in both."""
     import spconv.pytorch as spconv
 
     image, mask = load_example(side, side)
-    error = build_predictor("small").predict(image, mask).predicted_error
+    predictor = build_predictor("small")
+    error = predictor.predict(image, mask).predicted_error[::CELL, ::CELL]
     active = torch.from_numpy(error > np.quantile(error, 1 - ACTIVE_SHARE))[None, None]
     active_set = ActiveSet.from_mask(active)
-    channels = 16
+    channels = predictor.model.config.detail.channels[0]
     features = torch.randn(len(active_set), channels)
     own = SubmanifoldConv(channels, channels)
     peer = spconv.SubMConv2d(channels, channels, 3, padding=1, bias=True, indice_key="same")
-    given = spconv.SparseConvTensor(features, active_set.coordinates.int(), [side, side], 1)
+    given = spconv.SparseConvTensor(features, active_set.coordinates.int(), list(active_set.size), 1)
     rows = SparseTensor(features=features, active_set=active_set)
     with torch.inference_mode():
         given = peer(given).replace_feature(features)  # holds the table from now on
         times = take_turns({"ours": lambda: own(rows), "spconv": lambda: peer(given)}, repeats)
-    return {**summarise(times), "spconv_over_ours": ratio(times, "spconv", "ours"), "points": len(active_set)}
+    return {
+        **summarise(times),
+        "spconv_over_ours": ratio(times, "spconv", "ours"),
+        "points": len(active_set),
+        "channels": channels,
+    }

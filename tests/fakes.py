@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -11,6 +12,7 @@ from mask2alpha.model.box import Box
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.stage3_detail.active import count_cells
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_tensor
@@ -60,8 +62,16 @@ class EchoNetwork(Mask2Alpha):
         assert image.shape[2:] == mask.shape[2:]
         assert padded_size is not None
         assert all(side % 64 == 0 for side in padded_size)
-        alpha, red = as_unit(mask).clone(), as_unit(image[:, :1]).clone()
-        return MattingOutput(alpha=alpha, predicted_error=red, active=alpha > 2, coarse=coarse)
+        missing = (padded_size[0] - image.shape[2], padded_size[1] - image.shape[3])
+        red = F.pad(as_unit(image[:, :1]), (0, missing[1], 0, missing[0]))
+        return MattingOutput(
+            alpha=as_unit(mask).clone(),
+            active_cells=torch.zeros(1, 1, *count_cells(image.shape[2:]), dtype=torch.bool),
+            coarse=CoarseMatte(
+                alpha_logits=red, predicted_error=red, features=red, local_colours=red.expand(-1, 6, -1, -1)
+            ),
+            spanned=padded_size,
+        )
 
 
 class FakePredictor(AbstractPredictor):
@@ -84,7 +94,7 @@ class FakePredictor(AbstractPredictor):
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         self.num_predicted += 1
         alpha = mask_to_tensor(mask, encoded.size)[0, 0].numpy()
-        return Matte(alpha=alpha, predicted_error=0 * alpha, image=encoded.image)
+        return Matte(alpha=alpha, image=encoded.image, coarse_error=0 * alpha, spanned=encoded.size)
 
     def predict_instances(
         self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]

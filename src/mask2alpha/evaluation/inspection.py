@@ -21,8 +21,9 @@ from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding
 from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_regions
 from mask2alpha.model.stage2_decoding.refine import start_coarse
-from mask2alpha.model.stage3_detail.active import select_active_pixels, select_active_shm
+from mask2alpha.model.stage3_detail.active import cells_to_pixels, count_cells, select_active, select_active_shm
 from mask2alpha.ops.padding import pad_to_multiple
+from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
 
@@ -89,15 +90,19 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
         own_mask = own_mask.to(predictor.device)
         output = model.recover(encoded.pixels, own_mask, coarse, options, padded_size=encoded.padded_size)
         coarse_alpha = F.interpolate(output.coarse.alpha_logits, encoded.padded_size, mode="bilinear").sigmoid()
-        sgsdr = select_active_pixels(output.predicted_error, error_threshold=threshold)
+        cell_error = upsample(
+            coarse.predicted_error, count_cells(encoded.size), spanned=count_cells(encoded.padded_size)
+        )
+        sgsdr = select_active(cell_error, error_threshold=threshold)
+        shm = select_active_shm(coarse_alpha[..., : encoded.size[0], : encoded.size[1]])
         guidance = model.encoder.guidance
         height, width = encoded.size
         return Inspection(
             steps=replay_steps(model, model.fuse(encoding, small_mask), output.coarse),
             alpha=_array(output.alpha[0, 0, :height, :width]),
             predicted_error=_array(output.predicted_error[0, 0, :height, :width]),
-            active_sgsdr=_array(sgsdr[0, 0, :height, :width]),
-            active_shm=_array(select_active_shm(coarse_alpha)[0, 0, :height, :width]),
+            active_sgsdr=_array(cells_to_pixels(sgsdr, encoded.size)[0, 0]),
+            active_shm=_array(cells_to_pixels(shm, encoded.size)[0, 0]),
             error_threshold=threshold,
             regions=_array(find_regions(small_mask, encoding.token_grid)[0]),
             attention_on=_array(model.encoder.received_attention(encoding, small_mask)[0]),

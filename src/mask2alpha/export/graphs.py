@@ -4,29 +4,25 @@ They share the model's modules, so there are no second weights; only what a trac
 the choice of the pixels that turn fine, and the sparse stage, whose tables depend on the data. `list_graphs` names the
 inputs and outputs of each; `docs/export.md` says how they are called one after the other.
 
-Legend: K masks of one photograph, P active pixels, H and W the padded sides, multiples of 64.
+Legend: K masks of one photograph, P active cells, H and W the padded sides, multiples of 64.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from mask2alpha.model.colours import colour_cues, find_colour_evidence
+from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import ColourEvidence, DecodingState, ImageEncoding
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import order_by_confidence
-from mask2alpha.model.stage3_detail.active import RIM_RADIUS, select_active_shm, smooth_step
-from mask2alpha.model.stage3_detail.recovery import _pixel_inputs
-from mask2alpha.model.stage3_detail.sparse import InverseConv, StridedConv, SubmanifoldConv
+from mask2alpha.model.stage3_detail.active import CELL, select_active_shm, smooth_step
+from mask2alpha.model.stage3_detail.recovery import network_inputs
+from mask2alpha.model.stage3_detail.sparse import MARGIN, SubmanifoldConv
 from mask2alpha.model.stage3_detail.sparse_resnet import SparseResidualBlock, SparseResNet
-
-MARGIN = RIM_RADIUS
-"""Empty pixels around each picture of the map from pixel to row; the reach of the largest window looked up in it."""
 
 
 class EncoderGraph(nn.Module):
@@ -131,7 +127,7 @@ class StepGraph(nn.Module):
 class DetailGraph(nn.Module):
     """Stage 3: the coarse matte, upsampled, and corrected where its predicted error is above `least_error`.
 
-    The convolutions gather the rows of the active pixels and multiply them, as the sparse stage does, so that the cost
+    The convolutions gather the rows of the active cells and multiply them, as the sparse stage does, so that the cost
     follows the boundary and not the area; see docs/decisions/0032.
     """
 
@@ -160,90 +156,81 @@ class DetailGraph(nn.Module):
             features: (K, C, h, w), from the fusion.
             local_colours: (K, 6, h, w), of the last step's state.
             spanned: (2,), float32: the height and width, in pixels, of what the maps span; the image is its upper left.
-            least_error: (K, 1, 1, 1): pixels with a larger predicted error are active. With the selection "shm" only
+            least_error: (K, 1, 1, 1): cells with a larger predicted error are active. With the selection "shm" only
                 those in its band are; at -1 all of the band.
 
         Returns:
-            `alpha` and `error`, (K, 1, H, W): the matte, and the predicted error upsampled.
+            `alpha`, (K, 1, H, W), the matte; and `active`, bool, (K, 1, rows, columns), the cells that were recomputed.
         """
         height, width = mask.shape[2], mask.shape[3]
+        rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
         logits = _upsample(alpha_logits, height, width, spanned)
-        error = _upsample(predicted_error, height, width, spanned)
         config = self.detail.config
         if config.selection == "none":
-            return logits.sigmoid(), error
+            return logits.sigmoid(), torch.zeros(mask.shape[0], 1, rows, columns) > 0
+        spanned_cells = spanned / CELL
+        error = _upsample(predicted_error, rows, columns, spanned_cells)
         active = error > least_error
         if config.selection == "shm":
             active = active & select_active_shm(logits.sigmoid())
-        pixels = ActivePixels(active)
-        at_pixels = [pixels.rows_of(part) for part in (logits, error, mask)]
-        colour_rows = pixels.rows_of_picture(image)
-        parts = [*_pixel_inputs(colour_rows, *at_pixels), pixels.sample(features, spanned)]
-        if config.has_colour_cues:
-            parts.append(colour_cues(colour_rows, pixels.sample(local_colours, spanned)))
-        residual = _run_network(self.detail.network, torch.cat(parts, dim=1), pixels)
-        change = pixels.rim_weight() * residual[:, 0]
-        corrected = logits.flatten().scatter_add(0, pixels.positions, change).view_as(logits)
-        return corrected.sigmoid(), error
+        cells = ActiveCells(active)
+        table = cells.neighbours()
+        pixels, is_inside = cells.pixels(height, width)
+        x = network_inputs(
+            image[0].flatten(1)[:, pixels].unsqueeze(0),
+            cells.read(mask, pixels),
+            cells.read(logits, pixels),
+            error.flatten()[cells.positions].view(1, 1, -1),
+            cells.sample(features, spanned_cells),
+            cells.sample(local_colours, spanned_cells) if config.has_colour_cues else None,
+        )
+        residual = _run_network(self.detail.network, x[0].t(), table)
+        change = cells.rim_weight(table) * residual.t() * is_inside
+        positions = cells.of_picture * (height * width) + pixels
+        corrected = logits.flatten().scatter_add(0, positions.flatten(), change.flatten()).view_as(logits)
+        return corrected.sigmoid(), active
 
 
-class ActivePixels:
+class ActiveCells:
     """`ActiveSet` in operations that a trace can follow, with sizes that stay open."""
 
     def __init__(self, active: Tensor) -> None:
         self.batch, self.height, self.width = active.shape[0], active.shape[2], active.shape[3]
         self.of_picture, self.row, self.column = active[:, 0].nonzero().unbind(1)
         self.positions = (self.of_picture * self.height + self.row) * self.width + self.column
-        self.numbers = torch.arange(self.row.shape[0], dtype=torch.int32)
-        rows, self.line = self.height + 2 * MARGIN, self.width + 2 * MARGIN
-        self._padded = (self.of_picture * rows + self.row + MARGIN) * self.line + self.column + MARGIN
-        self._map = self._scatter(self.batch * rows * self.line, self._padded)
-
-    def _scatter(self, length: int, places: Tensor) -> Tensor:
-        """The row numbers at `places` of a vector that is P elsewhere."""
-        empty = torch.zeros(length, dtype=torch.int32) + self.row.shape[0]
-        return empty.scatter(0, places, self.numbers)
 
     def neighbours(self) -> Tensor:
-        """Row numbers (P, 9) of the 3 x 3 window around each pixel; P where there is none."""
-        return self._look_up([row * self.line + column for row in (-1, 0, 1) for column in (-1, 0, 1)])
+        """Row numbers (P, 9) of the 3 x 3 window around each cell; P where there is none."""
+        rows, line = self.height + 2 * MARGIN, self.width + 2 * MARGIN
+        padded = (self.of_picture * rows + self.row + MARGIN) * line + self.column + MARGIN
+        numbers = torch.arange(self.row.shape[0], dtype=torch.int32)
+        empty = torch.zeros(self.batch * rows * line, dtype=torch.int32) + self.row.shape[0]
+        index_map = empty.scatter(0, padded, numbers)
+        offsets = [row * line + column for row in (-1, 0, 1) for column in (-1, 0, 1)]
+        places = torch.stack([padded + offset for offset in offsets], dim=1)
+        return index_map.index_select(0, places.flatten()).view(-1, len(offsets))
 
-    def _look_up(self, offsets: Sequence[int]) -> Tensor:
-        places = torch.stack([self._padded + offset for offset in offsets], dim=1)
-        return self._map.index_select(0, places.flatten()).view(-1, len(offsets))
-
-    def rim_weight(self) -> Tensor:
-        """`rim_weight` at the active pixels."""
-        reach = range(-RIM_RADIUS, RIM_RADIUS + 1)
-        counted = torch.zeros(1)
-        for row in reach:
-            found = self._look_up([row * self.line + column for column in reach])
-            counted = counted + (found < self.row.shape[0]).float().sum(1)
-        rows = (self.row + RIM_RADIUS).clamp(max=self.height - 1) - (self.row - RIM_RADIUS).clamp(min=0) + 1
-        columns = (self.column + RIM_RADIUS).clamp(max=self.width - 1) - (self.column - RIM_RADIUS).clamp(min=0) + 1
+    def rim_weight(self, table: Tensor) -> Tensor:
+        """`rim_weight` at the active cells, of which `table` is `neighbours`."""
+        counted = (table < self.row.shape[0]).float().sum(1)
+        rows = (self.row + 1).clamp(max=self.height - 1) - (self.row - 1).clamp(min=0) + 1
+        columns = (self.column + 1).clamp(max=self.width - 1) - (self.column - 1).clamp(min=0) + 1
         return smooth_step(counted / (rows * columns))
 
-    def coarsened(self) -> "tuple[ActivePixels, Tensor, Tensor]":
-        """The 2 x 2 max-pool, with `slots` and `children` as in `Coarsening`."""
-        height, width = (self.height + 1) // 2, (self.width + 1) // 2
-        parents = (self.of_picture * height + self.row // 2) * width + self.column // 2
-        marked = torch.zeros(self.batch * height * width).scatter(0, parents, 1.0)
-        coarse = ActivePixels(marked.view(self.batch, 1, height, width) > 0)
-        index_map = coarse._scatter(self.batch * height * width, coarse.positions)
-        slots = 4 * index_map.index_select(0, parents).long() + 2 * (self.row % 2) + self.column % 2
-        children = self._scatter(4 * coarse.row.shape[0], slots)
-        return coarse, slots, children.view(-1, 4)
+    def pixels(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """`CellPixels`: where in their flattened picture the pixels lie, (4, P), and whether they do."""
+        place = torch.arange(CELL**2).unsqueeze(1)
+        rows, columns = CELL * self.row + place // CELL, CELL * self.column + place % CELL
+        is_inside = (rows < height) & (columns < width)
+        return rows.clamp(max=height - 1) * width + columns.clamp(max=width - 1), is_inside
 
-    def rows_of(self, x: Tensor) -> Tensor:
-        """The rows (P, 1) of a map of one channel."""
-        return x.flatten().index_select(0, self.positions).unsqueeze(1)
-
-    def rows_of_picture(self, image: Tensor) -> Tensor:
-        """The rows (P, C) of a map that all masks share."""
-        return image[0].flatten(1).t().index_select(0, self.row * self.width + self.column)
+    def read(self, x: Tensor, pixels: Tensor) -> Tensor:
+        """A full-size map of one channel at the cells' pixels, (1, 1, 4, P)."""
+        positions = self.of_picture * (x.shape[2] * x.shape[3]) + pixels
+        return x.flatten()[positions].unsqueeze(0).unsqueeze(0)
 
     def sample(self, feature_map: Tensor, spanned: Tensor) -> Tensor:
-        """`sample_bilinear`: the rows (P, C) of a coarser map, as if it were upsampled."""
+        """`sample_bilinear`: a coarser map at the cells, as if it were upsampled, (1, C, P)."""
         h, w = feature_map.shape[2], feature_map.shape[3]
         top, bottom, y = _bilinear_axis(self.row, h, spanned[0])
         left, right, x = _bilinear_axis(self.column, w, spanned[1])
@@ -252,7 +239,7 @@ class ActivePixels:
         top, bottom = (self.of_picture * h + top) * w, (self.of_picture * h + bottom) * w
         upper = rows.index_select(0, top + left) * (1 - x) + rows.index_select(0, top + right) * x
         lower = rows.index_select(0, bottom + left) * (1 - x) + rows.index_select(0, bottom + right) * x
-        return upper * (1 - y) + lower * y
+        return (upper * (1 - y) + lower * y).t().unsqueeze(0)
 
 
 def _upsample(x: Tensor, height: int, width: int, spanned: Tensor) -> Tensor:
@@ -271,32 +258,14 @@ def _bilinear_axis(index: Tensor, length: int, spanned: Tensor) -> tuple[Tensor,
     return lower.long().clamp(max=length - 1), (lower.long() + 1).clamp(max=length - 1), source - lower
 
 
-def _run_network(network: SparseResNet, x: Tensor, pixels: ActivePixels) -> Tensor:
+def _run_network(network: SparseResNet, x: Tensor, table: Tensor) -> Tensor:
     """`SparseResNet.forward` on rows (P, C)."""
-    levels, tables, links = [pixels], [pixels.neighbours()], []
-    for _ in network.downs:
-        coarse, slots, children = levels[-1].coarsened()
-        levels.append(coarse)
-        tables.append(coarse.neighbours())
-        links.append((slots, children))
-    blocks = cast("list[SparseResidualBlock]", list(network.down_blocks))
-    x = _run_block(blocks[0], _conv3x3(network.stem, x, tables[0]).relu(), tables[0])
-    skips = []
-    for down, block, table, (_, children) in zip(
-        cast("list[StridedConv]", list(network.downs)), blocks[1:], tables[1:], links, strict=True
-    ):
-        skips.append(x)
-        x = _run_block(block, _gather_matmul(x, children, down.weight, down.bias).relu(), table)
-    x = _run_block(network.bottom_block, x, tables[-1])
-    ups = cast("list[InverseConv]", list(network.ups))
-    up_blocks = cast("list[SparseResidualBlock]", list(network.up_blocks))
-    for up, block, skip, table, (slots, _) in zip(
-        reversed(ups), reversed(up_blocks), reversed(skips), reversed(tables[:-1]), reversed(links), strict=True
-    ):
-        spread = x @ up.weight.permute(0, 2, 3, 1).flatten(1)  # (coarse P, 4 * channels)
-        x = spread.view(-1, up.weight.shape[1]).index_select(0, slots) + up.bias
-        x = _run_block(block, (x + skip).relu(), table)
-    return _conv3x3(network.head, x, tables[0])
+    x = _run_block(network.first_block, _conv3x3(network.stem, x, table).relu(), table)
+    narrow = network.narrow(x).relu()
+    for block in network.narrow_blocks:
+        narrow = _run_block(cast("SparseResidualBlock", block), narrow, table)
+    x = _run_block(network.last_block, (network.widen(narrow) + x).relu(), table)
+    return _conv3x3(network.head, x, table)
 
 
 def _run_block(block: SparseResidualBlock, x: Tensor, table: Tensor) -> Tensor:
@@ -305,14 +274,10 @@ def _run_block(block: SparseResidualBlock, x: Tensor, table: Tensor) -> Tensor:
 
 
 def _conv3x3(conv: SubmanifoldConv, x: Tensor, table: Tensor) -> Tensor:
-    return _gather_matmul(x, table, conv.weight, conv.bias)
-
-
-def _gather_matmul(x: Tensor, table: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """For each line of `table` (N, taps): its rows of `x`, side by side, times the weight; row P counts as zero."""
-    matrix = weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
-    padded = torch.cat([x, torch.zeros(1, weight.shape[1])])
-    return padded.index_select(0, table.flatten()).view(-1, matrix.shape[0]) @ matrix + bias
+    """For each line of `table` (P, 9): its rows of `x`, side by side, times the weight; row P counts as zero."""
+    matrix = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.weight.shape[0])
+    padded = torch.cat([x, torch.zeros(1, conv.weight.shape[1])])
+    return padded.index_select(0, table.flatten()).view(-1, matrix.shape[0]) @ matrix + conv.bias
 
 
 def _turn_most_confident_fine(is_fine: Tensor, predicted_error: Tensor, fine_share: Tensor) -> Tensor:
@@ -396,7 +361,7 @@ def list_graphs(config: ModelConfig) -> dict[str, Graph]:
                 "spanned": {},
                 "least_error": _MASKS,
             },
-            outputs={"alpha": _EACH_OS1, "error": _EACH_OS1},
+            outputs={"alpha": _EACH_OS1, "active": {**_MASKS, 2: "cell_rows", 3: "cell_columns"}},
         ),
     )
     return {graph.name: graph for graph in graphs}

@@ -1,6 +1,7 @@
 """Exported files in, a predictor out: the same `Predictor`, with the graphs in place of PyTorch's modules."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.model.stage1_encoder.normalization import make_thumbnail
 from mask2alpha.model.stage2_decoding.states import coarse_prob
-from mask2alpha.model.stage3_detail.recovery import upsample
+from mask2alpha.model.stage3_detail.active import CELL, count_cells
+from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import as_unit
 from mask2alpha.shapes import Size
 
 MAX_ACTIVE_PIXELS = 2**21
-"""Default of `active_budget`: the detail graph holds about 1 KB per active pixel."""
+"""Default of `active_budget`: the detail graph holds about 2 KB per active cell of four pixels."""
 
 
 def load_predictor(
@@ -180,8 +182,7 @@ class ExportedNetwork(Mask2Alpha):
             spanned=torch.tensor(spanned, dtype=torch.float32),
             least_error=least_error,
         )
-        error = made["error"]
-        return MattingOutput(alpha=made["alpha"], predicted_error=error, active=error > least_error, coarse=coarse)
+        return MattingOutput(alpha=made["alpha"], active_cells=made["active"], coarse=coarse, spanned=spanned)
 
     def _next_state(
         self,
@@ -204,16 +205,17 @@ class ExportedNetwork(Mask2Alpha):
         )
 
     def _least_error(self, coarse: CoarseMatte, size: Size, spanned: Size, options: RunOptions) -> Tensor:
-        """The predicted error above which a pixel is active, (K, 1, 1, 1), so that the budget is kept."""
+        """The predicted error above which a cell is active, (K, 1, 1, 1), so that the budget is kept."""
         config = self.config.detail
         threshold = config.error_threshold if options.error_threshold is None else options.error_threshold
         least = torch.full((len(coarse.predicted_error), 1, 1, 1), threshold if config.selection == "sgsdr" else -1.0)
-        num_pixels, budget = size[0] * size[1], options.active_budget
-        if budget is None or num_pixels <= budget:
+        cells, budget = count_cells(size), options.active_budget
+        if budget is None or math.prod(cells) <= budget // CELL**2:
             return least
-        errors = upsample(coarse.predicted_error, size, spanned=spanned).flatten(1)
-        for index in ((errors > least.flatten(1)).sum(1) > budget).nonzero().flatten().tolist():
-            least[index] = errors[index].kthvalue(num_pixels - budget).values
+        errors = upsample(coarse.predicted_error, cells, spanned=count_cells(spanned)).flatten(1)
+        num_kept = budget // CELL**2
+        for index in ((errors > least.flatten(1)).sum(1) > num_kept).nonzero().flatten().tolist():
+            least[index] = errors[index].kthvalue(math.prod(cells) - num_kept).values
         return least
 
     def _run(self, graph: str, **tensors: Tensor) -> dict[str, Tensor]:

@@ -122,20 +122,27 @@ def _window_mean(x: Float[Tensor, "*maps h w"]) -> Float[Tensor, "*maps h w"]:
     return x
 
 
-@torch.no_grad()
 def colour_cues(
     image: Float[Tensor, "batch 3 *pixels"], local_colours: Float[Tensor, "batch 6 *pixels"]
 ) -> Float[Tensor, "batch 4 *pixels"]:
-    """What the local colours say about each pixel.
+    """What the local colours say about each pixel: the four of `cue_parts`, as channels."""
+    return torch.cat(cue_parts(image, local_colours), dim=1)
+
+
+@torch.no_grad()
+def cue_parts(
+    image: Float[Tensor, "batch 3 *pixels"], local_colours: Float[Tensor, "batch 6 *#pixels"]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the local colours say about each pixel, one channel each; not differentiated.
 
     Args:
-        image: Colours in [0, 1]; a map, or rows of single pixels.
-        local_colours: F and B at the same pixels.
+        image: Colours in [0, 1]; a map, or single pixels.
+        local_colours: F and B at the same pixels, or for several of them together.
 
     Returns:
         The estimate of alpha from colour alone, ``(I - B) . (F - B) / (|F - B|^2 + c)`` of the light, which is what a
         camera mixes and about the square of the coded values, scaled from [0, 1] to [-1, 1] and clamped to [-2, 2];
-        then |F - B|, |I - F| and |I - B| of the coded values. Not differentiated.
+        then |F - B|, of the shape of `local_colours`, |I - F| and |I - B| of the coded values.
     """
     foreground, background = local_colours[:, :3], local_colours[:, 3:]
     behind = background.square()
@@ -143,8 +150,8 @@ def colour_cues(
     contrast = _sum_colours(difference.square())
     estimate = _sum_colours((image.square() - behind) * difference) / (contrast + LEAST_CONTRAST)
     pairs = ((foreground, background), (image, foreground), (image, background))
-    distances = torch.cat([_sum_colours((one - other).square()) for one, other in pairs], dim=1).sqrt()
-    return torch.cat([(2 * estimate - 1).clamp(-2, 2), distances], dim=1)
+    apart, from_target, from_surroundings = (_sum_colours((one - other).square()).sqrt() for one, other in pairs)
+    return (2 * estimate - 1).clamp(-2, 2), apart, from_target, from_surroundings
 
 
 def _sum_colours(values: Float[Tensor, "batch 3 *pixels"]) -> Float[Tensor, "batch 1 *pixels"]:

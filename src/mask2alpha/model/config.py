@@ -19,7 +19,7 @@ class EncoderConfig:
     stem_channels: tuple[int, ...] = (32, 64, 96, 192)
     """Channels of the stem's maps at strides 2, 4, 8, 16 of the half-resolution input (`conv_stem`);
     for `vit_adapter` only the first is used: the width of the spatial prior."""
-    stem_blocks: tuple[int, ...] = (10, 15, 8, 3)
+    stem_blocks: tuple[int, ...] = (30, 19, 8, 1)
     """Residual blocks at each stride (`conv_stem`)."""
     patch_size: int = 16
     """Pixels of the half-resolution input per token and side; 14 or 16."""
@@ -96,12 +96,12 @@ class DetailConfig:
 
     selection: Literal["none", "shm", "sgsdr"] = "sgsdr"
     """`sgsdr`: where the predicted error is above a threshold. `shm`: SparseMat's dilated band. `none`: no detail."""
-    channels: tuple[int, ...] = (16, 32)
-    """Channels of the sparse residual U-Net at strides 1, 2, ..."""
+    channels: tuple[int, int] = (48, 32)
+    """Channels of the sparse residual network: of its wide blocks, and of the narrow ones between them."""
     feature_channels: int = 8
-    """Channels of the decoder's features handed to each active pixel."""
+    """Channels of the decoder's features handed to each active cell."""
     has_colour_cues: bool = True
-    """The same for each active pixel."""
+    """The same for the pixels of each active cell."""
     error_threshold: float = 0.02
     """tau: default threshold on the predicted error; a run-time choice."""
 
@@ -164,11 +164,11 @@ PRESETS: dict[str, ModelConfig] = {
         detail=DetailConfig(channels=(8, 8), feature_channels=4),
     ),
     "small": ModelConfig(),
-    "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL),
+    "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(
         encoder=replace(_DINOV2_SMALL, embed_dim=768, num_heads=12, adapter_heads=12),
         decoder=_WIDE,
-        detail=DetailConfig(channels=(32, 64, 128), feature_channels=16),
+        detail=DetailConfig(channels=(96, 64), feature_channels=16),
     ),
     "beitv2_base": ModelConfig(
         encoder=EncoderConfig(
@@ -188,7 +188,7 @@ PRESETS: dict[str, ModelConfig] = {
             image_std=HALF,
         ),
         decoder=_WIDE,
-        detail=DetailConfig(channels=(32, 64, 128), feature_channels=16),
+        detail=DetailConfig(channels=(96, 64), feature_channels=16),
     ),
 }
 """Named models. `tiny` is for tests, `small` ships with weights, `beitv2_base` is the paper's."""

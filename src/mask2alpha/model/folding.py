@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mask2alpha.model.layers import ConvBlock, ResidualBlock
+from mask2alpha.model.layers import ConvBlock, MixBlock, ResidualBlock, SumConv
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 
@@ -65,7 +65,7 @@ def store_weights_as(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def join_activations(model: nn.Module) -> None:
-    """Put, in place, convolutions that rectify in the place of `ConvBlock` and `ResidualBlock`; on a CPU only.
+    """Put, in place, convolutions that add and rectify in the place of what does so in several steps; on a CPU only.
 
     The batch norms must be folded and the weights stored in the dtype of the call. Where PyTorch lacks the operator,
     nothing changes.
@@ -75,10 +75,16 @@ def join_activations(model: nn.Module) -> None:
     for name, child in model.named_children():
         if isinstance(child, ResidualBlock):
             setattr(model, name, JoinedResidualBlock(child))
+        elif isinstance(child, MixBlock):
+            setattr(model, name, JoinedMixBlock(child))
+        elif isinstance(child, SumConv):
+            setattr(model, name, JoinedSumConv(child))
         elif isinstance(child, ConvBlock):
             setattr(model, name, JoinedConvBlock(child))
         else:
             join_activations(child)
+    if isinstance(model, StepDecoder):
+        model.rectify = nn.Identity()  # as `JoinedSumConv` does
 
 
 class JoinedConvBlock(nn.Module):
@@ -112,6 +118,55 @@ class JoinedResidualBlock(nn.Module):
         x = x.to(hidden.dtype)
         ONEDNN_ADDING_CONVOLUTION.binary(x, *_arguments(hidden, self.conv), "add", 1.0, "relu", [], "")
         return x
+
+
+class JoinedMixBlock(nn.Module):
+    """A folded `MixBlock` without gradient: two convolutions, the second added to the first, and no joined map."""
+
+    def __init__(self, block: MixBlock) -> None:
+        super().__init__()
+        assert isinstance(block.norm, nn.Identity)
+        self.conv = _with_inputs(block.conv, slice(0, block.channels), has_bias=False)
+        self.conv_beside = _with_inputs(block.conv, slice(block.channels, None), has_bias=True)
+
+    def forward(
+        self, x: Float[Tensor, "batch _channels height width"], beside: Float[Tensor, "batch _beside height width"]
+    ) -> Float[Tensor, "batch _out height width"]:
+        """Convolve both, add and rectify."""
+        assert ONEDNN_CONVOLUTION is not None
+        assert ONEDNN_ADDING_CONVOLUTION is not None
+        result: Tensor = ONEDNN_CONVOLUTION(*_arguments(beside, self.conv_beside), "none", [], "")
+        ONEDNN_ADDING_CONVOLUTION.binary(result, *_arguments(x, self.conv), "add", 1.0, "relu", [], "")
+        return result
+
+
+class JoinedSumConv(nn.Module):
+    """A `SumConv`, and the ReLU after it, as one operation, without gradient."""
+
+    def __init__(self, conv: SumConv) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(
+        self, x: Float[Tensor, "batch _in height width"], added: Float[Tensor, "batch _out height width"]
+    ) -> Float[Tensor, "batch _out height width"]:
+        """Convolve, add and rectify."""
+        assert ONEDNN_CONVOLUTION is not None
+        x, *rest = _arguments(x, self.conv)
+        added = added.to(x.dtype)
+        result: Tensor = ONEDNN_CONVOLUTION.binary(x, added, *rest, "add", 1.0, "relu", [], "")
+        return result
+
+
+def _with_inputs(conv: nn.Conv2d, channels: slice, *, has_bias: bool) -> nn.Conv2d:
+    """The part of a convolution that reads some of the input channels."""
+    part = copy.deepcopy(conv)
+    weight = conv.weight[:, channels].detach()
+    part.in_channels = weight.shape[1]
+    part.weight = nn.Parameter(weight.clone(memory_format=torch.channels_last), requires_grad=False)
+    if not has_bias:
+        part.bias = None
+    return part
 
 
 def _arguments(x: Tensor, conv: nn.Conv2d) -> tuple[Any, ...]:

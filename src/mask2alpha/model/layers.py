@@ -32,6 +32,30 @@ class ConvBlock(nn.Module):
         return F.relu(x, inplace=True) if self.has_relu else x
 
 
+class MixBlock(ConvBlock):
+    """A `ConvBlock` that sees two maps, one beside the other."""
+
+    def __init__(self, channels: int, channels_beside: int, out_channels: int) -> None:
+        super().__init__(channels + channels_beside, out_channels)
+        self.channels = channels
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "batch _channels height width"], beside: Float[Tensor, "batch _beside height width"]
+    ) -> Float[Tensor, "batch _out height width"]:
+        """Join the maps, convolve, normalise, rectify."""
+        return super().forward(torch.cat([x, beside], dim=1))
+
+
+class SumConv(nn.Conv2d):
+    """A convolution whose result is added to a given map."""
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "batch _in height width"], added: Float[Tensor, "batch _out height width"]
+    ) -> Float[Tensor, "batch _out height width"]:
+        """Convolve and add."""
+        return super().forward(x).add_(added)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around an identity; the second norm starts at zero, so the block starts as the identity."""
 

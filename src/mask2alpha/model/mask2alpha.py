@@ -165,7 +165,10 @@ class Mask2Alpha(nn.Module):
             region=options.region,
         )
         return MattingOutput(
-            alpha=detail.alpha, predicted_error=detail.predicted_error, active=detail.active, coarse=coarse
+            alpha=detail.alpha,
+            active_cells=detail.active_cells,
+            coarse=coarse,
+            spanned=padded_size or (image.shape[2], image.shape[3]),
         )
 
     @classmethod

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.stage3_detail.active import cells_to_pixels
+from mask2alpha.ops.resize import upsample
 from mask2alpha.shapes import Size
 
 
@@ -143,9 +145,20 @@ class MattingOutput:
 
     alpha: Float[Tensor, "batch 1 height width"]
     """A_h, in [0, 1], at full resolution."""
-    predicted_error: Float[Tensor, "batch 1 height width"]
-    """The predicted error of the coarse result at full resolution, in [0, 1]."""
-    active: Bool[Tensor, "batch 1 height width"]
-    """M_SG: the pixels that the detail stage recomputed."""
+    active_cells: Bool[Tensor, "batch 1 rows columns"]
+    """M_SG: the cells of 2 x 2 pixels that the detail stage recomputed."""
     coarse: CoarseMatte
     """The result of stage 2."""
+    spanned: Size
+    """(height, width) that `coarse` spans, in pixels of `alpha`, which is the upper left of it."""
+
+    @property
+    def active(self) -> Bool[Tensor, "batch 1 height width"]:
+        """The pixels of `active_cells`; made at each call."""
+        return cells_to_pixels(self.active_cells, (self.alpha.shape[2], self.alpha.shape[3]))
+
+    @property
+    def predicted_error(self) -> Float[Tensor, "batch 1 height width"]:
+        """The predicted error of the coarse result at full resolution, in [0, 1]; made at each call."""
+        size = (self.alpha.shape[2], self.alpha.shape[3])
+        return upsample(self.coarse.predicted_error, size, spanned=self.spanned)

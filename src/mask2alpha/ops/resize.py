@@ -1,11 +1,15 @@
 """Resampling of tensors."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from mask2alpha.shapes import Size
+
+ROWS_AT_ONCE = 64
+"""Full-resolution rows that `upsample` makes at a time on a CPU."""
 
 
 def resize(picture: Float[Tensor, "batch channels _h _w"], size: Size) -> Float[Tensor, "batch channels height width"]:
@@ -80,3 +84,53 @@ def shrink_to_side(size: Size, *, max_side: int, multiple: int) -> Size:
         min(largest, max(multiple, round(side * largest / longest / multiple) * multiple)) for side in size
     )
     return height, width
+
+
+def upsample(
+    x: Float[Tensor, "batch 1 h w"], size: Size, *, spanned: Size, origin: tuple[int, int] = (0, 0)
+) -> Float[Tensor, "batch 1 height width"]:
+    """A map enlarged bilinearly, or a part of that, in at least float32: alphas near 1 need more than 8 bits.
+
+    Without gradient, some rows at a time, which stay in the cache; nothing else of full size is made.
+
+    Args:
+        x: A coarse map.
+        size: (height, width) wanted.
+        spanned: (height, width) that the whole map spans.
+        origin: (row, column) in it of the upper left of what is wanted; without gradient only.
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    if torch.is_grad_enabled():
+        assert origin == (0, 0)
+        return interpolate(x, size, spanned)
+    wide = interpolate(x, (x.shape[2], origin[1] + size[1]), (x.shape[2], spanned[1]))[..., origin[1] :]
+    row = torch.arange(origin[0], origin[0] + size[0], device=x.device)
+    top, bottom, weight = bilinear_axis(row, x.shape[2], spanned[0], x.dtype)
+    result = _allocate((x.shape[0], 1, *size), like=x)
+    step = ROWS_AT_ONCE if x.device.type == "cpu" else size[0]
+    for start in range(0, size[0], step):
+        part = slice(start, start + step)
+        upper, lower = wide.index_select(2, top[part]), wide.index_select(2, bottom[part])
+        torch.lerp(upper, lower, weight[part, None], out=result[:, :, part])
+    return result
+
+
+def interpolate(x: Float[Tensor, "batch channels h w"], size: Size, spanned: Size) -> Tensor:
+    """The upper left part of `size` of a map that is enlarged bilinearly to `spanned`."""
+    return F.interpolate(x, size=spanned, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
+
+
+def bilinear_axis(index: Tensor, in_length: int, out_length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """For output indices along one axis: the two input indices, and the weight of the second."""
+    source = ((index.to(dtype) + 0.5) * (in_length / out_length) - 0.5).clamp(min=0)
+    lower = source.floor()
+    weight = source - lower
+    lower = lower.long()
+    return lower, (lower + 1).clamp(max=in_length - 1), weight
+
+
+def _allocate(shape: tuple[int, ...], *, like: Tensor) -> Tensor:
+    """Memory for a map of full size; on a CPU NumPy's, which asks for large pages and so costs a third to fill."""
+    if like.device.type != "cpu" or like.dtype != torch.float32:
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, dtype=np.float32))

@@ -14,6 +14,9 @@ from mask2alpha.ops.padding import pad_to_multiple, padded_size
 from mask2alpha.pipeline.preprocess import as_unit
 from mask2alpha.shapes import Size
 
+BANDS_AT_ONCE = 4
+"""Of the 64 bands of a mask, how many `shrink_mask` makes at a time: they stay in the cache together."""
+
 
 def shrink_image(image: Shaped[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:
     """The padded photograph at another size, low-pass filtered where it shrinks.
@@ -40,7 +43,7 @@ def shrink_image(image: Shaped[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor
 def shrink_mask(mask: Shaped[Tensor, "1 1 _h _w"], size: Size) -> Float[Tensor, "1 1 height width"]:
     """The padded mask at another size, each pixel the mean of the area it covers.
 
-    It is made in bands. Both heights being multiples of 64, each 64th of one is a 64th of the other.
+    It is made in bands, some at a time. Both heights being multiples of 64, each 64th of one is a 64th of the other.
 
     Args:
         mask: bool, uint8 of which 255 is 1, or floats in [0, 1].
@@ -57,13 +60,15 @@ def shrink_mask(mask: Shaped[Tensor, "1 1 _h _w"], size: Size) -> Float[Tensor, 
         _area_means(side // STRIDE_MULTIPLE, new // STRIDE_MULTIPLE).to(mask.device)
         for side, new in zip(padded, size, strict=True)
     ]
-    rows = torch.arange(padded[0], device=mask.device).clamp(max=own[0] - 1).view(STRIDE_MULTIPLE, -1)
-    bands = []
-    for band_rows in rows:
-        band = means[0] @ as_unit(mask[0, 0].index_select(0, band_rows))  # (rows, own width)
-        band = F.pad(band, (0, padded[1] - own[1]), mode="replicate")
-        bands.append((band.view(len(band), STRIDE_MULTIPLE, -1) @ means[1].t()).flatten(1))
-    return torch.cat(bands).clamp_(0, 1)[None, None]  # sums of rounded shares may miss 1 by a bit
+    rows = torch.arange(padded[0], device=mask.device).clamp(max=own[0] - 1)
+    small = torch.empty(size, device=mask.device)
+    groups, missing = STRIDE_MULTIPLE // BANDS_AT_ONCE, padded[1] - own[1]
+    for group_rows, small_rows in zip(rows.view(groups, -1), small.view(groups, -1), strict=True):
+        bands = as_unit(mask[0, 0].index_select(0, group_rows)).view(BANDS_AT_ONCE, -1, own[1])
+        bands = means[0] @ (F.pad(bands, (0, missing), mode="replicate") if missing else bands)
+        shrunk = bands.view(-1, means[1].shape[1]) @ means[1].t()
+        small_rows.copy_(shrunk.view(-1).clamp_(0, 1))  # sums of rounded shares may miss 1 by a bit
+    return small[None, None]
 
 
 def _area_means(length: int, new_length: int) -> Float[Tensor, "_new _old"]:

@@ -14,7 +14,7 @@ from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.ops.compositing import composite
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
-from mask2alpha.ops.resize import resize
+from mask2alpha.ops.resize import resize, upsample
 from mask2alpha.pipeline.foreground import estimate_foreground
 from mask2alpha.pipeline.preprocess import as_unit, colours_to_tensor
 from mask2alpha.shapes import Size
@@ -56,10 +56,22 @@ class Matte:
 
     alpha: NDArray[np.float32]
     """(H, W), in [0, 1]; exactly 0 or 1 where the network was within 1/255 of it."""
-    predicted_error: NDArray[np.float32]
-    """(H, W), in [0, 1]: the network's guess at |alpha - truth| before the detail stage; high where unsure."""
     image: NDArray[Any]
     """The image that was matted; not a copy."""
+    coarse_error: NDArray[np.float32]
+    """`predicted_error` at the resolution of the decoder, (h, w)."""
+    spanned: Size
+    """(height, width) that `coarse_error` spans, in pixels of the image, which is the upper left of it."""
+
+    @property
+    def predicted_error(self) -> NDArray[np.float32]:
+        """(H, W), in [0, 1]: the network's guess at |alpha - truth| before the detail stage; high where unsure.
+
+        Made from `coarse_error` at each call.
+        """
+        coarse = torch.from_numpy(self.coarse_error)[None, None]
+        with torch.no_grad():
+            return upsample(coarse, self.alpha.shape, spanned=self.spanned)[0, 0].numpy()
 
     def with_image(self, image: NDArray[Any]) -> "Matte":
         """This matte over other values of the same picture: another depth, other primaries, or linear light.

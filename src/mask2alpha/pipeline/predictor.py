@@ -16,9 +16,8 @@ from mask2alpha.model.box import find_box
 from mask2alpha.model.folding import fold_batch_norm, join_activations, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
-from mask2alpha.model.stage3_detail.recovery import upsample
 from mask2alpha.ops.padding import padded_size
-from mask2alpha.ops.resize import shrink_to_side
+from mask2alpha.ops.resize import shrink_to_side, upsample
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
 from mask2alpha.pipeline.matte import EncodedImage, Matte
@@ -215,10 +214,13 @@ class Predictor(AbstractPredictor):
     def _recover(self, encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"], coarse: CoarseMatte) -> Matte:
         with self._running():
             output = self.model.recover(encoded.pixels, mask, coarse, self.options, padded_size=encoded.padded_size)
-            alpha, predicted_error = output.alpha.float(), output.predicted_error.float()
+            alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
         return Matte(
-            alpha=alpha[0, 0].cpu().numpy(), predicted_error=predicted_error[0, 0].cpu().numpy(), image=encoded.image
+            alpha=alpha[0, 0].cpu().numpy(),
+            image=encoded.image,
+            coarse_error=coarse_error[0, 0].cpu().numpy(),
+            spanned=output.spanned,
         )
 
     @contextmanager
@@ -260,7 +262,8 @@ def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> 
     if value is None:
         return None
     alpha = np.full(encoded.size, value, dtype=np.float32)
-    return Matte(alpha=alpha, predicted_error=np.zeros_like(alpha), image=encoded.image)
+    coarse_error = np.zeros((1, 1), dtype=np.float32)
+    return Matte(alpha=alpha, image=encoded.image, coarse_error=coarse_error, spanned=encoded.padded_size)
 
 
 def find_trivial_value(mask: Shaped[Tensor, "1 1 height width"]) -> float | None:

@@ -277,7 +277,7 @@ class Workshop:
             return kept
         matte = predictor.predict(read.encoded, mask)
         if job.key and window is None:  # of a region, the rest is coarse
-            self.shelf.put(key, matte, matte.alpha.nbytes + matte.predicted_error.nbytes)
+            self.shelf.put(key, matte, matte.alpha.nbytes + matte.coarse_error.nbytes)
         return matte
 
     def _background(self, job: MatteJob) -> Photo:

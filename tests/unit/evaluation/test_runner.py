@@ -201,7 +201,12 @@ class OnceEncoding(AbstractPredictor):
 
     def predict_instances(self, image: Any, masks: Any) -> tuple[Matte, ...]:
         return tuple(
-            Matte(alpha=mask.astype(np.float32), predicted_error=np.zeros(mask.shape, np.float32), image=image)
+            Matte(
+                alpha=mask.astype(np.float32),
+                image=image,
+                coarse_error=np.zeros((1, 1), np.float32),
+                spanned=mask.shape,
+            )
             for mask in masks
         )
 

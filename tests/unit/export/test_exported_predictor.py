@@ -115,7 +115,7 @@ def test_other_configurations_equal_pytorch(selection: str, tmp_path: Path, rng:
     config = replace(
         tiny,
         decoder=replace(tiny.decoder, update="sticky", has_colour_cues=False, num_steps=3),
-        detail=replace(tiny.detail, selection=selection, channels=(8, 8, 8), has_colour_cues=False),
+        detail=replace(tiny.detail, selection=selection, channels=(8, 12), has_colour_cues=False),
     )
     export(restless_model(config), tmp_path)
     image, mask = picture(rng, 128, 128)

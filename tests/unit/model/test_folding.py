@@ -5,9 +5,17 @@ import torch
 from torch import nn
 
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.folding import JoinedResidualBlock, fold_batch_norm, join_activations, store_weights_as
+from mask2alpha.model.folding import (
+    JoinedMixBlock,
+    JoinedResidualBlock,
+    JoinedSumConv,
+    fold_batch_norm,
+    join_activations,
+    store_weights_as,
+)
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import RunOptions
+from mask2alpha.model.stage2_decoding.refine import refine
 
 
 @pytest.fixture
@@ -83,15 +91,22 @@ def test_stored_weights_give_what_autocast_gives(
 def test_joined_convolutions_equal_the_separate_operations(
     model: Mask2Alpha, image_and_mask: tuple[torch.Tensor, torch.Tensor], dtype: torch.dtype, tolerance: float
 ) -> None:
-    image, _ = image_and_mask
+    image, mask = image_and_mask
     folded = fold_batch_norm(model)
     store_weights_as(folded, dtype)
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     joined = copy.deepcopy(folded)
     join_activations(joined)
-    assert any(isinstance(module, JoinedResidualBlock) for module in joined.modules())
+    kinds = {type(module) for module in joined.modules()}
+    assert kinds >= {JoinedResidualBlock, JoinedMixBlock, JoinedSumConv}
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
-        expected, result = folded.encode(image), joined.encode(image)
-    for one, other in zip(result.maps, expected.maps, strict=True):
+        maps = []
+        for network in (folded, joined):
+            encoding = network.encode(image)
+            fused = network.fuse(encoding, mask)
+            coarse = refine(network.decoder, fused, network.config.decoder, RunOptions(num_steps=1))
+            maps.append((*encoding.maps, fused.features, coarse.alpha_logits, coarse.predicted_error))
+    expected, result = maps
+    for one, other in zip(result, expected, strict=True):
         scale = other.float().abs().max().item()
         torch.testing.assert_close(one.float(), other.float(), rtol=0, atol=tolerance * scale)

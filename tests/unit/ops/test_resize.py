@@ -1,8 +1,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mask2alpha.ops.resize import enlarge, halve, resize, shrink_to_side
+from mask2alpha.ops.resize import enlarge, halve, interpolate, resize, shrink_to_side, upsample
 
 
 def test_resize_to_the_same_size_is_the_identity() -> None:
@@ -61,3 +63,18 @@ def test_halving_takes_the_mean_of_four_pixels(memory_format: torch.memory_forma
 )
 def test_shrink_to_side(size: tuple[int, int], max_side: int, expected: tuple[int, int]) -> None:
     assert shrink_to_side(size, max_side=max_side, multiple=64) == expected
+
+
+@given(
+    size=st.tuples(st.integers(1, 200), st.integers(1, 40)),
+    coarse=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    padding=st.tuples(st.integers(0, 70), st.integers(0, 9)),
+)
+@settings(max_examples=40, deadline=None)
+def test_rows_upsampled_a_few_at_a_time_equal_interpolate(size, coarse, padding):
+    x = torch.rand(2, 1, *coarse, generator=torch.Generator().manual_seed(0))
+    spanned = (size[0] + padding[0], size[1] + padding[1])
+    with torch.no_grad():
+        actual = upsample(x, size, spanned=spanned)
+    assert actual.is_contiguous()
+    assert torch.allclose(actual, interpolate(x, size, spanned), atol=1e-5)

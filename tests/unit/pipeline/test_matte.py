@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ def make_matte(dtype: type = np.uint8) -> Matte:
     image[:, :8, 0], image[:, 8:, 2] = top, top
     alpha = np.zeros((16, 16), dtype=np.float32)
     alpha[:, :8] = 1
-    return Matte(alpha=alpha, predicted_error=0 * alpha, image=image)
+    return Matte(alpha=alpha, image=image, coarse_error=0 * alpha, spanned=(16, 16))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -44,9 +46,7 @@ def test_a_wrong_colour_is_refused() -> None:
 
 
 def test_a_grey_image_gives_grey_colours() -> None:
-    matte = make_matte()
-    grey = Matte(alpha=matte.alpha, predicted_error=matte.predicted_error, image=matte.image[..., 0])
-    foreground = grey.foreground()
+    foreground = replace(make_matte(), image=make_matte().image[..., 0]).foreground()
     assert foreground.shape == (16, 16, 3)
     assert np.ptp(foreground, axis=2).max() == 0
 
@@ -54,3 +54,12 @@ def test_a_grey_image_gives_grey_colours() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (7, 31), (64, 3)])
 def test_cover_gives_exactly_the_size(size: tuple[int, int]) -> None:
     assert cover(torch.rand(1, 3, 9, 17), size).shape == (1, 3, *size)
+
+
+def test_predicted_error_is_the_coarse_one_enlarged_and_cut_to_the_picture() -> None:
+    coarse_error = np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32)
+    error = replace(make_matte(), coarse_error=coarse_error, spanned=(32, 32)).predicted_error
+    assert error.dtype == np.float32
+    assert error.shape == (16, 16)
+    np.testing.assert_allclose(error[:, 8:], np.tile((np.arange(8) + 0.5) / 16, (16, 1)), atol=1e-6)
+    assert not error[:, :8].any()

@@ -157,7 +157,7 @@ class PyramidMerge(nn.Module):
             The merged maps, finest first.
         """
         os16, os32, os64 = levels
-        vit_map = to_map(self.token_norm(patches), (os32.shape[2], os32.shape[3]))
+        vit_map = to_map(self.token_norm(patches).to(os16.dtype), (os32.shape[2], os32.shape[3]))
         sums = (enlarge(vit_map, 2) + os16, os32 + vit_map, os64 + halve(vit_map))
         return tuple(_norm_channels(norm, x) for norm, x in zip(self.norms, sums, strict=True))
 
@@ -221,7 +221,7 @@ class VitAdapterEncoder(nn.Module):
             if not is_last:
                 spatial = self.extractors[index](spatial, grids, self._split_tokens(tokens)[1], grid)
             start = stop
-        maps = (os4, os8, *_split_levels(spatial, grids))
+        maps = (os4, os8, *_split_levels(spatial.to(os8.dtype), grids))
         thumbnail = make_thumbnail(image)
         return ImageEncoding(tokens=tokens, token_grid=grid, maps=maps, thumbnail=thumbnail, size=(height, width))
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mask2alpha.model.colours import NUM_MAP_CUES
 from mask2alpha.model.config import DecoderConfig
-from mask2alpha.model.layers import ConvBlock, ResidualBlock
+from mask2alpha.model.layers import ConvBlock, ResidualBlock, SumConv
 from mask2alpha.model.outputs import CoarseMatte, DecodingState
 from mask2alpha.ops.resize import enlarge
 
@@ -25,9 +25,10 @@ class StepDecoder(nn.Module):
         channels, channels_os8 = config.step_channels, config.step_channels_os8
         self.prepare = nn.Conv2d(config.fused_channels, channels, 3, padding=1)
         num_cues = NUM_MAP_CUES * config.has_colour_cues
-        self.state = nn.Conv2d(2 + num_cues, channels, 3, padding=1, bias=False)
+        self.state = SumConv(2 + num_cues, channels, 3, padding=1, bias=False)
         self.has_colour_cues = config.has_colour_cues
         self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(channels)
+        self.rectify: nn.ReLU | nn.Identity = nn.ReLU(inplace=True)
         self.down = nn.Sequential(
             ConvBlock(channels, channels_os8, stride=2), ResidualBlock(channels_os8), ResidualBlock(channels_os8)
         )
@@ -58,7 +59,7 @@ class StepDecoder(nn.Module):
         if self.has_colour_cues:
             parts.append(state.evidence.cues)
         shown = torch.cat(parts, dim=1).to(prepared.dtype, memory_format=torch.channels_last)
-        x = self.norm(self.state(shown).add_(prepared)).relu_()
+        x = self.rectify(self.norm(self.state(shown, prepared)))
         context = enlarge(self.up(self.down(x)), 2)
         x = self.merge(context.add_(x))
         alpha_logits, error_logits = self.heads(x).float().split(1, dim=1)

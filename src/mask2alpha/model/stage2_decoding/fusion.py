@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mask2alpha.model.colours import NUM_MAP_CUES
 from mask2alpha.model.config import DecoderConfig
-from mask2alpha.model.layers import ConvBlock, ResidualBlock
+from mask2alpha.model.layers import MixBlock, ResidualBlock
 from mask2alpha.ops.resize import enlarge
 
 
@@ -29,7 +29,7 @@ class FeatureFusion(nn.Module):
             nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths, strict=True)
         )
         self.reductions = nn.ModuleList(nn.Conv2d(coarser, width, 1) for width, coarser in pairwise(widths))
-        self.mixers = nn.ModuleList(ConvBlock(width + num_beside, width) for width in widths)
+        self.mixers = nn.ModuleList(MixBlock(width, num_beside, width) for width in widths)
         self.finish = ResidualBlock(widths[0])
 
     def project(self, image_maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -59,7 +59,7 @@ class FeatureFusion(nn.Module):
             if fused is not None:
                 features = enlarge(self.reductions[level](fused), 2).add_(features)
             level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
-            fused = self.mixers[level](torch.cat([features, level_beside], dim=1))
+            fused = self.mixers[level](features, level_beside)
         assert fused is not None
         finished: Tensor = self.finish(fused)
         return finished

@@ -1,29 +1,43 @@
-"""Which full-resolution pixels the detail stage recomputes, and how softly it enters at their rim (paper 3.3).
+"""Which parts of the picture the detail stage recomputes, and how softly it enters at their rim (paper 3.3).
 
-`select_active_pixels` is the paper's M_SG; `select_active_shm` is the baseline of SparseMat, which the paper compares
-with. `limit_active_pixels` bounds the cost of either; `rim_weight` fades the result out at the rim of any of them.
+The unit is a *cell* of 2 x 2 full-resolution pixels: what is decided about a cell is decided about all of its pixels.
+In a picture of odd height or width the last cells reach one pixel beyond it.
+
+`select_active` is the paper's M_SG; `select_active_shm` is the baseline of SparseMat, which the paper compares with.
+`limit_active` bounds the cost of either; `rim_weight` fades the result out at the rim of any of them.
 """
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from mask2alpha.errors import InputError
+from mask2alpha.shapes import Size
 
-RIM_RADIUS = 2
-"""Half the side, less the centre, of the window that `rim_weight` looks at, in pixels."""
+CELL = 2
+"""Side of a cell, in pixels."""
 RIM_FLOOR = 0.2
-"""Share of active pixels in that window at which the weight reaches 0: that of a line one pixel wide."""
+"""Share of active cells in the window of `rim_weight` at which the weight reaches 0."""
 
 
-def select_active_pixels(
-    predicted_error: Float[Tensor, "batch 1 height width"], *, error_threshold: float
-) -> Bool[Tensor, "batch 1 height width"]:
-    """Select the pixels that the detail stage recomputes.
+def count_cells(size: Size) -> Size:
+    """(rows, columns) of the cells of a picture of (height, width)."""
+    return -(-size[0] // CELL), -(-size[1] // CELL)
+
+
+def cells_to_pixels(cells: Bool[Tensor, "batch 1 rows columns"], size: Size) -> Bool[Tensor, "batch 1 height width"]:
+    """A map of the cells of a picture of `size` as one of its pixels."""
+    return cells.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)[..., : size[0], : size[1]]
+
+
+def select_active(
+    predicted_error: Float[Tensor, "batch 1 rows columns"], *, error_threshold: float
+) -> Bool[Tensor, "batch 1 rows columns"]:
+    """Select the cells that the detail stage recomputes.
 
     Args:
-        predicted_error: The decoder's guess at |alpha - truth|, in [0, 1]; high where it is unsure.
+        predicted_error: The decoder's guess at |alpha - truth| in each cell, in [0, 1]; high where it is unsure.
         error_threshold: tau, in [0, 1]; 1 selects nothing.
 
     Returns:
@@ -41,8 +55,8 @@ def select_active_pixels(
 
 def select_active_shm(
     alpha: Float[Tensor, "batch 1 height width"], *, lower: float = 0.01, upper: float = 0.99, window: int = 15
-) -> Bool[Tensor, "batch 1 height width"]:
-    """Select a dilated band around the semi-transparent pixels, as SparseMat's SHM does.
+) -> Bool[Tensor, "batch 1 rows columns"]:
+    """Select the cells in a dilated band around the semi-transparent pixels, as SparseMat's SHM does.
 
     Args:
         alpha: The coarse alpha upsampled to full resolution, in [0, 1].
@@ -51,7 +65,7 @@ def select_active_shm(
         window: Side of the square by which they are dilated, in pixels; odd.
 
     Returns:
-        True within the dilated band.
+        True for the cells of which a pixel is within the dilated band.
 
     Raises:
         InputError: `window` is even or not positive.
@@ -62,19 +76,21 @@ def select_active_shm(
         raise InputError(f"window must be odd and positive; got {window}")
     band = ((alpha > lower) & (alpha < upper)).to(torch.float32)
     band = F.max_pool2d(band, (1, window), stride=1, padding=(0, window // 2))
-    return F.max_pool2d(band, (window, 1), stride=1, padding=(window // 2, 0)) > 0
+    band = F.max_pool2d(band, (window, 1), stride=1, padding=(window // 2, 0))
+    missing = tuple(-length % CELL for length in band.shape[2:])
+    return F.max_pool2d(F.pad(band, (0, missing[1], 0, missing[0])), CELL) > 0
 
 
-def limit_active_pixels(
-    active: Bool[Tensor, "batch 1 height width"],
-    predicted_error: Float[Tensor, "batch 1 height width"],
+def limit_active(
+    active: Bool[Tensor, "batch 1 rows columns"],
+    predicted_error: Float[Tensor, "batch 1 rows columns"],
     *,
     active_budget: int | None,
-) -> Bool[Tensor, "batch 1 height width"]:
-    """Keep at most `active_budget` active pixels of each picture: those with the largest predicted errors.
+) -> Bool[Tensor, "batch 1 rows columns"]:
+    """Keep so many active cells of each picture that they have `active_budget` pixels: those with the largest errors.
 
     Args:
-        active: The selected pixels.
+        active: The selected cells.
         predicted_error: What they are ranked by; among equals the first in raster order stay.
         active_budget: Pixels per picture, at least 0; None keeps all.
 
@@ -88,18 +104,19 @@ def limit_active_pixels(
         return active
     if active_budget < 0:
         raise InputError(f"active_budget must be at least 0 or None; got {active_budget}")
+    count = active_budget // CELL**2
     # picture by picture: counting along an axis is twenty times slower on a CPU
-    too_many = [index for index, one in enumerate(active) if int(torch.count_nonzero(one)) > active_budget]
+    too_many = [index for index, one in enumerate(active) if int(torch.count_nonzero(one)) > count]
     if not too_many:
         return active
     limited = active.clone()
     for picture in too_many:
-        limited[picture] = _keep_largest(active[picture], predicted_error[picture], active_budget)
+        limited[picture] = _keep_largest(active[picture], predicted_error[picture], count)
     return limited
 
 
 def _keep_largest(active: Tensor, predicted_error: Tensor, count: int) -> Tensor:
-    """The first `count` pixels of `active` by falling error, then by position; there are more of them than that."""
+    """The first `count` cells of `active` by falling error, then by position; there are more of them than that."""
     if count == 0:
         return torch.zeros_like(active)
     errors = predicted_error[active]  # (P,), in raster order
@@ -111,43 +128,23 @@ def _keep_largest(active: Tensor, predicted_error: Tensor, count: int) -> Tensor
     return kept
 
 
-def rim_weight(active: Bool[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
-    """Weigh the active pixels by how far inside the active set they lie, so that the detail has no jagged border.
+def rim_weight(active: Bool[Tensor, "batch 1 rows columns"]) -> Float[Tensor, "batch 1 rows columns"]:
+    """Weigh the active cells by how far inside the active set they lie, so that the detail has no jagged border.
 
-    The weight is a smooth step of the share of active pixels in a 5 x 5 window: at a straight rim 0.5, 0.84, then 1.
-    Pixels outside the image do not count, so the image border is no rim.
+    The weight is a smooth step of the share of active cells in a 3 x 3 window: at a straight rim 0.62, then 1. Cells
+    outside the picture do not count, so its border is no rim.
 
     Args:
-        active: The active pixels, from any selection and any budget.
+        active: The active cells, from any selection and any budget.
 
     Returns:
         The weight in [0, 1], float32; 1 well inside the active set and 0 outside it.
     """
-    share = active.to(torch.float32)
-    side = 2 * RIM_RADIUS + 1
-    share = F.avg_pool2d(share, (1, side), stride=1, padding=(0, RIM_RADIUS), count_include_pad=False)
-    share = F.avg_pool2d(share, (side, 1), stride=1, padding=(RIM_RADIUS, 0), count_include_pad=False)
+    share = F.avg_pool2d(active.to(torch.float32), 3, stride=1, padding=1, count_include_pad=False)
     return smooth_step(share) * active
 
 
-def count_active(active: Bool[Tensor, "batch 1 height width"], radius: int) -> UInt8[Tensor, "batch 1 height width"]:
-    """How many pixels are active in the square window of `radius` around each pixel; `radius` is at most 7.
-
-    Sums of shifted bytes, one axis after the other: for whole maps many times faster than a pooling of floats.
-    """
-    count = active.to(torch.uint8)
-    for axis in (3, 2):
-        length = count.shape[axis]
-        total = count.clone()
-        for shift in range(1, min(radius, length - 1) + 1):
-            first, last = (count.narrow(axis, start, length - shift) for start in (0, shift))
-            total.narrow(axis, shift, length - shift).add_(first)
-            total.narrow(axis, 0, length - shift).add_(last)
-        count = total
-    return count
-
-
 def smooth_step(share: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The weight that `rim_weight` gives to a share of active pixels in the window, both in [0, 1]."""
+    """The weight that `rim_weight` gives to a share of active cells in the window, both in [0, 1]."""
     ramp = ((share - RIM_FLOOR) / (1 - RIM_FLOOR)).clamp(0, 1)
     return ramp * ramp * (3 - 2 * ramp)

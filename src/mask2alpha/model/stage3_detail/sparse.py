@@ -4,17 +4,11 @@ A `SparseTensor` holds one feature row per active pixel, in raster order. A dens
 neighbours; a convolution gathers their rows, a cache-sized chunk at a time, and multiplies them with the weight. It
 runs forward and backward on any device and dtype that has `index_select` and matrix products.
 
-Three convolutions, whose weights have the shapes of `nn.Conv2d` and `nn.ConvTranspose2d`:
+`SubmanifoldConv.forward_dense` computes the same on dense maps, with the same parameters: its input must be zero
+outside the active set, and its output is meant inside it only. `DenseLevel` clears the rest.
 
-    SubmanifoldConv   3 x 3, on the same active set; absent neighbours count as zero
-    StridedConv       2 x 2 with stride 2, to the active set's 2 x 2 max-pool (the last row or column of an odd size
-                      is pooled alone)
-    InverseConv       2 x 2 transposed, from there back to the finer active set
-
-`forward_dense` of each computes the same on dense maps, with the same parameters: its input must be zero outside the
-active set, and its output is meant inside the output's active set only. `DenseLevel` clears the rest.
-
-Legend: P active pixels (rows), B batch, H rows and W columns of the map, K taps of a kernel.
+Legend: P active places (rows), B batch, H rows and W columns of the map, K taps of a kernel. What the detail stage
+calls a cell is a pixel here.
 """
 
 from collections.abc import Iterator
@@ -40,6 +34,9 @@ CHUNK_BYTES_DEVICE = 1 << 28
 
 HALF_MULTIPLE = 8
 """Channels of 16-bit rows are raised to a multiple of this before they are gathered: odd widths multiply slowly."""
+
+NARROW = 8
+"""Up to so many output columns a convolution multiplies before it gathers."""
 
 ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's float32 product, which PyTorch calls in compiled code only; None in builds without it. On AMD processors it
@@ -99,40 +96,11 @@ class ActiveSet:
         return self.index_map.view(-1).index_select(0, positions.view(-1)).view(positions.shape)
 
     @cached_property
-    def coarsening(self) -> "Coarsening":
-        """The next coarser level, and how its pixels are related to those of this one."""
-        batch, row, column = self.coordinates.unbind(1)
-        size = ((self.size[0] + 1) // 2, (self.size[1] + 1) // 2)
-        parent_position = (batch * size[0] + row // 2) * size[1] + column // 2
-        active = torch.zeros(self.batch_size, 1, *size, dtype=torch.bool, device=row.device)
-        active.view(-1)[parent_position] = True
-        coarse = ActiveSet.from_mask(active)
-        numbers = torch.arange(max(len(self), len(coarse)), device=row.device, dtype=torch.int32)
-        index_map = numbers.new_empty(active.numel())
-        index_map[coarse.positions] = numbers[: len(coarse)]
-        slots = 4 * index_map.index_select(0, parent_position) + (2 * (row % 2) + column % 2).to(torch.int32)
-        children = numbers.new_full((4 * len(coarse),), len(self))
-        children[slots] = numbers[: len(self)]
-        return Coarsening(coarse=coarse, slots=slots, children=children.view(-1, 4))
-
-    @cached_property
     def _padded_positions(self) -> Int32[Tensor, " points"]:
         """Where each pixel lies in the flattened index map."""
         batch, row, column = self.coordinates.unbind(1)
         rows, columns = self.size[0] + 2 * MARGIN, self.size[1] + 2 * MARGIN
         return ((batch * rows + row + MARGIN) * columns + column + MARGIN).to(torch.int32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Coarsening:
-    """How an active set and its 2 x 2 max-pool belong together."""
-
-    coarse: ActiveSet
-    """The coarser level: a pixel is active if any of the 2 x 2 pixels below it is."""
-    slots: Int32[Tensor, " points"]
-    """For each fine pixel, 4 times its parent's row number plus its place among the 2 x 2, in raster order."""
-    children: Int32[Tensor, "coarse_points 4"]
-    """For each coarse pixel, the row numbers of its 2 x 2 children in raster order; P where a child is not active."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,11 +111,13 @@ class SparseTensor:
     """One row per active pixel, in the order of `active_set`."""
     active_set: ActiveSet
     """Where the rows belong."""
+    padded: Float[Tensor, "_points channels"] | None = None
+    """`features` and, after them, a row of zeros for the neighbours that are not there; None: they do not lie so."""
 
     @classmethod
     def from_dense(cls, x: Float[Tensor, "batch channels height width"], active_set: ActiveSet) -> "SparseTensor":
         """The rows of a dense map at the active pixels."""
-        return cls(features=read_pixels(x, active_set.coordinates), active_set=active_set)
+        return cls(features=read_pixels(x, active_set.positions), active_set=active_set)
 
     def to_dense(self) -> Float[Tensor, "batch channels height width"]:
         """The dense map: the features at the active pixels and zero elsewhere."""
@@ -163,16 +133,13 @@ class SparseTensor:
 
 
 def read_pixels(
-    x: Shaped[Tensor, "batch channels height width"], places: Int64[Tensor, "points 3"]
+    x: Shaped[Tensor, "batch channels height width"], positions: Int64[Tensor, " points"]
 ) -> Shaped[Tensor, "points channels"]:
-    """The rows of a dense map at some pixels, given as (batch, row, column)."""
-    channels, height, width = x.shape[1:]
-    batch, row, column = places.unbind(1)
+    """The rows of a dense map at some pixels, given by where they lie in the flattened (B, H, W) map."""
+    channels, area = x.shape[1], x.shape[2] * x.shape[3]
     if channels == 1 or x.is_contiguous(memory_format=torch.channels_last):
-        positions = (batch * height + row) * width + column
         return x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, positions)
-    area = height * width
-    first = (batch * (channels * height) + row) * width + column
+    first = positions + positions // area * ((channels - 1) * area)
     planes = torch.arange(0, channels * area, area, device=x.device)
     return x.reshape(-1).index_select(0, (first[:, None] + planes).view(-1)).view(-1, channels)
 
@@ -186,55 +153,13 @@ class SubmanifoldConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
-    def forward(self, sparse: SparseTensor) -> SparseTensor:
-        """Convolve the rows of `sparse`."""
-        return sparse.replace(submanifold_conv(sparse.features, sparse.active_set.neighbours, self.weight, self.bias))
+    def forward(self, sparse: SparseTensor, *, skip: Tensor | None = None, has_relu: bool = False) -> SparseTensor:
+        """Convolve the rows of `sparse`; then add `skip` and rectify, if so wanted."""
+        return submanifold_conv(sparse, self.weight, self.bias, skip=skip, has_relu=has_relu)
 
     def forward_dense(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out height width"]:
         """The same on a dense map, at the pixels of the active set."""
         return F.conv2d(x, self.weight, self.bias, padding=1)
-
-
-class StridedConv(nn.Module):
-    """A 2 x 2 convolution with stride 2 and bias, from an active set to its 2 x 2 max-pool."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 2, 2))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
-
-    def forward(self, sparse: SparseTensor) -> SparseTensor:
-        """Convolve the rows of `sparse` to the rows of the next coarser level."""
-        coarsening = sparse.active_set.coarsening
-        features = strided_conv(sparse.features, coarsening, self.weight, self.bias)
-        return SparseTensor(features=features, active_set=coarsening.coarse)
-
-    def forward_dense(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out h w"]:
-        """The same on a dense map, at the pixels of the max-pooled active set."""
-        if x.shape[-2] % 2 or x.shape[-1] % 2:
-            x = F.pad(x, (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
-        return F.conv2d(x, self.weight, self.bias, stride=2)
-
-
-class InverseConv(nn.Module):
-    """A 2 x 2 transposed convolution with stride 2 and bias, from a max-pooled active set back to the finer one."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, 2, 2))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        nn.init.normal_(self.weight, std=in_channels**-0.5)  # each output pixel has one parent: fan-in is in_channels
-
-    def forward(self, sparse: SparseTensor, fine: ActiveSet) -> SparseTensor:
-        """Spread the rows of `sparse`, which live on `fine.coarsening.coarse`, to the pixels of `fine`."""
-        assert sparse.active_set is fine.coarsening.coarse
-        features = inverse_conv(sparse.features, fine.coarsening, self.weight, self.bias)
-        return SparseTensor(features=features, active_set=fine)
-
-    def forward_dense(self, x: Float[Tensor, "batch _in h w"], size: Size) -> Float[Tensor, "batch _out height width"]:
-        """The same on a dense map, at the pixels of the finer active set, whose map has `size`."""
-        return F.conv_transpose2d(x, self.weight, self.bias, stride=2)[..., : size[0], : size[1]]
 
 
 class DenseLevel:
@@ -247,10 +172,6 @@ class DenseLevel:
     def __init__(self, active: Float[Tensor, "batch 1 height width"]) -> None:
         self.active = active
         self._outside: Tensor | None = None
-
-    def coarsened(self) -> "DenseLevel":
-        """The next coarser level: the twin of `ActiveSet.coarsening`."""
-        return DenseLevel(F.max_pool2d(self.active, 2, ceil_mode=True))
 
     def relu_(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Apply ReLU in place and clear what lies outside the active set.
@@ -266,46 +187,34 @@ class DenseLevel:
 
 
 def submanifold_conv(
-    features: Float[Tensor, "points _in"],
-    neighbours: Int32[Tensor, "points 9"],
+    sparse: SparseTensor,
     weight: Float[Tensor, "_out _in 3 3"],
     bias: Float[Tensor, " _out"],
-) -> Float[Tensor, "points _out"]:
-    """Convolve each row with those of its 3 x 3 window (`ActiveSet.neighbours`), absent ones counting as zero."""
-    features, matrix, bias = _prepare(features, weight, bias)
+    *,
+    skip: Float[Tensor, "points _out"] | None = None,
+    has_relu: bool = False,
+) -> SparseTensor:
+    """Convolve each row with those of its 3 x 3 window (`ActiveSet.neighbours`), absent ones counting as zero.
+
+    Then add `skip` and rectify, if so wanted: without gradient, while the rows are still in the cache.
+    """
+    table = sparse.active_set.neighbours
+    features, matrix, bias = _prepare(sparse.features, weight, bias)
     if torch.is_grad_enabled():
-        return _apply(_SubmanifoldConv, features, matrix, bias, neighbours)
-    return _gather_matmul(features, neighbours, matrix, bias)
-
-
-def strided_conv(
-    features: Float[Tensor, "points _in"],
-    coarsening: Coarsening,
-    weight: Float[Tensor, "_out _in 2 2"],
-    bias: Float[Tensor, " _out"],
-) -> Float[Tensor, "coarse_points _out"]:
-    """Combine the rows of each coarse pixel's children, absent ones counting as zero."""
-    features, matrix, bias = _prepare(features, weight, bias)
-    if torch.is_grad_enabled():
-        return _apply(_StridedConv, features, matrix, bias, coarsening.children, coarsening.slots)
-    return _gather_matmul(features, coarsening.children, matrix, bias)
-
-
-def inverse_conv(
-    features: Float[Tensor, "coarse_points _in"],
-    coarsening: Coarsening,
-    weight: Float[Tensor, "_in _out 2 2"],
-    bias: Float[Tensor, " _out"],
-) -> Float[Tensor, "points _out"]:
-    """Hand each coarse row to its children, through the weight of the child's place among the 2 x 2."""
-    features, matrix, bias = _prepare(features, weight, bias)
-    if torch.is_grad_enabled():
-        return _apply(_InverseConv, features, matrix, bias, coarsening.children, coarsening.slots)
-    return _spread(features, coarsening.slots, matrix, bias)
+        convolved = _apply(_SubmanifoldConv, features, matrix, bias, table)
+        return sparse.replace(_finish_(convolved, skip, has_relu))
+    if weight.shape[0] <= NARROW and skip is None and not has_relu:
+        return sparse.replace(_matmul_gather(features, table, matrix) + bias)
+    if sparse.padded is not None and sparse.padded.dtype == features.dtype:
+        padded = sparse.padded
+    else:
+        padded = _with_zero_row(features)
+    result = _gather_matmul(padded, table, matrix, bias, skip=skip, has_relu=has_relu)
+    return SparseTensor(features=result[:-1], active_set=sparse.active_set, padded=result)
 
 
 def _prepare(features: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Bring all to one dtype, and the weight (N, M, rows, columns) to the matrix (K * M, N)."""
+    """Bring all to one dtype, and the weight (M, C, 3, 3) to the matrix (9 * C, M)."""
     dtype = compute_dtype(features)
     matrix = weight.to(dtype).permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
     return features.to(dtype), matrix, bias.to(dtype)
@@ -325,19 +234,31 @@ def _chunks(table: Tensor, features: Tensor) -> Iterator[tuple[Tensor, slice]]:
         yield table[start : start + step].reshape(-1), slice(start, start + step)
 
 
-def _with_zero_row(features: Tensor, *, missing: int = 0) -> Tensor:
-    """The rows and, after them, a row of zeros for the neighbours that are not there; and `missing` zero columns."""
+def _with_zero_row(features: Tensor) -> Tensor:
+    """The rows and, after them, a row of zeros for the neighbours that are not there; in 16 bits some zero columns."""
+    missing = -features.shape[1] % HALF_MULTIPLE if features.element_size() == 2 else 0
     return F.pad(features, (0, missing, 0, 1))
 
 
-def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    """For each line of `table` (N, K): its K rows of `features` (P, C), side by side, times `matrix` (K * C, M)."""
+def _gather_matmul(
+    padded: Tensor,
+    table: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    *,
+    skip: Tensor | None = None,
+    has_relu: bool = False,
+) -> Tensor:
+    """For each line of `table` (N, K): its K rows of `padded` (P + 1, C), side by side, times `matrix` (K * C, M).
+
+    Then `skip` (N, M) is added, and the sum rectified, if so wanted. After the result's rows there is one of zeros.
+    """
     taps = table.shape[1]
-    missing = -features.shape[1] % HALF_MULTIPLE if features.element_size() == 2 else 0
+    missing = padded.shape[1] - matrix.shape[0] // taps  # zero columns
     if missing:
-        matrix = F.pad(matrix.view(taps, features.shape[1], -1), (0, 0, 0, missing)).flatten(0, 1)
-    padded = _with_zero_row(features, missing=missing)
-    result = features.new_empty(table.shape[0], matrix.shape[1])
+        matrix = F.pad(matrix.view(taps, -1, matrix.shape[1]), (0, 0, 0, missing)).flatten(0, 1)
+    result = padded.new_empty(table.shape[0] + 1, matrix.shape[1])
+    result[-1].zero_()
     width = taps * padded.shape[1]
     gathered: Tensor | None = None
     for part, place in _chunks(table, padded):
@@ -347,8 +268,27 @@ def _gather_matmul(features: Tensor, table: Tensor, matrix: Tensor, bias: Tensor
             if gathered is None
             else torch.index_select(padded, 0, part, out=gathered[: len(part)])
         )
-        _multiply(gathered.view(-1, width), matrix, bias, out=result[place])
+        rows = result[:-1][place]
+        _multiply(gathered.view(-1, width), matrix, bias, out=rows)
+        _finish_(rows, None if skip is None else skip[place], has_relu)
     return result
+
+
+def _matmul_gather(features: Tensor, table: Tensor, matrix: Tensor) -> Tensor:
+    """As `_gather_matmul`, but products are gathered and added up, in float32: the faster way to few columns."""
+    (points, taps), columns = table.shape, matrix.shape[1]
+    of_taps = matrix.view(taps, -1, columns).transpose(0, 1).flatten(1)  # (C, K * M)
+    products = features.new_zeros(points + 1, taps * columns, dtype=torch.promote_types(features.dtype, torch.float32))
+    products[:points] = features @ of_taps
+    places = table * taps + torch.arange(taps, dtype=table.dtype, device=table.device)
+    return F.embedding_bag(places, products.view(-1, columns), mode="sum")
+
+
+def _finish_(rows: Tensor, skip: Tensor | None, has_relu: bool) -> Tensor:
+    """Add `skip` to `rows`, and rectify them; in place."""
+    if skip is not None:
+        rows = rows.add_(skip)
+    return rows.relu_() if has_relu else rows
 
 
 def _multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None, *, out: Tensor) -> None:
@@ -366,24 +306,18 @@ def _gather_outer(features: Tensor, table: Tensor, right: Tensor) -> Tensor:
     """The gradient of `_gather_matmul` to its matrix: the gathered rows, transposed, times `right` (N, M)."""
     padded = _with_zero_row(features)
     dtype = torch.promote_types(features.dtype, torch.float32)
-    width = table.shape[1] * features.shape[1]
-    result = features.new_zeros(width, right.shape[1], dtype=dtype)
-    for part, place in _chunks(table, features):
-        result += padded.index_select(0, part).view(-1, width).t() @ right[place]
-    return result.to(features.dtype)
-
-
-def _spread(features: Tensor, slots: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
-    """For each slot, 4 * parent + place: the parent's row of `features` (N, C) by that part of `matrix` (4 * M, C)."""
-    spread = features @ matrix.t() if bias is None else torch.addmm(bias.repeat(4), features, matrix.t())
-    return spread.view(4 * features.shape[0], matrix.shape[0] // 4).index_select(0, slots)
+    taps, channels = table.shape[1], padded.shape[1]
+    result = features.new_zeros(taps * channels, right.shape[1], dtype=dtype)
+    for part, place in _chunks(table, padded):
+        result += padded.index_select(0, part).view(-1, taps * channels).t() @ right[place]
+    return result.view(taps, channels, -1)[:, : features.shape[1]].flatten(0, 1).to(features.dtype)
 
 
 class _SubmanifoldConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, neighbours: Tensor) -> Tensor:
         ctx.save_for_backward(features, matrix, neighbours)
-        return _gather_matmul(features, neighbours, matrix, bias)
+        return _gather_matmul(_with_zero_row(features), neighbours, matrix, bias)[:-1].clone()
 
     @staticmethod
     @once_differentiable
@@ -393,41 +327,9 @@ class _SubmanifoldConv(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             # Being neighbours is mutual: who is k-th in my window has me (8 - k)-th in his.
             flipped = matrix.view(9, features.shape[1], -1).flip(0).transpose(1, 2).reshape(-1, features.shape[1])
-            to_features = _gather_matmul(gradient, neighbours, flipped, None)
+            to_features = _gather_matmul(_with_zero_row(gradient), neighbours, flipped, None)[:-1]
         if ctx.needs_input_grad[1]:
             to_matrix = _gather_outer(features, neighbours, gradient)
         if ctx.needs_input_grad[2]:
             to_bias = gradient.sum(0)
         return to_features, to_matrix, to_bias, None
-
-
-class _StridedConv(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, children: Tensor, slots: Tensor) -> Tensor:
-        ctx.save_for_backward(features, matrix, children, slots)
-        return _gather_matmul(features, children, matrix, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, matrix, children, slots = ctx.saved_tensors
-        to_features = _spread(gradient, slots, matrix, None) if ctx.needs_input_grad[0] else None
-        to_matrix = _gather_outer(features, children, gradient) if ctx.needs_input_grad[1] else None
-        to_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
-        return to_features, to_matrix, to_bias, None, None
-
-
-class _InverseConv(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, children: Tensor, slots: Tensor) -> Tensor:
-        ctx.save_for_backward(features, matrix, children)
-        return _spread(features, slots, matrix, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, matrix, children = ctx.saved_tensors
-        to_features = _gather_matmul(gradient, children, matrix, None) if ctx.needs_input_grad[0] else None
-        to_matrix = _gather_outer(gradient, children, features) if ctx.needs_input_grad[1] else None
-        to_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
-        return to_features, to_matrix, to_bias, None, None

@@ -1,22 +1,15 @@
-"""The residual U-Net that recomputes the active pixels (paper 3.3, "SparseResNet").
+"""The residual network that recomputes the active cells (paper 3.3, "SparseResNet").
 
 It has no normalisation: a batch statistic would differ between the sparse network and its dense twin.
 """
 
-from itertools import pairwise
 from typing import cast
 
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mask2alpha.model.stage3_detail.sparse import (
-    DenseLevel,
-    InverseConv,
-    SparseTensor,
-    StridedConv,
-    SubmanifoldConv,
-    compute_dtype,
-)
+from mask2alpha.model.stage3_detail.sparse import DenseLevel, SparseTensor, SubmanifoldConv, compute_dtype
 
 
 class SparseResidualBlock(nn.Module):
@@ -29,9 +22,9 @@ class SparseResidualBlock(nn.Module):
 
     def forward(self, sparse: SparseTensor) -> SparseTensor:
         """Refine the rows of `sparse`."""
-        hidden = self.conv1(sparse)
-        change = self.conv2(hidden.replace(hidden.features.relu_()))
-        return sparse.replace(change.features.add_(sparse.features).relu_())
+        hidden = self.conv1(sparse, has_relu=True)
+        refined: SparseTensor = self.conv2(hidden, skip=sparse.features, has_relu=True)
+        return refined
 
     def forward_dense(
         self, x: Float[Tensor, "batch channels height width"], level: DenseLevel
@@ -42,95 +35,67 @@ class SparseResidualBlock(nn.Module):
 
 
 class SparseResNet(nn.Module):
-    """A residual U-Net on an active set, with one output per active pixel.
+    """Residual blocks on an active set: a wide one, narrow ones beside what skips them, and a wide one.
 
     Args:
-        in_channels: Features of each active pixel.
-        channels: Channels at strides 1, 2, 4, ...: one level each.
+        in_channels: Features of each active cell.
+        channels: Of the wide blocks, and of the narrow ones.
+        out_channels: Outputs of each active cell.
 
     The last convolution starts at zero, so a fresh network returns zero everywhere.
     """
 
-    def __init__(self, in_channels: int, channels: tuple[int, ...] = (16, 32)) -> None:
+    reach = 10
+    """How many cells away, along an axis, an input can lie on which an output depends."""
+
+    def __init__(self, in_channels: int, channels: tuple[int, int], out_channels: int) -> None:
         super().__init__()
-        assert channels, "one level is the least"
-        self.stem = SubmanifoldConv(in_channels, channels[0])
-        self.down_blocks = nn.ModuleList(SparseResidualBlock(width) for width in channels)
-        self.bottom_block = SparseResidualBlock(channels[-1])
-        self.downs = nn.ModuleList(StridedConv(fine, coarse) for fine, coarse in pairwise(channels))
-        self.ups = nn.ModuleList(InverseConv(coarse, fine) for fine, coarse in pairwise(channels))
-        self.up_blocks = nn.ModuleList(SparseResidualBlock(width) for width in channels[:-1])
-        self.head = SubmanifoldConv(channels[0], 1)
+        wide, narrow = channels
+        self.stem = SubmanifoldConv(in_channels, wide)
+        self.first_block = SparseResidualBlock(wide)
+        self.narrow = nn.Linear(wide, narrow)
+        self.narrow_blocks = nn.Sequential(SparseResidualBlock(narrow), SparseResidualBlock(narrow))
+        self.widen = nn.Linear(narrow, wide)
+        self.last_block = SparseResidualBlock(wide)
+        self.head = SubmanifoldConv(wide, out_channels)
         nn.init.zeros_(self.head.weight)
 
-    @property
-    def stride(self) -> int:
-        """Pixels per side that the coarsest level pools into one."""
-        return int(2 ** len(self.downs))
-
-    @property
-    def reach(self) -> int:
-        """How far, in pixels, the input that an output depends on can lie from it along an axis."""
-        reach = 4  # the two blocks of the coarsest level
-        for _ in self.downs:
-            reach = 2 * reach + 1 + 4  # a cell further on either side, and the two blocks of this level
-        return reach + 2  # stem and head
-
     def forward(self, sparse: SparseTensor) -> SparseTensor:
-        """Compute one value per active pixel.
+        """Compute the outputs of each active cell.
 
         Args:
-            sparse: The inputs at the active pixels.
+            sparse: The inputs at the active cells.
 
         Returns:
-            One channel on the same active set.
+            `out_channels` channels on the same active set.
         """
-        x = self.stem(sparse)
-        x = self.down_blocks[0](x.replace(x.features.relu_()))
-        skips = []
-        for down, block in zip(self.downs, self.down_blocks[1:], strict=True):
-            skips.append(x)
-            x = down(x)
-            x = block(x.replace(x.features.relu_()))
-        x = self.bottom_block(x)
-        for up, block, skip in zip(reversed(self.ups), reversed(self.up_blocks), reversed(skips), strict=True):
-            x = up(x, skip.active_set)
-            x = block(x.replace(x.features.add_(skip.features).relu_()))
+        x = self.first_block(self.stem(sparse, has_relu=True))
+        narrow = self.narrow_blocks(x.replace(self.narrow(x.features).relu_()))
+        x = self.last_block(x.replace(self.widen(narrow.features).add_(x.features).relu_()))
         output: SparseTensor = self.head(x)
         return output
 
     def forward_dense(
-        self, x: Float[Tensor, "batch _in height width"], active: Bool[Tensor, "batch 1 height width"]
-    ) -> Float[Tensor, "batch 1 height width"]:
-        """The same on dense maps: the test's oracle, and the path of training and export.
+        self, x: Float[Tensor, "batch _in rows columns"], active: Bool[Tensor, "batch 1 rows columns"]
+    ) -> Float[Tensor, "batch _out rows columns"]:
+        """The same on dense maps: the test's oracle, and the path of training.
 
         Args:
             x: The inputs; what they hold outside `active` does not matter.
-            active: True at the active pixels.
+            active: True at the active cells.
 
         Returns:
-            One value per pixel; zero outside `active`.
+            `out_channels` values per cell; zero outside `active`.
         """
-        levels = [DenseLevel(active.to(compute_dtype(x)))]
-        for _ in self.downs:
-            levels.append(levels[-1].coarsened())
-        x = x.to(levels[0].active.dtype) * levels[0].active
-        x = levels[0].relu_(self.stem.forward_dense(x))
-        blocks, up_blocks = _blocks(self.down_blocks), _blocks(self.up_blocks)
-        x = blocks[0].forward_dense(x, levels[0])
-        skips = []
-        for down, block, level in zip(cast("list[StridedConv]", self.downs), blocks[1:], levels[1:], strict=True):
-            skips.append(x)
-            x = block.forward_dense(level.relu_(down.forward_dense(x)), level)
-        x = self.bottom_block.forward_dense(x, levels[-1])
-        ups = cast("list[InverseConv]", self.ups)
-        for up, block, skip, level in zip(
-            reversed(ups), reversed(up_blocks), reversed(skips), reversed(levels[:-1]), strict=True
-        ):
-            size = (skip.shape[-2], skip.shape[-1])
-            x = block.forward_dense(level.relu_(up.forward_dense(x, size) + skip), level)
-        return self.head.forward_dense(x) * levels[0].active
+        level = DenseLevel(active.to(compute_dtype(x)))
+        x = level.relu_(self.stem.forward_dense(x.to(level.active.dtype) * level.active))
+        x = self.first_block.forward_dense(x, level)
+        narrow = level.relu_(_apply_to_maps(self.narrow, x))
+        for block in self.narrow_blocks:
+            narrow = cast("SparseResidualBlock", block).forward_dense(narrow, level)
+        x = self.last_block.forward_dense(level.relu_(_apply_to_maps(self.widen, narrow) + x), level)
+        return self.head.forward_dense(x) * level.active
 
 
-def _blocks(modules: nn.ModuleList) -> list[SparseResidualBlock]:
-    return cast("list[SparseResidualBlock]", list(modules))
+def _apply_to_maps(linear: nn.Linear, x: Float[Tensor, "batch _in rows columns"]) -> Tensor:
+    return F.conv2d(x, linear.weight[:, :, None, None], linear.bias)

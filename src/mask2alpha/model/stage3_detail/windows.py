@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from mask2alpha.shapes import Size
 
 WINDOW_SIDE = 1024
-"""Longest side of a window without its halo, in pixels. With all of its pixels active, a window takes about 1 GB."""
+"""Longest side of a window without its halo, in cells; with all of them active, it takes about 1 GB. A picture that has
+no more active cells than such a window is one window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A rectangle of full-resolution pixels, and the same with its halo."""
+    """A rectangle of cells, and the same with its halo."""
 
     rows: slice
     columns: slice
@@ -22,25 +23,23 @@ class Window:
     """`rows` with the halo, cut off at the picture's border."""
     outer_columns: slice
 
+    @property
+    def has_halo(self) -> bool:
+        """Whether there is more to see than the window itself."""
+        return (self.rows, self.columns) != (self.outer_rows, self.outer_columns)
 
-def split_into_windows(
-    size: Size, *, side: int, reach: int, multiple: int, region: tuple[slice, slice] | None = None
-) -> list[Window]:
+
+def split_into_windows(size: Size, *, side: int, halo: int, region: tuple[slice, slice] | None = None) -> list[Window]:
     """Windows of about equal size that cover a picture, or a part of it, once.
 
     Args:
-        size: (height, width) of the picture.
+        size: (rows, columns) of the picture's cells; all here counts cells.
         side: Longest side of a window.
-        reach: How far the network looks, in pixels; the halo is at least as wide.
-        multiple: All sides start at a multiple of this, so that the network's coarser levels pool the same pixels
-            together as in the whole picture.
-        region: Rows and columns to be covered, in the picture; the windows may reach some pixels further. Default: all.
+        halo: How far the network looks.
+        region: Rows and columns to be covered; default: all.
     """
-    halo = -(-reach // multiple) * multiple
     whole = (slice(0, size[0]), slice(0, size[1]))
-    rows, columns = (
-        _split(part, length, side=side, multiple=multiple) for part, length in zip(region or whole, size, strict=True)
-    )
+    rows, columns = (_split(part, side) for part in region or whole)
     return [
         Window(
             rows=row,
@@ -53,12 +52,11 @@ def split_into_windows(
     ]
 
 
-def _split(part: slice, length: int, *, side: int, multiple: int) -> list[slice]:
-    first = part.start // multiple * multiple
-    count = -(-(part.stop - first) // side)
-    step = -(-(part.stop - first) // count)
-    step = -(-step // multiple) * multiple
-    return [slice(start, min(start + step, length)) for start in range(first, part.stop, step)]
+def _split(part: slice, side: int) -> list[slice]:
+    length = part.stop - part.start
+    count = -(-length // side)
+    step = -(-length // count)
+    return [slice(start, min(start + step, part.stop)) for start in range(part.start, part.stop, step)]
 
 
 def _grow(part: slice, halo: int, length: int) -> slice:

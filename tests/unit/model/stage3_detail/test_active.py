@@ -7,9 +7,11 @@ from scipy import ndimage
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.stage3_detail.active import (
-    limit_active_pixels,
+    cells_to_pixels,
+    count_cells,
+    limit_active,
     rim_weight,
-    select_active_pixels,
+    select_active,
     select_active_shm,
     smooth_step,
 )
@@ -17,30 +19,30 @@ from mask2alpha.model.stage3_detail.active import (
 
 def test_selection_is_strictly_above_the_threshold():
     error = torch.tensor([[[[0.0, 0.25, 0.5, 1.0]]]])
-    assert select_active_pixels(error, error_threshold=0.25).flatten().tolist() == [False, False, True, True]
-    assert not select_active_pixels(error, error_threshold=1.0).any()
+    assert select_active(error, error_threshold=0.25).flatten().tolist() == [False, False, True, True]
+    assert not select_active(error, error_threshold=1.0).any()
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_selection_refuses_a_threshold_outside_its_range(threshold):
     with pytest.raises(InputError, match="error_threshold"):
-        select_active_pixels(torch.zeros(1, 1, 2, 2), error_threshold=threshold)
+        select_active(torch.zeros(1, 1, 2, 2), error_threshold=threshold)
 
 
 @pytest.mark.parametrize("size", [(40, 52), (7, 9), (1, 1)])
 def test_shm_selection_equals_a_binary_dilation(size):
     alpha = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
     alpha = torch.where(alpha > 0.02, alpha.round(), 0.5)
-    expected = np.stack(
-        [ndimage.binary_dilation((a > 0.01) & (a < 0.99), np.ones((15, 15))) for a in alpha[:, 0].numpy()]
-    )
+    band = np.stack([ndimage.binary_dilation((a > 0.01) & (a < 0.99), np.ones((15, 15))) for a in alpha[:, 0].numpy()])
+    padded = np.pad(band, ((0, 0), (0, size[0] % 2), (0, size[1] % 2)))
+    expected = padded.reshape(2, padded.shape[1] // 2, 2, padded.shape[2] // 2, 2).any(axis=(2, 4))
     assert np.array_equal(select_active_shm(alpha)[:, 0].numpy(), expected)
 
 
 def test_shm_selection_takes_alphas_strictly_between_its_limits():
-    alpha = torch.tensor([[[[0.0, 0.25, 0.3, 0.75, 1.0]]]])
+    alpha = torch.tensor([[[[0.0, 0.25, 1.0, 0.3, 0.75, 1.0]]]])
     active = select_active_shm(alpha, lower=0.25, upper=0.75, window=1)
-    assert active.flatten().tolist() == [False, False, True, False, False]
+    assert active.flatten().tolist() == [False, True, False]
 
 
 def test_shm_selection_refuses_an_even_window():
@@ -51,14 +53,14 @@ def test_shm_selection_refuses_an_even_window():
 def test_budget_keeps_the_largest_errors_of_each_picture():
     error = torch.tensor([[0.1, 0.9, 0.5, 0.7], [0.1, 0.2, 0.3, 0.4]]).view(2, 1, 1, 4)
     active = torch.tensor([[True, False, True, True], [False, True, True, False]]).view(2, 1, 1, 4)
-    limited = limit_active_pixels(active, error, active_budget=2)
+    limited = limit_active(active, error, active_budget=11)
     assert limited.flatten(1).tolist() == [[False, False, True, True], [False, True, True, False]]
 
 
 def test_budget_breaks_ties_by_position():
     error = torch.full((1, 1, 3, 4), 0.5)
     error[..., 2, 3] = 0.6
-    limited = limit_active_pixels(torch.ones_like(error, dtype=torch.bool), error, active_budget=4)
+    limited = limit_active(torch.ones_like(error, dtype=torch.bool), error, active_budget=16)
     assert limited.flatten().nonzero().flatten().tolist() == [0, 1, 2, 11]
 
 
@@ -72,7 +74,7 @@ def test_budget_equals_a_stable_sort(seed, budget, levels):
     generator = torch.Generator().manual_seed(seed)
     error = torch.randint(levels, (2, 1, 6, 8), generator=generator) / 10
     active = torch.rand(2, 1, 6, 8, generator=generator) > 0.3
-    limited = limit_active_pixels(active, error, active_budget=budget)
+    limited = limit_active(active, error, active_budget=4 * budget)
     for picture in range(2):
         positions = active[picture].flatten().nonzero().flatten().tolist()
         ranked = sorted(positions, key=lambda position: (-error[picture].flatten()[position].item(), position))
@@ -82,19 +84,19 @@ def test_budget_equals_a_stable_sort(seed, budget, levels):
 def test_no_budget_and_a_large_budget_change_nothing():
     active = torch.rand(1, 1, 4, 4) > 0.5
     error = torch.rand(1, 1, 4, 4)
-    assert limit_active_pixels(active, error, active_budget=None) is active
-    assert limit_active_pixels(active, error, active_budget=16) is active
+    assert limit_active(active, error, active_budget=None) is active
+    assert limit_active(active, error, active_budget=64) is active
 
 
 def test_budget_refuses_a_negative_number():
     with pytest.raises(InputError, match="active_budget"):
-        limit_active_pixels(torch.ones(1, 1, 2, 2, dtype=torch.bool), torch.zeros(1, 1, 2, 2), active_budget=-1)
+        limit_active(torch.ones(1, 1, 2, 2, dtype=torch.bool), torch.zeros(1, 1, 2, 2), active_budget=-1)
 
 
-def test_rim_weight_of_a_straight_rim_rises_from_a_half_to_one():
+def test_rim_weight_of_a_straight_rim_rises_to_one():
     active = torch.zeros(1, 1, 9, 12, dtype=torch.bool)
     active[..., 4:] = True
-    expected = [0, 0, 0, 0, 0.5, 0.84375, 1, 1, 1, 1, 1, 1]
+    expected = [0, 0, 0, 0, smooth_step(torch.tensor(2 / 3)), 1, 1, 1, 1, 1, 1, 1]
     assert torch.allclose(rim_weight(active)[0, 0, 4], torch.tensor(expected), atol=1e-6)
 
 
@@ -104,8 +106,8 @@ def test_image_border_is_no_rim():
 
 def test_rim_weight_equals_a_box_average_within_the_image():
     active = torch.rand(1, 1, 11, 13, generator=torch.Generator().manual_seed(0)) > 0.4
-    ones = ndimage.convolve(np.ones((11, 13)), np.ones((5, 5)), mode="constant")
-    share = ndimage.convolve(active[0, 0].numpy().astype(float), np.ones((5, 5)), mode="constant") / ones
+    ones = ndimage.convolve(np.ones((11, 13)), np.ones((3, 3)), mode="constant")
+    share = ndimage.convolve(active[0, 0].numpy().astype(float), np.ones((3, 3)), mode="constant") / ones
     expected = smooth_step(torch.from_numpy(share)) * active[0, 0]
     assert torch.allclose(rim_weight(active)[0, 0].double(), expected, atol=1e-6)
 
@@ -118,3 +120,12 @@ def test_rim_weight_is_within_bounds_and_zero_outside(seed, density):
     assert weight.min() >= 0
     assert weight.max() <= 1
     assert not weight[~active].any()
+
+
+@pytest.mark.parametrize("size", [(4, 6), (3, 6), (4, 5), (1, 1)])
+def test_a_map_of_cells_covers_the_picture(size):
+    rows, columns = count_cells(size)
+    cells = torch.rand(2, 1, rows, columns, generator=torch.Generator().manual_seed(0)) > 0.5
+    pixels = cells_to_pixels(cells, size)
+    expected = [[[bool(one[0, y // 2, x // 2]) for x in range(size[1])] for y in range(size[0])] for one in cells]
+    assert pixels[:, 0].tolist() == expected
