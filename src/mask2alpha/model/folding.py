@@ -81,7 +81,7 @@ def join_activations(model: nn.Module) -> None:
             setattr(model, name, JoinedSumConv(child))
         elif isinstance(child, ConvBlock):
             setattr(model, name, JoinedConvBlock(child))
-        else:
+        elif not isinstance(child, JoinedSumConv):
             join_activations(child)
     if isinstance(model, StepDecoder):
         model.rectify = nn.Identity()  # as `JoinedSumConv` does

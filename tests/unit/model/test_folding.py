@@ -97,6 +97,7 @@ def test_joined_convolutions_equal_the_separate_operations(
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     joined = copy.deepcopy(folded)
     join_activations(joined)
+    join_activations(joined)  # as when a predictor is made of another one's model
     kinds = {type(module) for module in joined.modules()}
     assert kinds >= {JoinedResidualBlock, JoinedMixBlock, JoinedSumConv}
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):

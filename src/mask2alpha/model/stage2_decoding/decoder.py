@@ -65,7 +65,18 @@ class StepDecoder(nn.Module):
         alpha_logits, error_logits = self.heads(x).float().split(1, dim=1)
         return CoarseMatte(
             alpha_logits=alpha_logits,
-            predicted_error=error_logits.sigmoid(),
+            predicted_error=exact_sigmoid(error_logits),
             features=features,
             local_colours=state.evidence.local_colours,
         )
+
+
+def exact_sigmoid(logits: Float[Tensor, "batch 1 h w"]) -> Float[Tensor, "batch 1 h w"]:
+    """The sigmoid with a small relative error near 0, too, where the most confident pixels are told apart by it.
+
+    ONNX Runtime's own sigmoid has an absolute error: there it is off by up to several times the value.
+    """
+    is_tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if torch.is_grad_enabled() and not is_tracing:
+        return logits.sigmoid()  # the gradient of what follows overflows
+    return (1 + (-logits).exp()).reciprocal()
