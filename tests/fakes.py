@@ -12,7 +12,7 @@ from mask2alpha.model.box import Box
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
-from mask2alpha.model.stage3_detail.active import count_cells
+from mask2alpha.ops.cells import count_cells
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_tensor

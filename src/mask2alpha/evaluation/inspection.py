@@ -21,7 +21,8 @@ from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding
 from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_regions
 from mask2alpha.model.stage2_decoding.refine import start_coarse
-from mask2alpha.model.stage3_detail.active import cells_to_pixels, count_cells, select_active, select_active_shm
+from mask2alpha.model.stage3_detail.active import select_active, select_active_shm
+from mask2alpha.ops.cells import cells_to_pixels, count_cells
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.predictor import Predictor

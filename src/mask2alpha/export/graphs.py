@@ -19,10 +19,11 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import ColourEvidence, DecodingState, ImageEncoding
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import order_by_confidence
-from mask2alpha.model.stage3_detail.active import CELL, select_active_shm, smooth_step
+from mask2alpha.model.stage3_detail.active import select_active_shm, smooth_step
 from mask2alpha.model.stage3_detail.recovery import network_inputs
 from mask2alpha.model.stage3_detail.sparse import MARGIN, SubmanifoldConv
 from mask2alpha.model.stage3_detail.sparse_resnet import SparseResidualBlock, SparseResNet
+from mask2alpha.ops.cells import CELL
 
 
 class EncoderGraph(nn.Module):

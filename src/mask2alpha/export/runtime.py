@@ -20,7 +20,7 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.model.stage1_encoder.normalization import make_thumbnail
 from mask2alpha.model.stage2_decoding.states import coarse_prob
-from mask2alpha.model.stage3_detail.active import CELL, count_cells
+from mask2alpha.ops.cells import CELL, count_cells
 from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import as_unit

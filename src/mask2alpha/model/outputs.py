@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.stage3_detail.active import cells_to_pixels
+from mask2alpha.ops.cells import cells_to_pixels
 from mask2alpha.ops.resize import upsample
 from mask2alpha.shapes import Size
 

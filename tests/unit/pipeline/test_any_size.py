@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.stage3_detail import recovery
-from mask2alpha.model.stage3_detail.active import CELL
+from mask2alpha.ops.cells import CELL
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.pipeline.predictor import Predictor, settle_
 from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor

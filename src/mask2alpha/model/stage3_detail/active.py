@@ -1,7 +1,7 @@
 """Which parts of the picture the detail stage recomputes, and how softly it enters at their rim (paper 3.3).
 
-The unit is a *cell* of 2 x 2 full-resolution pixels: what is decided about a cell is decided about all of its pixels.
-In a picture of odd height or width the last cells reach one pixel beyond it.
+The unit is a *cell* of 2 x 2 full-resolution pixels (`ops/cells.py`): what is decided about a cell is decided about all
+of its pixels.
 
 `select_active` is the paper's M_SG; `select_active_shm` is the baseline of SparseMat, which the paper compares with.
 `limit_active` bounds the cost of either; `rim_weight` fades the result out at the rim of any of them.
@@ -13,22 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mask2alpha.errors import InputError
-from mask2alpha.shapes import Size
+from mask2alpha.ops.cells import CELL
 
-CELL = 2
-"""Side of a cell, in pixels."""
 RIM_FLOOR = 0.2
 """Share of active cells in the window of `rim_weight` at which the weight reaches 0."""
-
-
-def count_cells(size: Size) -> Size:
-    """(rows, columns) of the cells of a picture of (height, width)."""
-    return -(-size[0] // CELL), -(-size[1] // CELL)
-
-
-def cells_to_pixels(cells: Bool[Tensor, "batch 1 rows columns"], size: Size) -> Bool[Tensor, "batch 1 height width"]:
-    """A map of the cells of a picture of `size` as one of its pixels."""
-    return cells.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)[..., : size[0], : size[1]]
 
 
 def select_active(

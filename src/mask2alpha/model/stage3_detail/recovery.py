@@ -18,8 +18,6 @@ from mask2alpha.model.colours import NUM_COLOURS, cue_parts
 from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.outputs import CoarseMatte
 from mask2alpha.model.stage3_detail.active import (
-    CELL,
-    count_cells,
     limit_active,
     rim_weight,
     select_active,
@@ -29,6 +27,7 @@ from mask2alpha.model.stage3_detail.active import (
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype, read_pixels
 from mask2alpha.model.stage3_detail.sparse_resnet import SparseResNet
 from mask2alpha.model.stage3_detail.windows import WINDOW_SIDE, Window, split_into_windows
+from mask2alpha.ops.cells import CELL, count_cells
 from mask2alpha.ops.resize import bilinear_axis, interpolate, upsample
 from mask2alpha.shapes import Size
 

@@ -10,9 +10,10 @@ from mask2alpha.errors import InputError
 from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.outputs import CoarseMatte
 from mask2alpha.model.stage3_detail import recovery
-from mask2alpha.model.stage3_detail.active import cells_to_pixels, rim_weight
+from mask2alpha.model.stage3_detail.active import rim_weight
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery, rim_weight_sparse, sample_bilinear
 from mask2alpha.model.stage3_detail.sparse import ActiveSet
+from mask2alpha.ops.cells import cells_to_pixels
 from mask2alpha.ops.resize import upsample
 
 FUSED_CHANNELS = 6
