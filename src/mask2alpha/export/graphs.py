@@ -219,7 +219,7 @@ class ActiveCells:
         return smooth_step(counted / (rows * columns))
 
     def pixels(self, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """`CellPixels`: where in their flattened picture the pixels lie, (4, P), and whether they do."""
+        """`_CellPixels` of stage 3: where in their flattened picture the pixels lie, (4, P), and whether they do."""
         place = torch.arange(CELL**2).unsqueeze(1)
         rows, columns = CELL * self.row + place // CELL, CELL * self.column + place % CELL
         is_inside = (rows < height) & (columns < width)

@@ -209,13 +209,14 @@ class ExportedNetwork(Mask2Alpha):
         config = self.config.detail
         threshold = config.error_threshold if options.error_threshold is None else options.error_threshold
         least = torch.full((len(coarse.predicted_error), 1, 1, 1), threshold if config.selection == "sgsdr" else -1.0)
-        cells, budget = count_cells(size), options.active_budget
-        if budget is None or math.prod(cells) <= budget // CELL**2:
+        cells = count_cells(size)
+        num_cells = math.prod(cells)
+        num_kept = num_cells if options.active_budget is None else options.active_budget // CELL**2
+        if num_cells <= num_kept:
             return least
         errors = upsample(coarse.predicted_error, cells, spanned=count_cells(spanned)).flatten(1)
-        num_kept = budget // CELL**2
         for index in ((errors > least.flatten(1)).sum(1) > num_kept).nonzero().flatten().tolist():
-            least[index] = errors[index].kthvalue(math.prod(cells) - num_kept).values
+            least[index] = errors[index].kthvalue(num_cells - num_kept).values
         return least
 
     def _run(self, graph: str, **tensors: Tensor) -> dict[str, Tensor]:

@@ -200,8 +200,8 @@ class DetailRecovery(nn.Module):
         sampled = sample_bilinear(coarse, cells, scene.spanned_cells).t().contiguous()[None]  # (1, channels, points)
         image, mask, logits = (_as_unit(pixels.read(part)) for part in (scene.image, scene.mask, scene.logits))
         x = network_inputs(image, mask, logits, error[None, None], *scene.split_coarse(sampled))
-        dtype = compute_dtype(scene.logits)
-        return x[0].t().to(dtype) if torch.is_grad_enabled() else _transposed(x[0], dtype)
+        rows = torch.empty(len(cells), x.shape[1], dtype=compute_dtype(scene.logits), device=x.device)
+        return rows.copy_(x[0].t())  # turned and rounded in one pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,11 +286,6 @@ def _to_cells(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, 
     padded = F.pad(x, (0, width % CELL, 0, height % CELL), mode="replicate")
     rows, columns = count_cells((height, width))
     return F.pixel_unshuffle(padded, CELL).view(batch, channels, CELL**2, rows, columns)
-
-
-def _transposed(x: Float[Tensor, "channels points"], dtype: torch.dtype) -> Float[Tensor, "points channels"]:
-    """Rows of `channels` in `dtype`, made in one pass."""
-    return torch.empty(x.shape[1], x.shape[0], dtype=dtype, device=x.device).copy_(x.t())
 
 
 def _cells_of(pixels: slice) -> slice:

@@ -317,6 +317,7 @@ class _SubmanifoldConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, matrix: Tensor, bias: Tensor, neighbours: Tensor) -> Tensor:
         ctx.save_for_backward(features, matrix, neighbours)
+        # not a view, which could not be added to in place
         return _gather_matmul(_with_zero_row(features), neighbours, matrix, bias)[:-1].clone()
 
     @staticmethod
