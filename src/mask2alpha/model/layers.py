@@ -183,7 +183,7 @@ def attend(
     tokens = queries.shape[2]
     is_half_on_cpu = queries.device.type == "cpu" and queries.dtype == torch.bfloat16
     is_short = tokens < LONG_SEQUENCE
-    if bias is not None or is_short or not is_half_on_cpu or torch.is_grad_enabled() or _cpu_has_amx():
+    if bias is not None or is_short or not is_half_on_cpu or torch.is_grad_enabled() or cpu_has_amx():
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
     # a head's rows lie apart in memory; the products are faster on copies where they do not
     scaled, values = (queries * queries.shape[3] ** -0.5).contiguous(), values.contiguous()
@@ -193,7 +193,8 @@ def attend(
 
 
 @cache
-def _cpu_has_amx() -> bool:
+def cpu_has_amx() -> bool:
+    """Whether this processor has Intel's matrix units, and PyTorch may use them."""
     check = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return check is not None and bool(check())
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from mask2alpha.model.layers import cpu_has_amx
 from mask2alpha.shapes import Size
 
 MARGIN = 1
@@ -40,7 +41,7 @@ NARROW = 8
 
 ONEDNN_LINEAR = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 """oneDNN's float32 product, which PyTorch calls in compiled code only; None in builds without it. On AMD processors it
-is almost twice as fast as the usual one of MKL (docs/decisions/0005)."""
+is almost twice as fast as the usual one of MKL, on Intel's with AMX slower (docs/decisions/0005)."""
 ONEDNN_LEAST_COLUMNS = 8
 """From so many result columns on oneDNN is the faster one."""
 
@@ -294,7 +295,7 @@ def _finish_(rows: Tensor, skip: Tensor | None, has_relu: bool) -> Tensor:
 def _multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None, *, out: Tensor) -> None:
     """Write `rows` times `matrix`, plus `bias`, to `out`."""
     is_wide_float32 = rows.dtype == torch.float32 and matrix.shape[1] >= ONEDNN_LEAST_COLUMNS
-    if ONEDNN_LINEAR is not None and is_wide_float32 and rows.device.type == "cpu":
+    if ONEDNN_LINEAR is not None and is_wide_float32 and rows.device.type == "cpu" and not cpu_has_amx():
         out.copy_(ONEDNN_LINEAR(rows, matrix.t(), bias, "none", [], ""))
     elif bias is None:
         torch.mm(rows, matrix, out=out)

@@ -58,6 +58,7 @@ def test_submanifold_convolution_equals_its_dense_twin(shape, density):
 
 @pytest.mark.parametrize("has_onednn", [True, False])
 def test_wide_convolution_equals_its_dense_twin_with_either_matrix_product(monkeypatch, has_onednn):
+    monkeypatch.setattr(sparse, "cpu_has_amx", lambda: False)
     if not has_onednn:
         monkeypatch.setattr(sparse, "ONEDNN_LINEAR", None)
     active = make_active((2, 8, 10), "some")
