@@ -1,4 +1,4 @@
-"""Train the small recipe without each part of the method, with several seeds, and tell in docs/ablations.md.
+"""Train the small recipe without each part of the method, with several seeds, and tell in docs/results.md.
 
     python tools/retrain_ablations.py DATA ROOT --output runs/ablations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "ablations.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 BEGIN, END = "<!-- begin: retrained -->", "<!-- end: retrained -->"
 METRICS = ("sad", "mse", "grad", "conn")
 DEFAULT_STEPS = "2"

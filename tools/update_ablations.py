@@ -1,4 +1,4 @@
-"""Measure the ablations and put them into docs/ablations.md, each between its two markers; the text around them stays.
+"""Measure the ablations and put them into docs/results.md, each between its two markers; the text around them stays.
 
     python tools/update_ablations.py ROOT --model small --output rows
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "ablations.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
 
 
 @click.command()
