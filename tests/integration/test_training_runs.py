@@ -113,7 +113,7 @@ def test_validation_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
     result = train("--data", data, "--run", tmp_path / "run", "--validate", root, "--validate-kinds", "holes", *FAST)
     assert result.exit_code == 0, result.output
     scores = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["validation"]
-    assert list(scores["sad_by_kind"]) == ["holes"]
+    assert list(scores["folders"]["validation"]["sad_by_kind"]) == ["holes"]
     assert read_metadata(tmp_path / "run" / "best.safetensors")["metrics"] == scores
 
 

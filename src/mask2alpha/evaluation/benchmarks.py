@@ -21,6 +21,8 @@ EXACT_KIND = "exact"
 """The kind of mask that is the truth cut at one half; there is little to win over it, so shares leave it out."""
 EXACT_KINDS = (EXACT_KIND, "exact-v1")
 """The same from a file and by a recipe."""
+EXACT_TOLERANCE = 1.15
+"""How many times its mask's SAD a matte of an exact mask may have before `count_spoiled` counts it."""
 _KNOWN_KINDS = (EXACT_KIND, "eroded", "dilated", "lowres", "blobby", "wobbly", "holes")
 
 Segment: TypeAlias = Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]

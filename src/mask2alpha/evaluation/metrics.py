@@ -56,6 +56,11 @@ class MatteScores:
     mad: float
     """Mean absolute difference."""
 
+    @property
+    def sad_per_megapixel(self) -> float:
+        """SAD, in thousands, for each million pixels: 1000 times `mad`. It compares photos of different sizes."""
+        return 1000 * self.mad
+
     @classmethod
     def mean(cls, scores: "list[MatteScores]") -> "MatteScores":
         """The mean of each error over `scores`.

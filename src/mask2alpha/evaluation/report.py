@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 from typing import Any, Literal, TypeAlias
 
-from mask2alpha.evaluation.benchmarks import EXACT_KIND
+from mask2alpha.evaluation.benchmarks import EXACT_KIND, EXACT_TOLERANCE
 from mask2alpha.evaluation.instances import ERRORS
 from mask2alpha.evaluation.metrics import CONNECTIVITY_THETA, GRADIENT_SIGMA, Convention, MatteScores, Protocol
 from mask2alpha.evaluation.published import PUBLISHED, PublishedTable
@@ -41,7 +41,8 @@ def format_report(evaluation: Evaluation, style: Style = "text") -> str:
     if style == "json":
         return json.dumps(_as_dict(evaluation), indent=2, ensure_ascii=False)
     layout = _align if style == "text" else _as_markdown
-    parts = [evaluation.predictor or "predictor", "", *layout(_table(evaluation)), "", *_notes(evaluation)]
+    parts = [evaluation.predictor or "predictor", "", *layout(_table(evaluation)), ""]
+    parts += [*layout(_size_table(evaluation)), "", *_notes(evaluation)]
     if evaluation.instances:
         parts += ["", "Instance matting quality (IMQ), higher is better, 1 is perfect:", ""]
         parts += layout(_instance_table(evaluation))
@@ -66,6 +67,23 @@ def _table(evaluation: Evaluation) -> list[list[str]]:
             for kind in (*evaluation.kinds, None)
         ),
     ]
+
+
+def _size_table(evaluation: Evaluation) -> list[list[str]]:
+    """SAD per megapixel, which compares photos of different sizes, and how many pairs are worse than their masks."""
+    rows = [["mask", "SAD/MP", "mask's SAD/MP", "worse than mask", "share"]]
+    for kind in (*evaluation.kinds, None):
+        worse, counted = evaluation.count_worse(kind)
+        rows.append(
+            [
+                kind or "mean",
+                f"{evaluation.mean(kind).sad_per_megapixel:.3f}",
+                f"{evaluation.mask_mean(kind).sad_per_megapixel:.3f}",
+                f"{worse}/{counted}",
+                f"{100 * worse / counted:.1f} %" if counted else "-",
+            ]
+        )
+    return rows
 
 
 def _numbers(scores: MatteScores, protocol: Protocol) -> list[str]:
@@ -134,6 +152,17 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"Better than its mask (SAD): {better} of {counted} pairs, {100 * better / counted:.1f} % "
             f"(`{EXACT_KIND}` masks left out)."
         )
+        worse, _ = evaluation.count_worse()
+        notes.append(
+            f"Worse than its mask (SAD): {worse} of {counted} pairs, {100 * worse / counted:.1f} % "
+            f"(`{EXACT_KIND}` masks left out, in the row `mean` too)."
+        )
+    spoiled, num_exact = evaluation.count_spoiled()
+    if num_exact:
+        notes.append(
+            f"SAD more than {EXACT_TOLERANCE:g} times that of the mask: {spoiled} of {num_exact} `{EXACT_KIND}` pairs."
+        )
+    notes.append("SAD/MP is SAD per megapixel: the mean absolute difference times 1000, pair by pair.")
     protocol = _describe_protocol(evaluation)
     notes.append(
         f"Protocol {evaluation.protocol}: {protocol['region']}, original resolution, float64, alphas not quantised; "
@@ -157,9 +186,13 @@ def _is_incomplete(evaluation: Evaluation) -> bool:
 
 def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
     better, counted = evaluation.count_better()
+    spoiled, num_exact = evaluation.count_spoiled()
     means = {
         kind or "mean": {
             "num_pairs": len(evaluation.select(kind)),
+            "sad_per_megapixel": evaluation.mean(kind).sad_per_megapixel,
+            "mask_sad_per_megapixel": evaluation.mask_mean(kind).sad_per_megapixel,
+            "worse_than_mask": _describe_worse(evaluation, kind),
             "scores": asdict(evaluation.mean(kind)),
             "mask_scores": asdict(evaluation.mask_mean(kind)),
         }
@@ -180,10 +213,17 @@ def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "mean": means.pop("mean"),
         "kinds": means,
         "better_than_mask": {"metric": "sad", "left_out": EXACT_KIND, "num_better": better, "num_pairs": counted},
+        "worse_than_mask": _describe_worse(evaluation, None),
+        "exact_pairs": {"tolerance": EXACT_TOLERANCE, "num_above": spoiled, "num_pairs": num_exact},
         "instances": _describe_instances(evaluation),
         "published": None if published is None else {**asdict(published), "is_measured_here": False},
         "pairs": [asdict(pair) for pair in evaluation.pairs],
     }
+
+
+def _describe_worse(evaluation: Evaluation, kind: str | None) -> dict[str, Any]:
+    worse, counted = evaluation.count_worse(kind)
+    return {"num_worse": worse, "num_pairs": counted, "share": worse / counted if counted else None}
 
 
 def _describe_protocol(evaluation: Evaluation) -> dict[str, str]:
