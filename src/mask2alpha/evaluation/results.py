@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import TypeAlias, TypeVar
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.accumulators import add_counts
 from mask2alpha.evaluation.benchmarks import EXACT_KINDS, EXACT_TOLERANCE, Benchmark
-from mask2alpha.evaluation.instances import ERRORS, InstanceCounts
+from mask2alpha.evaluation.instances import ERRORS, InstanceCounts, add_counts
 from mask2alpha.evaluation.metrics import Convention, MatteScores, Protocol
 from mask2alpha.imaging.atomic import replacing
 

@@ -6,7 +6,7 @@ import pytest
 
 from mask2alpha.evaluation.instances import InstanceCounts
 from mask2alpha.evaluation.metrics import MatteScores
-from mask2alpha.evaluation.published import PUBLISHED
+from mask2alpha.evaluation.paper import PUBLISHED
 from mask2alpha.evaluation.report import format_report
 from mask2alpha.evaluation.results import Evaluation, InstanceScores, PairScores
 
