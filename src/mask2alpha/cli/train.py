@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     "--data",
     "data_root",
     default=None,
-    type=click.Path(exists=True, path_type=Path),
-    help="Folder with foregrounds/ and backgrounds/, each holding any number of folders of pictures; "
-    "or the file that pack_sources made of one. Held in memory. Or the folder that write_shards made, of any size.",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Train on this folder. It has foregrounds/ and backgrounds/, each with any number of folders of pictures, "
+    "which are held in memory; or it was made by write_shards and may be larger than memory.",
 )
 @click.option(
     "--foregrounds",
@@ -197,21 +197,17 @@ def _open_sources(
 
     from mask2alpha.data.datasets import DataSet, open_sources
     from mask2alpha.data.shards import is_sharded, open_shards
-    from mask2alpha.data.sources import Sources, load_packed
+    from mask2alpha.data.sources import Sources
 
     if data_root is None and not backgrounds:
         raise click.UsageError("give --data, or --backgrounds and mostly --foregrounds")
     data = recipe.data
     base = None
     if data_root is not None:
-        if data_root.is_file():
-            base = load_packed(data_root, num_procedural=0)
-        elif is_sharded(data_root):
+        if is_sharded(data_root):
             base = open_shards(data_root)
         else:
-            base = Sources.from_shared_layout(
-                data_root, cutout_side=data.cutout_side, photo_side=data.photo_side, num_procedural=0
-            )
+            base = Sources.from_shared_layout(data_root, cutout_side=data.cutout_side, photo_side=data.photo_side)
         base = replace(base, procedural_share=data.procedural_share)
     if not (foregrounds or backgrounds):
         assert base is not None
