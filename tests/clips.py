@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mask2alpha.evaluation.guidance import make_mask
+from mask2alpha.evaluation.masks import make_mask
 
 HAIR = Path(__file__).parent / "assets" / "hair.webp"
 RECIPES = ("perturbed-v1", "eroded-v1", "lowres-v1", "dilated-v1")

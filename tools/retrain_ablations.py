@@ -2,7 +2,7 @@
 
     python tools/retrain_ablations.py DATA ROOT --output runs/ablations
 
-`DATA` is a folder or packed file as for `mask2alpha train --data`, `ROOT` a guided folder to score on. Every network
+`DATA` is a folder as for `mask2alpha train --data`, `ROOT` a guided folder to score on. Every network
 starts from random weights and takes the same number of steps on the same samples: those of its seed. A variant whose
 first seed differs from the whole method's by more than `CLEAR` needs no further ones. Runs go one after the other,
 `--only K/N` takes every N-th of them so that several cores can share the work; a stopped tool goes on, and the table is

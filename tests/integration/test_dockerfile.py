@@ -124,7 +124,7 @@ def test_every_command_of_the_build_runs(tmp_path: Path) -> None:
         [str(venv / "bin" / "mask2alpha"), "serve", "--help"], capture_output=True, text=True, check=True
     )
     assert "--max-pixels" in result.stdout
-    probe = "import mask2alpha.serving.server, mask2alpha.serving.workshop, importlib.resources as r; " \
+    probe = "import mask2alpha.serving.server, mask2alpha.serving.job_runner, importlib.resources as r; " \
         "print((r.files('mask2alpha') / 'serving/example/photo.jpg').is_file())"  # fmt: skip
     result = subprocess.run([str(venv / "bin" / "python"), "-c", probe], capture_output=True, text=True, check=True)
     assert result.stdout == "True\n"

@@ -52,7 +52,7 @@ def data(tmp_path: Path) -> Path:
         path = tmp_path / "loose" / name
         path.parent.mkdir(parents=True)
         Image.fromarray(picture).save(path)
-    write_shards(Sources.from_shared_layout(tmp_path / "loose", num_procedural=0), tmp_path / "data")
+    write_shards(Sources.from_shared_layout(tmp_path / "loose"), tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -18,7 +18,8 @@ from transformers.utils import logging
 
 from mask2alpha.checkpoints import load_model, read_metadata
 from mask2alpha.cli.main import main
-from mask2alpha.data.sources import Sources, pack_sources
+from mask2alpha.data.shards import write_shards
+from mask2alpha.data.sources import Sources
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.pretrained import load_encoder_weights
@@ -66,11 +67,11 @@ def test_a_folder_becomes_a_checkpoint_that_knows_its_origin(data: Path, tmp_pat
     assert metadata["hardware"]["processes"] == 1
 
 
-def test_a_packed_file_trains_as_its_folder_does(data: Path, tmp_path: Path) -> None:
-    pack_sources(Sources.from_shared_layout(data), tmp_path / "data.npz")
-    for name, source in (("folder", data), ("packed", tmp_path / "data.npz")):
+def test_shards_train_as_their_folder_does(data: Path, tmp_path: Path) -> None:
+    write_shards(Sources.from_shared_layout(data), tmp_path / "data")
+    for name, source in (("folder", data), ("sharded", tmp_path / "data")):
         assert train("--data", source, "--run", tmp_path / name, *FAST).exit_code == 0
-    first, second = (load_file(tmp_path / name / "state.safetensors") for name in ("folder", "packed"))
+    first, second = (load_file(tmp_path / name / "state.safetensors") for name in ("folder", "sharded"))
     for key, tensor in first.items():
         torch.testing.assert_close(second[key], tensor, rtol=0, atol=0)
 
@@ -113,7 +114,7 @@ def test_validation_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
     result = train("--data", data, "--run", tmp_path / "run", "--validate", root, "--validate-kinds", "holes", *FAST)
     assert result.exit_code == 0, result.output
     scores = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["validation"]
-    assert list(scores["sad_by_kind"]) == ["holes"]
+    assert list(scores["folders"]["validation"]["sad_by_kind"]) == ["holes"]
     assert read_metadata(tmp_path / "run" / "best.safetensors")["metrics"] == scores
 
 

@@ -79,11 +79,6 @@ def write_part(out: str, name: str, results: Iterable[Result]) -> None:
     _write_table(storage.join(out, f"{PARTS}/{name}.parquet"), results)
 
 
-def read_results(out: str) -> dict[str, Result]:
-    """Name → result, of the table and of the parts that are not in it yet."""
-    return _read(out, _list_parts(out))
-
-
 def merge_parts(out: str) -> dict[str, Result]:
     """Put the parts into the table, sorted by name, and delete them.
 

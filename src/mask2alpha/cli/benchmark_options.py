@@ -68,7 +68,7 @@ def open_chosen(
         InputError: The benchmark is neither known nor a folder, or its layout is wrong.
     """
     from mask2alpha.evaluation.benchmarks import Masks
-    from mask2alpha.evaluation.guidance import RECIPES
+    from mask2alpha.evaluation.masks import RECIPES
     from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, open_benchmark
 
     if root is None and benchmark in BENCHMARKS:

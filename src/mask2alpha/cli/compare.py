@@ -111,9 +111,9 @@ def command(
     import sys
 
     from mask2alpha.evaluation.compare import compare
-    from mask2alpha.evaluation.html_report import draw_plots, format_html
+    from mask2alpha.evaluation.html_report import format_html
+    from mask2alpha.evaluation.plots import draw_plots
     from mask2alpha.evaluation.summary import format_markdown, summarise, to_json
-    from mask2alpha.evaluation.svg_plots import standalone
     from mask2alpha.imaging.atomic import replacing
 
     opened = with_mask_files(open_chosen(benchmark, root, kinds, recipes, mask_folder), output / "masks")
@@ -127,12 +127,12 @@ def command(
         has_progress=sys.stderr.isatty(),
     )
     summary = summarise(comparison, num_resamples=resamples, seed=seed)
-    markdown = format_markdown(summary)
+    markdown, plots = format_markdown(summary), draw_plots(summary)
     texts = {
         "comparison.md": markdown,
         "comparison.json": json.dumps(to_json(summary, comparison), indent=1, ensure_ascii=False) + "\n",
-        "comparison.html": format_html(comparison, summary, sheet_rows=sheet_rows),
-        **{f"figures/{name}.svg": standalone(svg) for name, _, svg in draw_plots(summary)},
+        "comparison.html": format_html(comparison, summary, plots=plots, sheet_rows=sheet_rows),
+        **{f"figures/{plot.name}.svg": plot.svg for plot in plots},
     }
     for name, text in texts.items():
         path = output / name

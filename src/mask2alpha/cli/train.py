@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     "--data",
     "data_root",
     default=None,
-    type=click.Path(exists=True, path_type=Path),
-    help="Folder with foregrounds/ and backgrounds/, each holding any number of folders of pictures; "
-    "or the file that pack_sources made of one. Held in memory. Or the folder that write_shards made, of any size.",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Train on this folder. It has foregrounds/ and backgrounds/, each with any number of folders of pictures, "
+    "which are held in memory; or it was made by write_shards and may be larger than memory.",
 )
 @click.option(
     "--foregrounds",
@@ -68,10 +68,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--validate",
-    "validation_root",
+    "validation_roots",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
-    help="Folder as for `mask2alpha eval`; scores go to the log, the best weights to best.safetensors.",
+    multiple=True,
+    help="Validate on this folder, laid out as for `mask2alpha eval`; repeatable. Scores go to the log. The weights "
+    "with the lowest SAD per megapixel, averaged over the folders, go to best.safetensors.",
 )
 @click.option(
     "--validate-minutes",
@@ -97,7 +98,7 @@ def command(
     budget_minutes: float | None,
     checkpoint_minutes: float,
     preview_minutes: float,
-    validation_root: Path | None,
+    validation_roots: tuple[Path, ...],
     validate_minutes: float,
     validate_kinds: str | None,
     has_tensorboard: bool,
@@ -118,7 +119,7 @@ def command(
     from mask2alpha.training.config import override
     from mask2alpha.training.distributed import Processes
     from mask2alpha.training.loop import STATE_FILE, train
-    from mask2alpha.training.monitor import Watch
+    from mask2alpha.training.monitor import MonitorOptions
     from mask2alpha.training.provenance import find_data_card, read_data_card
     from mask2alpha.training.recipes import RECIPES
 
@@ -132,9 +133,9 @@ def command(
     if threads is not None:
         torch.set_num_threads(threads)
     kinds = None if validate_kinds is None else [kind.strip() for kind in validate_kinds.split(",") if kind.strip()]
-    watch = Watch(
+    monitoring = MonitorOptions(
         preview_minutes=preview_minutes,
-        validation=None if validation_root is None else GuidedFolder(validation_root, kinds),
+        validation=tuple(GuidedFolder(root, kinds) for root in validation_roots),
         validation_minutes=validate_minutes,
         has_tensorboard=has_tensorboard,
         on_line=_show,
@@ -160,7 +161,7 @@ def command(
         about=about,
         budget_minutes=budget_minutes,
         checkpoint_minutes=checkpoint_minutes,
-        watch=watch,
+        monitoring=monitoring,
         device=device,
         processes=processes,
         should_stop=lambda: bool(received),
@@ -173,8 +174,18 @@ def _show(line: Mapping[str, Any]) -> None:
     """One line of the log in short, on the standard error stream."""
     about = f"step {line['step']}, {line['seconds'] / 60:.1f} min"
     if "validation" in line:
+        validation = line["validation"]
         best = ", the best so far" if line["is_best"] else ""
-        click.echo(f"{about}: validation SAD {line['validation']['sad']:.2f}{best}", err=True)
+        click.echo(f"{about}: validation SAD/MP {validation['sad_per_megapixel']:.3f}{best}", err=True)
+        for folder, scores in validation["folders"].items():
+            worse = scores["worse_than_mask"]
+            share = "" if worse is None else f", {100 * worse:.1f} % of inexact pairs worse than their mask"
+            click.echo(
+                f"  {folder}: SAD {scores['sad']:.2f}, SAD/MP {scores['sad_per_megapixel']:.3f}{share}", err=True
+            )
+            per_kind = scores["sad_per_megapixel_by_kind"]
+            kinds = [f"{kind} {sad:.2f} ({per_kind[kind]:.2f}/MP)" for kind, sad in scores["sad_by_kind"].items()]
+            click.echo(f"    {', '.join(kinds)}", err=True)
     else:
         click.echo(f"{about}: loss {line['total']:.3f}, {line['wait']:.2f} s a step waiting for samples", err=True)
 
@@ -186,21 +197,17 @@ def _open_sources(
 
     from mask2alpha.data.datasets import DataSet, open_sources
     from mask2alpha.data.shards import is_sharded, open_shards
-    from mask2alpha.data.sources import Sources, load_packed
+    from mask2alpha.data.sources import Sources
 
     if data_root is None and not backgrounds:
         raise click.UsageError("give --data, or --backgrounds and mostly --foregrounds")
     data = recipe.data
     base = None
     if data_root is not None:
-        if data_root.is_file():
-            base = load_packed(data_root, num_procedural=0)
-        elif is_sharded(data_root):
+        if is_sharded(data_root):
             base = open_shards(data_root)
         else:
-            base = Sources.from_shared_layout(
-                data_root, cutout_side=data.cutout_side, photo_side=data.photo_side, num_procedural=0
-            )
+            base = Sources.from_shared_layout(data_root, cutout_side=data.cutout_side, photo_side=data.photo_side)
         base = replace(base, procedural_share=data.procedural_share)
     if not (foregrounds or backgrounds):
         assert base is not None

@@ -277,7 +277,6 @@ def open_sources(
         cutouts=cutout_pool,
         photos=photo_pool,
         procedural_share=procedural_share,
-        procedural_pool=base.procedural_pool if base else None,
     )
 
 

@@ -15,16 +15,16 @@ system the opening of each.
 import io
 import json
 import tarfile
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources, UInt8Array
+from mask2alpha.data.sources import CutoutFolder, LazyItems, PhotoFolder, Sources, UInt8Array
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import replacing
 
@@ -33,7 +33,6 @@ SHARD_BYTES = 256 * 2**20
 _VERSION = 1
 _HEADER_BYTES = 512
 _LOSSLESS = 101
-Item = TypeVar("Item")
 
 
 def write_shards(
@@ -119,37 +118,14 @@ def open_shards(folder: Path | str) -> Sources:
 
     pool = None
     if len(colours):
-        items = _Items(read_cutout, range(len(colours)))
+        items = LazyItems([partial(read_cutout, index) for index in range(len(colours))])
         pool = CutoutFolder.from_arrays(items, content["cutout_weights"], about["foregrounds"])
+    photo_items = LazyItems([partial(read_photo, index) for index in range(len(photos))])
     return Sources(
         cutouts=pool,
-        photos=PhotoFolder.from_arrays(
-            _Items(read_photo, range(len(photos))), content["photo_weights"], about["backgrounds"]
-        ),
+        photos=PhotoFolder.from_arrays(photo_items, content["photo_weights"], about["backgrounds"]),
         procedural_share=float(content["procedural_share"]),
     )
-
-
-class _Items(Sequence[Item]):
-    """Items that are read each time they are asked for."""
-
-    def __init__(self, read: Callable[[int], Item], indices: range) -> None:
-        self._read = read
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "_Items[Item]": ...
-
-    def __getitem__(self, index: int | slice) -> "Item | _Items[Item]":
-        """Read one item, or narrow the sequence."""
-        chosen = self._indices[index]
-        return _Items(self._read, chosen) if isinstance(chosen, range) else self._read(chosen)
 
 
 class _Writer:

@@ -8,8 +8,7 @@ Everything is decoded once into memory as uint8; a broken file stops the run bef
 sets that are too large for that: its pools have the same interface, but their items are decoded when they are drawn.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -56,7 +55,6 @@ UNUSABLE_FILES = frozenset({"layerdiffuse/man_crop.webp", "layerdiffuse/dreamsha
 
 CUTOUT_SUFFIXES = frozenset({".webp", ".png"})
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-_RAW_PACK, _COMPRESSED_PACK = 1, 2
 
 
 def extend_colours(colour: UInt8Array, alpha: UInt8Array, *, is_exact: bool = False) -> UInt8Array:
@@ -266,27 +264,6 @@ class PhotoFolder(_Pool[UInt8Array]):
         return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
 
 
-class ProceduralPool:
-    """Foregrounds made on the spot, a bounded number of them, each kept once made.
-
-    Cut-out number n depends on n, the size and the photographs alone, so what is kept in memory (about 0.6 MB each, in
-    each loader worker) changes the speed and never the samples.
-    """
-
-    def __init__(self, photos: PhotoFolder, count: int) -> None:
-        """Describe the pool; `count` is the number of different cut-outs."""
-        self._photos = photos
-        self._count = count
-        self._made: dict[tuple[int, int], Cutout] = {}
-
-    def draw(self, rng: np.random.Generator, size: int) -> Cutout:
-        """Draw one cut-out of (size, size)."""
-        number = int(rng.integers(self._count))
-        if (number, size) not in self._made:
-            self._made[number, size] = make_cutout(np.random.default_rng([number, size]), size, self._photos)
-        return self._made[number, size]
-
-
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What composites are made of."""
@@ -297,8 +274,6 @@ class Sources:
     """Backgrounds, and the textures of procedural foregrounds."""
     procedural_share: float = 0.5
     """Share of the foregrounds that are made on the spot, in [0, 1]; taken as 1 without cut-outs."""
-    procedural_pool: ProceduralPool | None = None
-    """Reuses procedural foregrounds, which is faster; None makes each of them anew."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.procedural_share <= 1.0:
@@ -316,8 +291,6 @@ class Sources:
 
     def draw_procedural(self, rng: np.random.Generator, size: int) -> Cutout:
         """Draw a procedural foreground of (size, size)."""
-        if self.procedural_pool is not None:
-            return self.procedural_pool.draw(rng, size)
         return make_cutout(rng, size, self.photos)
 
     @classmethod
@@ -328,7 +301,6 @@ class Sources:
         cutout_side: int = 512,
         photo_side: int = 1024,
         procedural_share: float = 0.5,
-        num_procedural: int = 2000,
     ) -> "Sources":
         """Load `root/foregrounds/*` and `root/backgrounds/*`, weighted by `FOREGROUND_SHARES`, `BACKGROUND_SHARES`.
 
@@ -337,7 +309,6 @@ class Sources:
             cutout_side: Larger cut-outs are shrunk to this longest side, in pixels.
             photo_side: The same for photographs.
             procedural_share: Share of the foregrounds that are procedural, in [0, 1].
-            num_procedural: Size of the pool of procedural foregrounds; 0 makes each anew.
 
         Raises:
             InputError: A folder is missing or a file is broken; names it.
@@ -351,201 +322,7 @@ class Sources:
             ),
             photos=photos,
             procedural_share=procedural_share,
-            procedural_pool=ProceduralPool(photos, num_procedural) if num_procedural else None,
         )
-
-
-def pack_sources(sources: Sources, path: Path | str, *, max_bytes: int | None = None, data_card: Any = None) -> None:
-    """Write decoded sources to one .npz file, which `load_packed` reads faster than the folders.
-
-    Args:
-        sources: What to pack.
-        path: The file.
-        max_bytes: None: everything as it is, uncompressed. Else the file is at most so large: pictures are compressed
-            (WebP; colours lossy, alphas lossless as long as that fits) by the first of `PACK_LEVELS` that is small
-            enough. A lossy alpha is no wrong label: composites are made from the packed alpha itself.
-        data_card: Where the pictures come from and under which licences, any JSON; `load_data_card` gives it back.
-
-    Raises:
-        InputError: Not even the last of `PACK_LEVELS` fits `max_bytes`.
-    """
-    cutouts: Sequence[Cutout] = sources.cutouts.items if sources.cutouts is not None else ()
-    about = {
-        "foregrounds": {} if sources.cutouts is None else sources.cutouts.set_sizes,
-        "backgrounds": sources.photos.set_sizes,
-        "data_card": data_card,
-    }
-    content: dict[str, Any] = {
-        "procedural_share": np.float64(sources.procedural_share),
-        "cutout_weights": sources.cutouts.weights if sources.cutouts is not None else np.zeros(0),
-        "photo_weights": sources.photos.weights,
-        "about": np.array(json.dumps(about)),
-    }
-    if max_bytes is None:
-        rgba = [np.dstack([cutout.colour, cutout.alpha]) for cutout in cutouts]
-        content |= {
-            "version": np.int64(_RAW_PACK),
-            "cutout_sizes": np.array([item.shape[:2] for item in rgba], np.int64).reshape(-1, 2),
-            "cutout_values": _flatten(rgba),
-            "photo_sizes": np.array([photo.shape[:2] for photo in sources.photos.items], np.int64).reshape(-1, 2),
-            "photo_values": _flatten(sources.photos.items),
-        }
-    else:
-        files = _compress(cutouts, sources.photos.items, max_bytes - _PACK_OVERHEAD - 8 * len(cutouts))
-        content |= {
-            "version": np.int64(_COMPRESSED_PACK),
-            "file_sizes": np.array([len(file) for file in files], np.int64),
-            "files": _flatten(files),
-        }
-    with Path(path).open("wb") as file:
-        np.savez(file, **content)
-
-
-@dataclass(frozen=True, slots=True)
-class PackLevel:
-    """How strongly `pack_sources` compresses."""
-
-    colour_quality: int
-    """WebP quality of colours and photographs, 1 to 100."""
-    alpha_quality: int
-    """The same of alphas; 101 is lossless."""
-    scale: float
-    """Sides of the pictures, relative to those in memory."""
-
-
-PACK_LEVELS = (
-    PackLevel(90, 101, 1.0),
-    PackLevel(80, 101, 1.0),
-    PackLevel(70, 101, 1.0),
-    PackLevel(70, 90, 1.0),
-    PackLevel(55, 85, 1.0),
-    PackLevel(55, 85, 0.8),
-    PackLevel(50, 80, 0.64),
-    PackLevel(45, 75, 0.5),
-)
-"""Tried in this order."""
-_PACK_OVERHEAD = 65_536
-"""Room for the file's own structure, names and weights, in bytes."""
-
-
-def _compress(cutouts: Sequence[Cutout], photos: Sequence[UInt8Array], max_bytes: int) -> list[UInt8Array]:
-    """The files of all colours, all alphas and all photographs, together at most `max_bytes`."""
-    sampled_cutouts, sampled_photos = cutouts[:: 1 + len(cutouts) // 50], photos[:: 1 + len(photos) // 50]
-    smallest = 0
-    for level in PACK_LEVELS:
-        of_cutouts, of_photos = _encode_cutouts(sampled_cutouts, level), _encode_photos(sampled_photos, level)
-        expected = sum(map(len, of_cutouts)) * len(cutouts) / max(len(sampled_cutouts), 1)
-        expected += sum(map(len, of_photos)) * len(photos) / len(sampled_photos)
-        if expected > 1.1 * max_bytes:
-            smallest = round(expected)
-            continue
-        files = _encode_cutouts(cutouts, level) + _encode_photos(photos, level)
-        smallest = sum(map(len, files))
-        if smallest <= max_bytes:
-            return files
-    raise InputError(f"max_bytes: the sources need about {smallest} bytes at the strongest compression")
-
-
-def _encode_cutouts(cutouts: Sequence[Cutout], level: PackLevel) -> list[UInt8Array]:
-    colours = [_encode(cutout.colour[..., ::-1], level.colour_quality, level.scale) for cutout in cutouts]
-    return colours + [_encode(cutout.alpha, level.alpha_quality, level.scale) for cutout in cutouts]
-
-
-def _encode_photos(photos: Sequence[UInt8Array], level: PackLevel) -> list[UInt8Array]:
-    return [_encode(photo[..., ::-1], level.colour_quality, level.scale) for photo in photos]
-
-
-def _encode(picture: UInt8Array, quality: int, scale: float) -> UInt8Array:
-    if scale != 1.0:
-        height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
-        picture = _shrink(np.ascontiguousarray(picture), (width, height))
-    is_encoded, content = cv2.imencode(".webp", np.ascontiguousarray(picture), [cv2.IMWRITE_WEBP_QUALITY, quality])
-    assert is_encoded
-    return np.asarray(content, np.uint8).reshape(-1)
-
-
-def load_packed(path: Path | str, *, num_procedural: int = 2000) -> Sources:
-    """Read what `pack_sources` wrote.
-
-    Args:
-        path: The file.
-        num_procedural: Size of the pool of procedural foregrounds; 0 makes each anew.
-
-    Raises:
-        InputError: The file is missing, is something else, or is of another version; names it.
-    """
-    content = _read_pack(path)
-    about = _about(content)
-    try:
-        cutouts, photos = _unpack(content)
-    except (cv2.error, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a file of packed sources: {error}") from error
-    photo_pool = PhotoFolder.from_arrays(photos, content["photo_weights"], about["backgrounds"])
-    return Sources(
-        cutouts=CutoutFolder.from_arrays(cutouts, content["cutout_weights"], about["foregrounds"]) if cutouts else None,
-        photos=photo_pool,
-        procedural_share=float(content["procedural_share"]),
-        procedural_pool=ProceduralPool(photo_pool, num_procedural) if num_procedural else None,
-    )
-
-
-def load_data_card(path: Path | str) -> Any:
-    """The data card that `pack_sources` was given; None where it was given none.
-
-    Raises:
-        InputError: As for `load_packed`.
-    """
-    return _about(_read_pack(path, {"version", "about"}))["data_card"]
-
-
-def _read_pack(path: Path | str, names: Set[str] | None = None) -> dict[str, NDArray[Any]]:
-    """The arrays of a packed file, or those of the given names that it has."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files if names is None or name in names}
-        version = int(content["version"])
-    except (OSError, EOFError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a file of packed sources: {error}") from error
-    if version not in (_RAW_PACK, _COMPRESSED_PACK):
-        raise InputError(f"{path}: packed sources of version {version}; expected {_RAW_PACK} or {_COMPRESSED_PACK}")
-    return content
-
-
-def _about(content: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    if "about" not in content:  # written before sets were named
-        return {"foregrounds": {}, "backgrounds": {}, "data_card": None}
-    about = json.loads(str(content["about"]))
-    assert isinstance(about, dict)
-    return about
-
-
-def _unpack(content: Mapping[str, NDArray[Any]]) -> tuple[list[Cutout], list[UInt8Array]]:
-    if int(content["version"]) == _RAW_PACK:
-        rgba = _unflatten(content["cutout_values"], content["cutout_sizes"], 4)
-        cutouts = [Cutout(np.ascontiguousarray(item[..., :3]), np.ascontiguousarray(item[..., 3])) for item in rgba]
-        return cutouts, _unflatten(content["photo_values"], content["photo_sizes"], 3)
-    ends = np.cumsum(content["file_sizes"])
-    files = np.split(content["files"], ends[:-1])
-    count = len(content["cutout_weights"])
-    colours, alphas, photos = files[:count], files[count : 2 * count], files[2 * count :]
-    if len(photos) != len(content["photo_weights"]):
-        raise ValueError("weights and files do not match")
-    cutouts = [
-        Cutout(_unpack_rgb(colour), _snap(np.asarray(_unpack_file(alpha, cv2.IMREAD_GRAYSCALE), np.uint8)))
-        for colour, alpha in zip(colours, alphas, strict=True)
-    ]
-    return cutouts, [_unpack_rgb(photo) for photo in photos]
-
-
-def _unpack_rgb(file: UInt8Array) -> UInt8Array:
-    return np.ascontiguousarray(_unpack_file(file, cv2.IMREAD_COLOR)[..., ::-1])
-
-
-def _unpack_file(file: UInt8Array, flags: int) -> UInt8Array:
-    picture = cv2.imdecode(file, flags) if file.size else None
-    if picture is None:
-        raise ValueError("a picture in it is damaged")
-    return np.asarray(picture, np.uint8)
 
 
 _PoolT = TypeVar("_PoolT", bound="_Pool[Any]")
@@ -705,18 +482,3 @@ def _subfolders(parent: Path) -> list[Path]:
     if not folders:
         raise InputError(f"{parent}: holds no folders")
     return folders
-
-
-def _flatten(items: Sequence[UInt8Array]) -> UInt8Array:
-    return np.concatenate([item.reshape(-1) for item in items]) if items else np.zeros(0, np.uint8)
-
-
-def _unflatten(values: UInt8Array, sizes: NDArray[np.int64], channels: int) -> list[UInt8Array]:
-    ends = np.cumsum(sizes.prod(axis=1) * channels)
-    if (ends[-1] if len(ends) else 0) != len(values):
-        raise ValueError("sizes and values do not match")
-    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-    return [
-        values[start:end].reshape(int(height), int(width), channels)
-        for start, end, (height, width) in zip(starts, ends, sizes, strict=True)
-    ]

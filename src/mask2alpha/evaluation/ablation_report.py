@@ -1,83 +1,22 @@
 """An ablation as text, Markdown or JSON, with the paper's own table beside it, and what of the two may be compared."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict
+from typing import Any
 
-from mask2alpha.evaluation.ablations import Ablation, AblationRow, Table, fit_line
+from mask2alpha.evaluation.ablations import Ablation, AblationRow, fit_line
+from mask2alpha.evaluation.paper import PUBLISHED_ABLATIONS, PublishedRow
+from mask2alpha.evaluation.tables import Style, Table, render_report
 
-Style: TypeAlias = Literal["text", "markdown", "json"]
 _METRICS = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
 _NOTHING = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedRow:
-    """A row of the paper's table."""
-
-    sad: float
-    mse: float | None = None
-    grad: float | None = None
-    conn: float | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedTable:
-    """One of the paper's tables, and what it says of its conditions."""
-
-    caption: str
-    conditions: str
-    rows: dict[str, PublishedRow]
-    """By our row's key: `with`, `without`; a number of steps or `none`; a selection."""
-    reference: str
-    """The key of the whole method."""
-
-
-PUBLISHED: dict[Table, PublishedTable] = {
-    3: PublishedTable(
-        caption="MGFSM, the mask's guidance in the encoder's last block",
-        conditions="AIM-500; networks trained without and with; masks and resolution not stated",
-        rows={
-            "without": PublishedRow(sad=45.90, mse=0.0178, grad=42.94, conn=47.82),
-            "with": PublishedRow(sad=36.05, mse=0.0121, grad=29.80, conn=34.12),
-        },
-        reference="with",
-    ),
-    4: PublishedTable(
-        caption="the number of decoding steps",
-        conditions="AIM-500; masks, resolution and hardware not stated; no time is given for `none`",
-        rows={
-            "none": PublishedRow(sad=37.98),
-            "3": PublishedRow(sad=37.80, seconds=0.030),
-            "6": PublishedRow(sad=36.83, seconds=0.054),
-            "10": PublishedRow(sad=36.54, seconds=0.087),
-            "20": PublishedRow(sad=36.53, seconds=0.167),
-        },
-        reference="20",
-    ),
-    5: PublishedTable(
-        caption="the detail stage",
-        conditions="AIM-500, probably; networks trained each in its way; an MSE scale other than in Tables 1 and 3",
-        rows={
-            "none": PublishedRow(sad=45.87, mse=26.68, grad=64.70, conn=76.02),
-            "shm": PublishedRow(sad=40.40, mse=24.38, grad=42.94, conn=77.82),
-            "sgsdr": PublishedRow(sad=37.05, mse=19.98, grad=28.80, conn=53.47),
-        },
-        reference="sgsdr",
-    ),
-}
-
-
 def format_ablation(ablation: Ablation, style: Style = "text") -> str:
     """The table in one of the three forms, without a final newline."""
-    if style == "json":
-        return json.dumps(_as_dict(ablation), indent=2, ensure_ascii=False)
-    table = _cells(ablation)
-    lines = _align(table) if style == "text" else _as_markdown(table)
-    title = f"Table {ablation.table}: {PUBLISHED[ablation.table].caption}"
     bullet = "- " if style == "markdown" else ""
-    return "\n".join([title, "", *lines, "", *(f"{bullet}{note}" for note in list_notes(ablation))])
+    title = f"Table {ablation.table}: {PUBLISHED_ABLATIONS[ablation.table].caption}"
+    notes = "\n".join(f"{bullet}{note}" for note in list_notes(ablation))
+    return render_report([title, _table(ablation), notes], _as_dict(ablation), style)
 
 
 def find_published(ablation: Ablation, row: AblationRow) -> PublishedRow | None:
@@ -89,13 +28,13 @@ def find_published(ablation: Ablation, row: AblationRow) -> PublishedRow | None:
         key = str(row.variant.num_steps) if row.variant.num_steps > 1 else "none"
     else:
         key = config.detail.selection
-    return PUBLISHED[ablation.table].rows.get(key)
+    return PUBLISHED_ABLATIONS[ablation.table].rows.get(key)
 
 
 def list_notes(ablation: Ablation) -> list[str]:
     """What the numbers are and are not, one sentence or two each."""
     settings = ablation.settings
-    published = PUBLISHED[ablation.table]
+    published = PUBLISHED_ABLATIONS[ablation.table]
     notes = [
         f"Measured: benchmark {settings['benchmark']}, means over {settings['num_pairs']} pairs, whole image, original "
         "resolution, SAD, Grad and Conn in thousands (Adobe convention); kinds of masks: "
@@ -138,7 +77,7 @@ def _notes_on_time(ablation: Ablation) -> list[str]:
     ]
     line = fit_times(ablation)
     if line is not None:
-        paper = [(int(key), row.seconds) for key, row in PUBLISHED[4].rows.items() if row.seconds is not None]
+        paper = [(int(key), row.seconds) for key, row in PUBLISHED_ABLATIONS[4].rows.items() if row.seconds is not None]
         slope, constant = fit_line([count for count, _ in paper], [seconds for _, seconds in paper])
         notes.append(
             f"A straight line through `loop`: {1000 * line[0]:.1f} ms a step and {1000 * line[1]:.1f} ms beside. The "
@@ -159,22 +98,19 @@ def fit_times(ablation: Ablation) -> tuple[float, float] | None:
     return fit_line([count for count, _ in rows], [seconds for _, seconds in rows])
 
 
-def _cells(ablation: Ablation) -> list[list[str]]:
-    has_times = ablation.rows[0].times is not None
-    published = PUBLISHED[ablation.table]
-    paper_metrics = [
-        metric for metric in _METRICS if getattr(published.rows[published.reference], metric[1]) is not None
-    ]
-    has_paper_times = published.rows[published.reference].seconds is not None
+def _table(ablation: Ablation) -> Table:
+    published = PUBLISHED_ABLATIONS[ablation.table]
+    paper_metrics = [metric for metric in _METRICS if getattr(published.reference, metric[1]) is not None]
+    has_paper_times = published.reference.seconds is not None
     header = ["", *(title for title, _, _ in _METRICS), "vs last", "better"]
-    header += ["loop ms", "whole ms"] if has_times else []
+    header += ["loop ms", "whole ms"] if ablation.rows[0].times is not None else []
     header += [*(f"paper {title}" for title, _, _ in paper_metrics), "paper vs last"]
     header += ["paper ms"] if has_paper_times else []
     masks = ablation.reference.evaluation.mask_mean()
     first = ["the mask itself", *(f"{getattr(masks, name):.{digits}f}" for _, name, digits in _METRICS)]
     first += [_NOTHING] * (len(header) - len(first))
     rows = [_row_cells(ablation, row, paper_metrics, has_paper_times=has_paper_times) for row in ablation.rows]
-    return [header, first, *rows]
+    return Table(header=tuple(header), rows=(tuple(first), *map(tuple, rows)))
 
 
 def _row_cells(
@@ -189,9 +125,8 @@ def _row_cells(
     published = find_published(ablation, row)
     if published is None:
         return cells + [_NOTHING] * (len(paper_metrics) + 1 + has_paper_times)
-    reference = PUBLISHED[ablation.table].rows[PUBLISHED[ablation.table].reference]
     cells += [f"{getattr(published, name):.{_digits(name, published)}f}" for _, name, _ in paper_metrics]
-    cells.append(_change(published.sad, reference.sad))
+    cells.append(_change(published.sad, PUBLISHED_ABLATIONS[ablation.table].reference.sad))
     if has_paper_times:
         cells.append(_NOTHING if published.seconds is None else f"{1000 * published.seconds:.0f}")
     return cells
@@ -206,25 +141,9 @@ def _change(value: float, reference: float) -> str:
     return _NOTHING if reference == 0 else f"{100 * (value / reference - 1):+.1f} %"
 
 
-def _align(table: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
-
-
-def _as_markdown(table: list[list[str]]) -> list[str]:
-    rule = ["---", *["---:"] * (len(table[0]) - 1)]
-    return ["| " + " | ".join(row) + " |" for row in (table[0], rule, *table[1:])]
-
-
 def _as_dict(ablation: Ablation) -> dict[str, Any]:
     line = fit_times(ablation)
-    published = PUBLISHED[ablation.table]
+    published = PUBLISHED_ABLATIONS[ablation.table]
     return {
         "table": ablation.table,
         "caption": published.caption,
@@ -235,7 +154,7 @@ def _as_dict(ablation: Ablation) -> dict[str, Any]:
         "published": {
             "is_published": True,
             "conditions": published.conditions,
-            "rows": {key: asdict(row) for key, row in published.rows.items()},
+            "rows": {key: _published_as_dict(row) for key, row in published.rows.items()},
         },
         "notes": list_notes(ablation),
     }
@@ -255,5 +174,9 @@ def _row_as_dict(ablation: Ablation, row: AblationRow) -> dict[str, Any]:
         "scores_by_kind": {kind: asdict(row.evaluation.mean(kind)) for kind in row.evaluation.kinds},
         "better_than_reference": {"metric": "sad", "num_better": better, "num_pairs": total},
         "times": None if row.times is None else asdict(row.times),
-        "published": None if published is None else asdict(published),
+        "published": None if published is None else _published_as_dict(published),
     }
+
+
+def _published_as_dict(row: PublishedRow) -> dict[str, Any]:
+    return {name: value for name, value in asdict(row).items() if name != "method"}

@@ -14,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.guidance import RECIPES
-from mask2alpha.imaging.decode import SUFFIXES
+from mask2alpha.evaluation.masks import RECIPES
+from mask2alpha.imaging.decode import SUFFIXES, read_image
 
 EXACT_KIND = "exact"
 """The kind of mask that is the truth cut at one half; there is little to win over it, so shares leave it out."""
 EXACT_KINDS = (EXACT_KIND, "exact-v1")
 """The same from a file and by a recipe."""
+EXACT_TOLERANCE = 1.15
+"""How many times its mask's SAD a matte of an exact mask may have before `count_spoiled` counts it."""
+_JPEG_CHROMA = 8  # the channels of a grey JPEG may differ by this much
 _KNOWN_KINDS = (EXACT_KIND, "eroded", "dilated", "lowres", "blobby", "wobbly", "holes")
 
 Segment: TypeAlias = Callable[[npt.NDArray[Any]], npt.NDArray[np.bool_]]
@@ -69,7 +72,7 @@ class Masks:
     kinds: Sequence[str] | None = None
     """The kinds among the files, in that order; None: all there are, or no files where the next two say something."""
     recipes: Sequence[str] = ()
-    """Names of `guidance.RECIPES`."""
+    """Names of `masks.RECIPES`."""
     segmenters: Mapping[str, Segment] = field(default_factory=dict)
     """What makes a mask from the photograph, by the name that its kind of mask shall have."""
 
@@ -246,6 +249,33 @@ def find_masks(photographs: Sequence[GuidedPhotograph], folder: Path, kinds: Seq
         if missing:
             raise InputError(f"masks: {folder / kind} lacks {shorten(missing)}; move the masks of that kind there")
     return chosen
+
+
+def read_alpha(path: Path) -> npt.NDArray[np.float64]:
+    """One grey channel of 8 or 16 bits as values in [0, 1], at full precision.
+
+    Raises:
+        InputError: The file has colours.
+        ImageFileError: It cannot be read.
+    """
+    pixels = read_image(path).pixels
+    grey = pixels[..., 0]
+    if (pixels != pixels[..., :1]).any():
+        spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
+        if path.suffix.lower() not in (".jpg", ".jpeg") or spread > _JPEG_CHROMA:
+            raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
+        grey = pixels.mean(axis=2)
+    return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
+
+
+def check_size(path: Path, size: tuple[int, ...], other: Path | str, other_size: tuple[int, ...]) -> None:
+    """Refuse a file whose size (height, width) is not that of another.
+
+    Raises:
+        InputError: It is not.
+    """
+    if tuple(size) != tuple(other_size):
+        raise InputError(f"{path}: is {size[1]} x {size[0]} pixels, but {other} is {other_size[1]} x {other_size[0]}")
 
 
 def shorten(names: Sequence[str]) -> str:

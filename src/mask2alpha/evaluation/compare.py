@@ -36,7 +36,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import GuidedPair
+from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha
 from mask2alpha.evaluation.metrics import MatteScores, evaluate_matte
 from mask2alpha.evaluation.peers import (
     PREDICTIONS,
@@ -52,7 +52,6 @@ from mask2alpha.imaging.encode import write_image
 
 METRICS = tuple(field.name for field in fields(MatteScores))
 _COLUMNS = ("name", "kind", "height", "width", *METRICS, "wall_s", "cpu_s", "peak_bytes", "failure", "files")
-_JPEG_CHROMA = 8  # the channels of a grey JPEG may differ by this much
 _WARM_UP_SIZE, _WARM_UP_RADIUS = 256, 80
 _Key: TypeAlias = tuple[str, str]
 
@@ -69,15 +68,15 @@ class PairResult:
     """Of the photograph, in pixels; 0 where it could not be read."""
     width: int
     """Of the photograph, in pixels; 0 where it could not be read."""
-    scores: MatteScores | None
+    scores: MatteScores | None = None
     """The errors; None where it failed, or where only the cost was measured."""
-    wall_s: float | None
+    wall_s: float | None = None
     """From arrays in memory to the alpha, in seconds; None for mattes that were made elsewhere."""
-    cpu_s: float | None
+    cpu_s: float | None = None
     """The same in seconds of all threads together."""
-    peak_bytes: int | None
+    peak_bytes: int | None = None
     """Peak resident memory of the process meanwhile, libraries included; None where the system does not tell."""
-    failure: str
+    failure: str = ""
     """Why there is no matte; empty where there is one."""
     files: str
     """Digest of all files that went in."""
@@ -296,7 +295,9 @@ class _Worker:
             self._process.join()
             code = self._process.exitcode
             self._forget()
-            return _fail(job, f"its process ended with exit code {code}" + (" (memory?)" if code == -9 else ""))
+            return _result(
+                job, failure=f"its process ended with exit code {code}" + (" (memory?)" if code == -9 else "")
+            )
         assert isinstance(result, PairResult)
         return result
 
@@ -323,7 +324,7 @@ def _serve(method: Method, connection: "Connection[Any, Any]") -> None:
     with contextlib.suppress(EOFError, OSError):  # the other side is gone
         while True:
             job = connection.recv()
-            connection.send(_fail(job, reason) if reason else _run_job(job, matting))
+            connection.send(_result(job, failure=reason) if reason else _run_job(job, matting))
 
 
 def _warm_up(matting: Matting) -> None:
@@ -340,17 +341,17 @@ def _run_job(job: _Job, matting: Matting | None) -> PairResult:
     try:
         image = read_image(job.pair.image_path).pixels
         mask = read_mask(job.pair.mask_path) > 127
-        true_alpha = _read_alpha(job.pair.alpha_path)
+        true_alpha = read_alpha(job.pair.alpha_path)
         size = (image.shape[0], image.shape[1])
         for path, shape in ((job.pair.mask_path, mask.shape), (job.pair.alpha_path, true_alpha.shape)):
-            _check_size(path, shape, size)
+            check_size(path, shape, "the photo", size)
         if job.megapixels is not None:
             image, mask = _resize_pair(image, mask, job.megapixels)
             size = mask.shape
         if matting is None:
             assert job.extra_path is not None
-            alpha: npt.NDArray[Any] = _read_alpha(job.extra_path)
-            _check_size(job.extra_path, alpha.shape, size)
+            alpha: npt.NDArray[Any] = read_alpha(job.extra_path)
+            check_size(job.extra_path, alpha.shape, "the photo", size)
             wall_s = cpu_s = peak_bytes = None
         else:
             _reset_peak()
@@ -364,34 +365,12 @@ def _run_job(job: _Job, matting: Matting | None) -> PairResult:
         if job.alpha_path is not None:
             write_image(job.alpha_path, np.rint(alpha * 255).astype(np.uint8))
     except Exception as error:  # whatever a method stumbles over is this pair's failure, and the others go on
-        return _fail(job, _explain(error), size)
-    return PairResult(
-        name=job.pair.name,
-        kind=job.kind,
-        height=size[0],
-        width=size[1],
-        scores=scores,
-        wall_s=wall_s,
-        cpu_s=cpu_s,
-        peak_bytes=peak_bytes,
-        failure="",
-        files=job.files,
-    )
+        return _result(job, size, failure=_explain(error))
+    return _result(job, size, scores=scores, wall_s=wall_s, cpu_s=cpu_s, peak_bytes=peak_bytes)
 
 
-def _fail(job: _Job, reason: str, size: tuple[int, ...] = (0, 0)) -> PairResult:
-    return PairResult(
-        name=job.pair.name,
-        kind=job.kind,
-        height=size[0],
-        width=size[1],
-        scores=None,
-        wall_s=None,
-        cpu_s=None,
-        peak_bytes=None,
-        failure=reason or "failed",
-        files=job.files,
-    )
+def _result(job: _Job, size: tuple[int, ...] = (0, 0), **found: Any) -> PairResult:
+    return PairResult(name=job.pair.name, kind=job.kind, height=size[0], width=size[1], files=job.files, **found)
 
 
 def _explain(error: Exception) -> str:
@@ -407,25 +386,6 @@ def _resize_pair(
     colours = Image.fromarray(narrow).resize(size_wh, Image.Resampling.BICUBIC)
     hint = Image.fromarray(mask.astype(np.uint8) * 255).resize(size_wh, Image.Resampling.BILINEAR)
     return np.asarray(colours), np.asarray(hint) > 127
-
-
-def _check_size(path: Path, size: tuple[int, ...], image_size: tuple[int, ...]) -> None:
-    if tuple(size) != tuple(image_size):
-        raise InputError(
-            f"{path}: is {size[1]} x {size[0]} pixels, but the photograph is {image_size[1]} x {image_size[0]}"
-        )
-
-
-def _read_alpha(path: Path) -> npt.NDArray[np.float64]:
-    """One grey channel of 8 or 16 bits as values in [0, 1]."""
-    pixels = read_image(path).pixels
-    grey = pixels[..., 0]
-    if (pixels != pixels[..., :1]).any():
-        spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
-        if path.suffix.lower() not in (".jpg", ".jpeg") or spread > _JPEG_CHROMA:
-            raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
-        grey = pixels.mean(axis=2)
-    return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
 
 
 def _reset_peak() -> None:

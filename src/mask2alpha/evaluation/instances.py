@@ -7,6 +7,8 @@ for each of the errors MAD, MSE, Grad and Conn over the union of both mattes (th
 Legend: N counts predictions, M truths.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.metrics import Convention, evaluate_matte
+from mask2alpha.extras import import_extra
 
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -52,17 +55,6 @@ class InstanceCounts:
     """Truths without such a match."""
     quality: tuple[float, ...]
     """The sum of max(0, 1 - 10 * error) over the true positives, for each of `ERRORS`."""
-
-    def __add__(self, other: "InstanceCounts") -> "InstanceCounts":
-        """The counts of both."""
-        assert self.threshold == other.threshold
-        return InstanceCounts(
-            threshold=self.threshold,
-            num_true_positives=self.num_true_positives + other.num_true_positives,
-            num_false_positives=self.num_false_positives + other.num_false_positives,
-            num_false_negatives=self.num_false_negatives + other.num_false_negatives,
-            quality=tuple(mine + theirs for mine, theirs in zip(self.quality, other.quality, strict=True)),
-        )
 
     @property
     def recognition(self) -> float:
@@ -128,50 +120,29 @@ def match_instances(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> 
         InputError: The arrays are not (N, H, W) and (M, H, W).
     """
     overlaps = _overlaps(alphas, true_alphas)
-    return tuple(
-        Match(predicted=predicted, true=true, overlap=float(overlaps[predicted, true]))
-        for predicted, true in assign(1 - overlaps)
-    )
+    optimize = import_extra("scipy.optimize", extra="eval", purpose="matching instances")
+    pairs = zip(*optimize.linear_sum_assignment(overlaps, maximize=True), strict=True)
+    return tuple(Match(predicted=int(i), true=int(j), overlap=float(overlaps[i, j])) for i, j in pairs)
 
 
-def assign(costs: npt.NDArray[Any]) -> list[tuple[int, int]]:
-    """The assignment of rows to columns with the least sum of `costs` (N, M): the Hungarian method, exact.
+def add_counts(counts: Sequence[tuple[InstanceCounts, ...]]) -> tuple[InstanceCounts, ...]:
+    """The totals over photos, summed so that their order does not matter.
 
-    Returns:
-        min(N, M) pairs (row, column), by row.
+    Raises:
+        InputError: `counts` is empty.
     """
-    matrix = np.asarray(costs, dtype=np.float64)
-    assert matrix.ndim == 2, matrix.shape
-    if matrix.shape[0] > matrix.shape[1]:
-        return sorted((row, column) for column, row in assign(matrix.T))
-    num_rows, num_columns = matrix.shape
-    # shortest augmenting paths; index 0 is a dummy column from which each path starts
-    row_price, column_price = np.zeros(num_rows + 1), np.zeros(num_columns + 1)
-    row_of = np.zeros(num_columns + 1, dtype=np.int64)  # 0: the column is free, else the row + 1
-    for row in range(1, num_rows + 1):
-        row_of[0] = row
-        column = 0
-        least = np.full(num_columns + 1, np.inf)
-        came_from = np.zeros(num_columns + 1, dtype=np.int64)
-        is_done = np.zeros(num_columns + 1, dtype=np.bool_)
-        while row_of[column]:
-            is_done[column] = True
-            current = row_of[column]
-            reduced = matrix[current - 1] - row_price[current] - column_price[1:]
-            is_closer = ~is_done[1:] & (reduced < least[1:])
-            least[1:][is_closer] = reduced[is_closer]
-            came_from[1:][is_closer] = column
-            nearest = int(np.argmin(np.where(is_done, np.inf, least)[1:])) + 1
-            step = least[nearest]
-            row_price[row_of[is_done]] += step
-            column_price[is_done] -= step
-            least[~is_done] -= step
-            column = nearest
-        while column:
-            previous = int(came_from[column])
-            row_of[column] = row_of[previous]
-            column = previous
-    return sorted((int(row_of[column]) - 1, column - 1) for column in range(1, num_columns + 1) if row_of[column])
+    if not counts:
+        raise InputError("counts: got an empty list, expected at least one entry")
+    return tuple(
+        InstanceCounts(
+            threshold=photos[0].threshold,
+            num_true_positives=sum(entry.num_true_positives for entry in photos),
+            num_false_positives=sum(entry.num_false_positives for entry in photos),
+            num_false_negatives=sum(entry.num_false_negatives for entry in photos),
+            quality=tuple(math.fsum(values) for values in zip(*(entry.quality for entry in photos), strict=True)),
+        )
+        for photos in zip(*counts, strict=True)
+    )
 
 
 def _overlaps(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> _FloatArray:

@@ -10,14 +10,15 @@ Legend: `alpha` is the prediction and `true_alpha` the truth, both (H, W) in [0,
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from mask2alpha.errors import InputError
+from mask2alpha.extras import import_extra
 
 Convention: TypeAlias = Literal["adobe", "aim"]
 """`adobe`: the MATLAB code of Deep Image Matting (Xu et al. 2017); `aim`: the Python code of AIM, GFM and P3M."""
@@ -31,14 +32,12 @@ CONVENTIONS: tuple[Convention, ...] = ("adobe", "aim")
 
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
-_IntArray: TypeAlias = npt.NDArray[np.int64]
 
 GRADIENT_SIGMA = 1.4
 CONNECTIVITY_THETA = 0.15
 CONNECTIVITY_STEPS: _FloatArray = np.arange(11, dtype=np.float64) * 0.1
 """The levels of `connectivity_error`: multiples of the float 0.1, as in public code, so 153 / 255 misses the sixth."""
 _GRADIENT_UNIT: dict[Convention, int] = {"adobe": 1000, "aim": 10}
-_TILE_HEIGHT, _TILE_WIDTH = 32, 512  # a tile and its buffers stay in the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +54,11 @@ class MatteScores:
     """Connectivity error, in thousands; a mean under `him2k`."""
     mad: float
     """Mean absolute difference."""
+
+    @property
+    def sad_per_megapixel(self) -> float:
+        """SAD, in thousands, for each million pixels: 1000 times `mad`. It compares photos of different sizes."""
+        return 1000 * self.mad
 
     @classmethod
     def mean(cls, scores: "list[MatteScores]") -> "MatteScores":
@@ -182,22 +186,8 @@ def gradient_error(
     Source: Rhemann et al., CVPR 2009.
     """
     predicted, true, counted = _check(alpha, true_alpha, region)
-    smoothing, derivative = _gradient_kernels(convention)
-    radius = len(smoothing) // 2
-    pad_mode: Literal["edge", "symmetric"] = "edge" if convention == "adobe" else "symmetric"
-    padded = [np.pad(array, radius, mode=pad_mode) for array in (predicted, true)]
-
-    total = 0.0
-    for rows, columns in _tiles(*predicted.shape):
-        reach = (slice(rows.start, rows.stop + 2 * radius), slice(columns.start, columns.stop + 2 * radius))
-        tile, true_tile = (array[reach] for array in padded)
-        if np.array_equal(tile, true_tile):
-            continue
-        difference = _gradient_magnitude(tile, smoothing, derivative)
-        difference -= _gradient_magnitude(true_tile, smoothing, derivative)
-        np.square(difference, out=difference)
-        total += float(_select(difference, None if counted is None else counted[rows, columns]).sum())
-    return total / _GRADIENT_UNIT[convention]
+    difference = _gradient_magnitude(predicted, convention) - _gradient_magnitude(true, convention)
+    return float(_select(np.square(difference), counted).sum()) / _GRADIENT_UNIT[convention]
 
 
 def connectivity_error(
@@ -231,7 +221,7 @@ def dtssd(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any], *, region: np
     """How differently two sequences (T, H, W) of mattes change, times 100: their flicker, whatever their still errors.
 
     The mean over the T - 1 steps in time of the root of the mean squared difference between the changes, as in the
-    code of Robust Video Matting. `SequenceAccumulator` computes the same from one frame at a time.
+    code of Robust Video Matting.
 
     Source: Erofeev et al., BMVC 2015.
 
@@ -269,29 +259,16 @@ def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _B
     Returns:
         (H, W) bool; all False where `mask` is.
     """
-    height, width = mask.shape
-    stride = width + 1  # a False column at the right ends every run within its row
-    flat = np.zeros((height, stride), dtype=np.int8)
-    flat[:, :width] = mask
-    steps = np.diff(flat.reshape(-1), prepend=np.int8(0))
-    borders = np.flatnonzero(steps)
-    if not len(borders):
-        return np.zeros((height, width), dtype=np.bool_)
-    starts, ends = borders[0::2], borders[1::2]
-    roots = _connect(len(starts), *_touching_runs(starts, ends, stride))
-    sizes = np.bincount(roots, weights=(ends - starts).astype(np.float64))
-    candidates = np.flatnonzero(sizes == sizes.max())
-    largest = candidates[0]  # a root is its component's first run
-    if by_columns and len(candidates) > 1:
-        tied = np.isin(roots, candidates)
-        column_major = (starts[tied] % stride) * height + starts[tied] // stride
-        largest = roots[tied][np.argmin(column_major)]
-    kept = roots == largest
-    steps[:] = 0
-    steps[starts[kept]] = 1
-    steps[ends[kept]] = -1
-    inside = np.cumsum(steps, dtype=np.int8).reshape(height, stride)
-    return inside[:, :width].astype(np.bool_)
+    labels, num_components = _ndimage().label(mask.T if by_columns else mask)  # numbered in the order of their pixels
+    if not num_components:
+        return np.zeros(mask.shape, dtype=np.bool_)
+    sizes = np.bincount(labels.reshape(-1))[1:]
+    largest: _BoolArray = labels == 1 + int(sizes.argmax())
+    return largest.T if by_columns else largest
+
+
+def _ndimage() -> Any:
+    return import_extra("scipy.ndimage", extra="eval", purpose="evaluating mattes")
 
 
 def _check(
@@ -346,36 +323,14 @@ def _gradient_kernels(convention: Convention) -> tuple[_FloatArray, _FloatArray]
     return smoothing, derivative
 
 
-def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    for top in range(0, height, _TILE_HEIGHT):
-        for left in range(0, width, _TILE_WIDTH):
-            yield slice(top, min(top + _TILE_HEIGHT, height)), slice(left, min(left + _TILE_WIDTH, width))
-
-
-def _gradient_magnitude(padded: _FloatArray, smoothing: _FloatArray, derivative: _FloatArray) -> _FloatArray:
-    """The gradient's magnitude of a tile that is padded by the kernels' radius."""
-    across = _filter_rows(_filter_rows(padded, derivative, sign=-1).T, smoothing, sign=1).T
-    down = _filter_rows(_filter_rows(padded, smoothing, sign=1).T, derivative, sign=-1).T
-    np.square(across, out=across)
-    np.square(down, out=down)
-    across += down
-    return np.sqrt(across, out=across)
-
-
-def _filter_rows(array: _FloatArray, kernel: _FloatArray, *, sign: int) -> _FloatArray:
-    """Correlate along the second axis, without padding, with a symmetric (`sign` 1) or antisymmetric (-1) kernel."""
-    radius = len(kernel) // 2
-    width = array.shape[1] - 2 * radius
-    result = np.empty_like(array[:, :width])
-    np.multiply(array[:, radius : radius + width], kernel[radius], out=result)
-    pair = np.empty_like(result)
-    combine = np.add if sign > 0 else np.subtract
-    for offset in range(1, radius + 1):
-        right, left = radius + offset, radius - offset
-        combine(array[:, right : right + width], array[:, left : left + width], out=pair)
-        pair *= kernel[right]
-        result += pair
-    return result
+def _gradient_magnitude(alpha: _FloatArray, convention: Convention) -> _FloatArray:
+    smoothing, derivative = _gradient_kernels(convention)
+    mode = "nearest" if convention == "adobe" else "reflect"
+    filter_axis = partial(_ndimage().correlate1d, mode=mode)
+    across = filter_axis(filter_axis(alpha, derivative, axis=1), smoothing, axis=0)
+    down = filter_axis(filter_axis(alpha, smoothing, axis=1), derivative, axis=0)
+    magnitude: _FloatArray = np.sqrt(np.square(across) + np.square(down))
+    return magnitude
 
 
 def _connected_level(common: _FloatArray, convention: Convention) -> _FloatArray:
@@ -401,29 +356,3 @@ def _connectedness(alpha: _FloatArray, connected: _FloatArray) -> _FloatArray:
     distance = alpha - connected
     distance *= distance >= CONNECTIVITY_THETA
     return np.subtract(1, distance, out=distance)
-
-
-def _touching_runs(starts: _IntArray, ends: _IntArray, stride: int) -> tuple[_IntArray, _IntArray]:
-    """Pairs (upper, lower) of runs that share a border; a run is [start, end) in the flattened image."""
-    first = np.searchsorted(ends, starts + stride, side="right")
-    last = np.searchsorted(starts, ends + stride, side="left")
-    counts = last - first
-    upper = np.repeat(np.arange(len(starts)), counts)
-    within = np.arange(len(upper)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return upper, np.repeat(first, counts) + within
-
-
-def _connect(num_nodes: int, left: _IntArray, right: _IntArray) -> _IntArray:
-    """For each node the smallest node of its component, given the edges (`left`, `right`)."""
-    roots = np.arange(num_nodes)
-    while len(left):
-        left, right = roots[left], roots[right]
-        is_open = left != right
-        left, right = left[is_open], right[is_open]
-        roots[np.maximum(left, right)] = np.minimum(left, right)  # of several, any one: always to a smaller root
-        while True:
-            jumped = roots[roots]
-            if np.array_equal(jumped, roots):
-                break
-            roots = jumped
-    return roots

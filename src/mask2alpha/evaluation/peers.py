@@ -22,6 +22,8 @@ from PIL import Image
 
 from mask2alpha._version import __version__
 from mask2alpha.errors import InputError
+from mask2alpha.evaluation.masks import dilate
+from mask2alpha.extras import import_extra
 
 Matting: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 """`matting(image, mask)` returns an alpha; see the module's legend."""
@@ -229,17 +231,8 @@ def load_method(method: Method) -> Matting:
 def feather(mask: _BoolArray, *, sigma: float) -> _FloatArray:
     """The mask blurred by a Gaussian of `sigma` pixels; beyond the picture the mask goes on as at its edge."""
     radius = max(1, int(np.ceil(4 * sigma)))
-    taps = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / sigma))
-    taps /= taps.sum()
-    blurred = mask.astype(np.float64)
-    for axis in (0, 1):
-        pads = [(radius, radius) if axis == other else (0, 0) for other in (0, 1)]
-        padded = np.pad(blurred, pads, mode="edge")
-        length = blurred.shape[axis]
-        blurred = np.zeros_like(blurred)
-        for offset, tap in enumerate(taps):
-            blurred += tap * (padded[offset : offset + length] if axis == 0 else padded[:, offset : offset + length])
-    return np.clip(blurred, 0, 1)
+    blurred = _ndimage().gaussian_filter(mask.astype(np.float64), sigma, mode="nearest", radius=radius)
+    return np.asarray(np.clip(blurred, 0, 1))
 
 
 def filter_guided(image: npt.NDArray[Any], mask: _BoolArray, *, radius: int, eps: float) -> _FloatArray:
@@ -275,8 +268,8 @@ def make_trimap(mask: _BoolArray, *, width: int) -> _FloatArray:
     The mask goes on beyond the picture's edge: where it touches the edge, nothing is eroded from there.
     """
     trimap = np.full(mask.shape, 0.5)
-    trimap[~_dilate(mask, width)] = 0
-    trimap[~_dilate(~mask, width)] = 1
+    trimap[~dilate(mask, width)] = 0
+    trimap[~dilate(~mask, width)] = 1
     return trimap
 
 
@@ -394,18 +387,12 @@ def _unit_range(image: npt.NDArray[Any]) -> _FloatArray:
 
 def _box_mean(values: _FloatArray, *, radius: int) -> _FloatArray:
     """The mean over a square window of 2 `radius` + 1 pixels, of those that lie in the picture."""
-    mean = values
-    for axis in (0, 1):
-        length = mean.shape[axis]
-        first = np.clip(np.arange(length) - radius, 0, length)
-        last = np.clip(np.arange(length) + radius + 1, 0, length)
-        sums = np.cumsum(mean, axis=axis)
-        sums = np.concatenate([np.zeros_like(sums.take([0], axis=axis)), sums], axis=axis)
-        counts = (last - first).astype(np.float64)
-        mean = (sums.take(last, axis=axis) - sums.take(first, axis=axis)) / (
-            counts[:, None] if axis == 0 else counts[None]
-        )
-    return mean
+    mean = partial(_ndimage().uniform_filter, size=2 * radius + 1, mode="constant")
+    return np.asarray(mean(values) / mean(np.ones_like(values)))
+
+
+def _ndimage() -> Any:
+    return import_extra("scipy.ndimage", extra="eval", purpose="comparing methods")
 
 
 def _solve_symmetric(matrix: _FloatArray, right: _FloatArray) -> _FloatArray:
@@ -418,20 +405,6 @@ def _solve_symmetric(matrix: _FloatArray, right: _FloatArray) -> _FloatArray:
     ]
     determinant = a * cofactors[0][0] + b * cofactors[0][1] + c * cofactors[0][2]
     return np.stack([sum(row[j] * right[j] for j in range(3)) / determinant for row in cofactors])
-
-
-def _dilate(mask: _BoolArray, radius: int) -> _BoolArray:
-    """True within `radius` pixels of a True pixel (centre to centre): a disc row by row, each row by running sums."""
-    height, width = mask.shape
-    sums = np.concatenate([np.zeros((height, 1), np.int64), np.cumsum(mask, axis=1)], axis=1)
-    columns = np.arange(width)
-    dilated = np.zeros(mask.shape, dtype=np.bool_)
-    for dy in range(-min(radius, height - 1), min(radius, height - 1) + 1):
-        reach = int(np.sqrt(radius * radius - dy * dy))
-        stretched = sums[:, np.clip(columns + reach + 1, 0, width)] > sums[:, np.clip(columns - reach, 0, width)]
-        source = slice(max(0, -dy), height - max(0, dy))
-        dilated[max(0, dy) : height - max(0, -dy)] |= stretched[source]
-    return dilated
 
 
 def _is_open(sides: list[Any], size: int | None) -> bool:

@@ -1,7 +1,7 @@
 """Published matting benchmarks by name, each in the folder layout in which its authors give it out.
 
 None comes with this package; each has a licence of its own. What a folder lacks is said in one sentence with what to
-move where. Only M-HIM2K brings guidance masks; for the others `Masks` says which, all of `guidance.RECIPES` where it
+move where. Only M-HIM2K brings guidance masks; for the others `Masks` says which, all of `masks.RECIPES` where it
 says nothing.
 """
 
@@ -20,7 +20,7 @@ from mask2alpha.evaluation.benchmarks import (
     list_pictures,
     shorten,
 )
-from mask2alpha.evaluation.guidance import RECIPES
+from mask2alpha.evaluation.masks import RECIPES
 from mask2alpha.imaging.decode import SUFFIXES
 
 HIM2K_MASK_SETS = (

@@ -1,20 +1,18 @@
-"""An evaluation as text, Markdown or JSON: one row per kind of mask and their mean, the input masks' own errors beside.
+"""An evaluation as text, Markdown or JSON: a row for each kind of mask and their mean, beside the masks' own errors.
 
-Every form says by which protocol and convention the numbers came about; they compare with others of the same only.
+Every form states the protocol and the convention: numbers compare only with others of the same protocol and convention.
 Where the paper has rows for the benchmark, they follow, marked as published.
 """
 
-import json
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from mask2alpha.evaluation.benchmarks import EXACT_KIND
+from mask2alpha.evaluation.benchmarks import EXACT_KIND, EXACT_TOLERANCE
 from mask2alpha.evaluation.instances import ERRORS
 from mask2alpha.evaluation.metrics import CONNECTIVITY_THETA, GRADIENT_SIGMA, Convention, MatteScores, Protocol
-from mask2alpha.evaluation.published import PUBLISHED, PublishedTable
+from mask2alpha.evaluation.paper import PUBLISHED, PublishedTable
 from mask2alpha.evaluation.results import Evaluation
-
-Style: TypeAlias = Literal["text", "markdown", "json"]
+from mask2alpha.evaluation.tables import Style, Table, render_report
 
 _METRICS = (("SAD", "sad"), ("MSE", "mse"), ("Grad", "grad"), ("Conn", "conn"))
 _REGIONS: dict[Protocol, str] = {
@@ -38,34 +36,45 @@ _CONVENTIONS: dict[Convention, dict[str, str]] = {
 
 def format_report(evaluation: Evaluation, style: Style = "text") -> str:
     """The report in one of the three forms, without a final newline."""
-    if style == "json":
-        return json.dumps(_as_dict(evaluation), indent=2, ensure_ascii=False)
-    layout = _align if style == "text" else _as_markdown
-    parts = [evaluation.predictor or "predictor", "", *layout(_table(evaluation)), "", *_notes(evaluation)]
+    blocks: list[Table | str] = [
+        evaluation.predictor or "predictor",
+        _table(evaluation),
+        _size_table(evaluation),
+        "\n".join(_notes(evaluation)),
+    ]
     if evaluation.instances:
-        parts += ["", "Instance matting quality (IMQ), higher is better, 1 is perfect:", ""]
-        parts += layout(_instance_table(evaluation))
+        blocks += ["Instance matting quality (IMQ), higher is better, 1 is perfect:", _instance_table(evaluation)]
     published = PUBLISHED.get(evaluation.name)
     if published is not None:
-        parts += ["", f"Beside the paper ({published.source}):", "", *layout(_published_table(evaluation, published))]
-        parts += ["", f"Known of the published rows: {published.known}.", f"Not known: {published.unknown}."]
-    return "\n".join(parts)
+        blocks += [f"Beside the paper ({published.source}):", _published_table(evaluation, published)]
+        blocks.append(f"Known of the published rows: {published.known}.\nNot known: {published.unknown}.")
+    return render_report(blocks, _as_dict(evaluation), style)
 
 
-def _table(evaluation: Evaluation) -> list[list[str]]:
-    header = ["mask", "N", *(title for title, _ in _METRICS), *(f"mask's {title}" for title, _ in _METRICS)]
-    return [
-        header,
-        *(
-            [
+def _table(evaluation: Evaluation) -> Table:
+    return Table(
+        header=("mask", "N", *(title for title, _ in _METRICS), *(f"mask's {title}" for title, _ in _METRICS)),
+        rows=tuple(
+            (
                 kind or "mean",
                 str(len(evaluation.select(kind))),
                 *_numbers(evaluation.mean(kind), evaluation.protocol),
                 *_numbers(evaluation.mask_mean(kind), evaluation.protocol),
-            ]
+            )
             for kind in (*evaluation.kinds, None)
         ),
-    ]
+    )
+
+
+def _size_table(evaluation: Evaluation) -> Table:
+    """SAD per megapixel, which compares photos of different sizes, and how many pairs are worse than their masks."""
+    rows = []
+    for kind in (*evaluation.kinds, None):
+        worse, counted = evaluation.count_worse(kind)
+        sads = (scores.sad_per_megapixel for scores in (evaluation.mean(kind), evaluation.mask_mean(kind)))
+        share = f"{100 * worse / counted:.1f} %" if counted else "-"
+        rows.append((kind or "mean", *(f"{sad:.3f}" for sad in sads), f"{worse}/{counted}", share))
+    return Table(header=("mask", "SAD/MP", "mask's SAD/MP", "worse than mask", "share"), rows=tuple(rows))
 
 
 def _numbers(scores: MatteScores, protocol: Protocol) -> list[str]:
@@ -73,57 +82,34 @@ def _numbers(scores: MatteScores, protocol: Protocol) -> list[str]:
     return [f"{getattr(scores, name):.{digits.get(name, 2)}f}" for _, name in _METRICS]
 
 
-def _instance_table(evaluation: Evaluation) -> list[list[str]]:
+def _instance_table(evaluation: Evaluation) -> Table:
     names = [error.upper() if error in ("mad", "mse") else error.capitalize() for error in ERRORS]
-    rows = [["mask", "overlap", "TP", "FP", "FN", *names, *(f"mask's {name}" for name in names)]]
+    rows = []
     for kind in (*evaluation.kinds, None):
         both = zip(evaluation.count_instances(kind), evaluation.count_instances(kind, of_masks=True), strict=True)
         for counts, mask_counts in both:
-            rows.append(
-                [
-                    kind or "all",
-                    f"{counts.threshold:g}",
-                    str(counts.num_true_positives),
-                    str(counts.num_false_positives),
-                    str(counts.num_false_negatives),
-                    *(f"{value:.4f}" for entry in (counts, mask_counts) for value in entry.imq.values()),
-                ]
-            )
-    return rows
+            positives = (counts.num_true_positives, counts.num_false_positives, counts.num_false_negatives)
+            qualities = (*counts.imq.values(), *mask_counts.imq.values())
+            numbers = (f"{counts.threshold:g}", *map(str, positives), *(f"{value:.4f}" for value in qualities))
+            rows.append((kind or "all", *numbers))
+    header = ("mask", "overlap", "TP", "FP", "FN", *names, *(f"mask's {name}" for name in names))
+    return Table(header=header, rows=tuple(rows))
 
 
-def _published_table(evaluation: Evaluation, published: PublishedTable) -> list[list[str]]:
+def _published_table(evaluation: Evaluation, published: PublishedTable) -> Table:
     kind = published.kind if published.kind in evaluation.kinds else None
     masks = kind or ("all kinds of masks" if len(evaluation.kinds) > 1 else evaluation.kinds[0])
-    measured = [
+    measured = (
         (evaluation.predictor or "predictor", evaluation.mean(kind)),
         ("the masks themselves", evaluation.mask_mean(kind)),
-    ]
-    rows = [["method", "source", *(title for title, _ in _METRICS)]]
-    rows += [[name, f"measured here, {masks}", *_numbers(scores, evaluation.protocol)] for name, scores in measured]
+    )
+    rows = [(name, f"measured here, {masks}", *_numbers(scores, evaluation.protocol)) for name, scores in measured]
     rows += [
-        [row.method, "published", f"{row.sad:.2f}", f"{row.mse:.4f}", f"{row.grad:.2f}", f"{row.conn:.2f}"]
+        (row.method, "published", f"{row.sad:.2f}", f"{row.mse:.4f}", f"{row.grad:.2f}", f"{row.conn:.2f}")
         for row in published.rows
     ]
-    return rows
-
-
-def _align(table: list[list[str]]) -> list[str]:
-    """Columns of text to the left, of numbers to the right."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    is_text = [column == 0 or table[0][column] == "source" for column in range(len(table[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(row, widths, is_text, strict=True)
-        )
-        for row in table
-    ]
-
-
-def _as_markdown(table: list[list[str]]) -> list[str]:
-    rule = ["---" if column == 0 or title == "source" else "---:" for column, title in enumerate(table[0])]
-    return ["| " + " | ".join(row) + " |" for row in (table[0], rule, *table[1:])]
+    header = ("method", "source", *(title for title, _ in _METRICS))
+    return Table(header=header, rows=tuple(rows), text_columns=(0, 1))
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
@@ -134,6 +120,17 @@ def _notes(evaluation: Evaluation) -> list[str]:
             f"Better than its mask (SAD): {better} of {counted} pairs, {100 * better / counted:.1f} % "
             f"(`{EXACT_KIND}` masks left out)."
         )
+        worse, _ = evaluation.count_worse()
+        notes.append(
+            f"Worse than its mask (SAD): {worse} of {counted} pairs, {100 * worse / counted:.1f} % "
+            f"(`{EXACT_KIND}` masks left out, in the row `mean` too)."
+        )
+    spoiled, num_exact = evaluation.count_spoiled()
+    if num_exact:
+        notes.append(
+            f"SAD more than {EXACT_TOLERANCE:g} times that of the mask: {spoiled} of {num_exact} `{EXACT_KIND}` pairs."
+        )
+    notes.append("SAD/MP is SAD per megapixel: the mean absolute difference times 1000, pair by pair.")
     protocol = _describe_protocol(evaluation)
     notes.append(
         f"Protocol {evaluation.protocol}: {protocol['region']}, original resolution, float64, alphas not quantised; "
@@ -157,9 +154,13 @@ def _is_incomplete(evaluation: Evaluation) -> bool:
 
 def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
     better, counted = evaluation.count_better()
+    spoiled, num_exact = evaluation.count_spoiled()
     means = {
         kind or "mean": {
             "num_pairs": len(evaluation.select(kind)),
+            "sad_per_megapixel": evaluation.mean(kind).sad_per_megapixel,
+            "mask_sad_per_megapixel": evaluation.mask_mean(kind).sad_per_megapixel,
+            "worse_than_mask": _describe_worse(evaluation, kind),
             "scores": asdict(evaluation.mean(kind)),
             "mask_scores": asdict(evaluation.mask_mean(kind)),
         }
@@ -180,10 +181,17 @@ def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "mean": means.pop("mean"),
         "kinds": means,
         "better_than_mask": {"metric": "sad", "left_out": EXACT_KIND, "num_better": better, "num_pairs": counted},
+        "worse_than_mask": _describe_worse(evaluation, None),
+        "exact_pairs": {"tolerance": EXACT_TOLERANCE, "num_above": spoiled, "num_pairs": num_exact},
         "instances": _describe_instances(evaluation),
         "published": None if published is None else {**asdict(published), "is_measured_here": False},
         "pairs": [asdict(pair) for pair in evaluation.pairs],
     }
+
+
+def _describe_worse(evaluation: Evaluation, kind: str | None) -> dict[str, Any]:
+    worse, counted = evaluation.count_worse(kind)
+    return {"num_worse": worse, "num_pairs": counted, "share": worse / counted if counted else None}
 
 
 def _describe_protocol(evaluation: Evaluation) -> dict[str, str]:

@@ -16,9 +16,8 @@ from types import TracebackType
 from typing import TypeAlias, TypeVar
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.accumulators import add_counts
-from mask2alpha.evaluation.benchmarks import EXACT_KINDS, Benchmark
-from mask2alpha.evaluation.instances import ERRORS, InstanceCounts
+from mask2alpha.evaluation.benchmarks import EXACT_KINDS, EXACT_TOLERANCE, Benchmark
+from mask2alpha.evaluation.instances import ERRORS, InstanceCounts, add_counts
 from mask2alpha.evaluation.metrics import Convention, MatteScores, Protocol
 from mask2alpha.imaging.atomic import replacing
 
@@ -49,6 +48,11 @@ class PairScores:
     def is_better(self) -> bool:
         """Whether the prediction has a lower SAD than its mask."""
         return self.scores.sad < self.mask_scores.sad
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the prediction has a higher SAD than its mask."""
+        return self.scores.sad > self.mask_scores.sad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,20 @@ class Evaluation:
         """(pairs whose prediction beats its mask in SAD, pairs), the exact masks left out."""
         counted = [pair for pair in self.pairs if pair.kind not in EXACT_KINDS]
         return sum(pair.is_better for pair in counted), len(counted)
+
+    def count_worse(self, kind: str | None = None) -> tuple[int, int]:
+        """(pairs whose prediction has a higher SAD than its mask, pairs).
+
+        Args:
+            kind: The kind to count; None: all kinds but the exact ones.
+        """
+        counted = [pair for pair in self.pairs if pair.kind == kind or (kind is None and pair.kind not in EXACT_KINDS)]
+        return sum(pair.is_worse for pair in counted), len(counted)
+
+    def count_spoiled(self) -> tuple[int, int]:
+        """(exact pairs whose SAD is more than `EXACT_TOLERANCE` times that of their mask, exact pairs)."""
+        exact = [pair for pair in self.pairs if pair.kind in EXACT_KINDS]
+        return sum(pair.scores.sad > EXACT_TOLERANCE * pair.mask_scores.sad for pair in exact), len(exact)
 
     def count_instances(self, kind: str | None = None, *, of_masks: bool = False) -> tuple[InstanceCounts, ...]:
         """IMQ's counts over one kind, for each threshold; None: over all of them.

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks
-from mask2alpha.evaluation.guidance import make_mask
+from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha
 from mask2alpha.evaluation.instances import count_instances
+from mask2alpha.evaluation.masks import make_mask
 from mask2alpha.evaluation.metrics import Convention, Protocol, evaluate_matte, unknown_region
 from mask2alpha.evaluation.results import Evaluation as Evaluation
 from mask2alpha.evaluation.results import InstanceScores, ResultsFile
@@ -34,7 +34,6 @@ _Item: TypeAlias = tuple[GuidedPhotograph, str]
 _Read: TypeAlias = Callable[[], npt.NDArray[Any]]
 _Matte: TypeAlias = Callable[[Sequence[_Item], npt.NDArray[np.bool_], _Read], npt.NDArray[Any]]
 _MAX_PIXELS_A_CALL = 2**27
-_JPEG_CHROMA = 8  # the channels of a grey JPEG may differ by this much
 
 
 def evaluate(
@@ -70,7 +69,7 @@ def evaluate(
     def matte(items: Sequence[_Item], masks: npt.NDArray[np.bool_], read: _Read) -> npt.NDArray[Any]:
         photograph = items[0][0]
         image = read()
-        _check_size(photograph.image_path, image.shape[:2], photograph.alpha_path, masks.shape[1:])
+        check_size(photograph.image_path, image.shape[:2], photograph.alpha_path, masks.shape[1:])
         alphas = np.asarray(predict(image, masks))
         if alphas.shape != masks.shape:
             raise InputError(f"predict: returned shape {alphas.shape}, expected {masks.shape}")
@@ -103,8 +102,8 @@ def evaluate_predictions(
             path = root / kind / f"{photograph.name}.png"
             if not path.is_file():
                 raise InputError(f"folder: {path} is missing")
-            alphas.append(_read_alpha(path))
-            _check_size(path, alphas[-1].shape, photograph.alpha_path, masks.shape[1:])
+            alphas.append(read_alpha(path))
+            check_size(path, alphas[-1].shape, photograph.alpha_path, masks.shape[1:])
         return np.stack(alphas)
 
     about = f"predictions in {root}"
@@ -130,7 +129,7 @@ def write_masks(benchmark: Benchmark, folder: Path | str) -> Benchmark:
         for photograph in group:
             paths = {kind: root / kind / f"{photograph.name}.png" for kind in benchmark.kinds}
             missing = [kind for kind, path in paths.items() if not path.is_file()]
-            true_alpha = _read_alpha(photograph.alpha_path) if missing else None
+            true_alpha = read_alpha(photograph.alpha_path) if missing else None
             for kind in missing:
                 assert true_alpha is not None
                 mask = _make_or_read_mask(benchmark, photograph, kind, true_alpha, read)
@@ -242,7 +241,7 @@ def _score_photograph(
     """Predict and score pairs of one photograph."""
     path = items[0][0].image_path
     read = cache(lambda: read_image(path).pixels)
-    read_truth = cache(_read_alpha)
+    read_truth = cache(read_alpha)
     pairs = []
     of_kind: dict[str, list[tuple[npt.NDArray[Any], ...]]] = {}
     for chunk in _chunk(items, read_truth(items[0][0].alpha_path).size):
@@ -252,7 +251,7 @@ def _score_photograph(
             for (photograph, kind), true_alpha in zip(chunk, truths, strict=True)
         ]
         for photograph, _ in chunk:
-            _check_size(photograph.alpha_path, read_truth(photograph.alpha_path).shape, path, masks[0].shape)
+            check_size(photograph.alpha_path, read_truth(photograph.alpha_path).shape, path, masks[0].shape)
         alphas = matte(chunk, np.stack(masks), read)
         for (photograph, kind), true_alpha, mask, alpha in zip(chunk, truths, masks, alphas, strict=True):
             trimap = _read_trimap(photograph, true_alpha.shape) if protocol == "trimap-unknown" else None
@@ -286,8 +285,8 @@ def _make_or_read_mask(
         found = np.asarray(benchmark.segmenters[kind](read()))
         return _choose_instance(kind, found, true_alpha > 0.5)
     path = photograph.mask_paths[kind]
-    mask = _read_mask(path)
-    _check_size(path, mask.shape, photograph.alpha_path, true_alpha.shape)
+    mask = read_mask(path) > 127
+    check_size(path, mask.shape, photograph.alpha_path, true_alpha.shape)
     return mask
 
 
@@ -315,30 +314,7 @@ def _read_trimap(photograph: GuidedPhotograph, size: tuple[int, ...]) -> npt.NDA
             "move its trimaps where its layout says, or choose another protocol"
         )
     trimap = read_mask(path)
-    _check_size(path, trimap.shape, photograph.alpha_path, size)
+    check_size(path, trimap.shape, photograph.alpha_path, size)
     if not unknown_region(trimap).any():
         raise InputError(f"{path}: leaves nothing unknown, expected a trimap of 0, 128 and 255")
     return trimap
-
-
-def _check_size(path: Path, size: tuple[int, ...], alpha_path: Path, alpha_size: tuple[int, ...]) -> None:
-    if size != alpha_size:
-        raise InputError(
-            f"{path}: is {size[1]} x {size[0]} pixels, but {alpha_path} is {alpha_size[1]} x {alpha_size[0]}"
-        )
-
-
-def _read_alpha(path: Path) -> npt.NDArray[np.float64]:
-    """One grey channel of 8 or 16 bits as values in [0, 1], at full precision."""
-    pixels = read_image(path).pixels
-    grey = pixels[..., 0]
-    if (pixels != pixels[..., :1]).any():
-        spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
-        if path.suffix.lower() not in (".jpg", ".jpeg") or spread > _JPEG_CHROMA:
-            raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
-        grey = pixels.mean(axis=2)
-    return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
-
-
-def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
-    return read_mask(path) > 127

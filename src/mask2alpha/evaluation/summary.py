@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mask2alpha.evaluation.bootstrap import Bootstrap, Interval
 from mask2alpha.evaluation.compare import METRICS, Comparison, MethodResults, PairResult
 from mask2alpha.evaluation.metrics import CONNECTIVITY_THETA, GRADIENT_SIGMA
+from mask2alpha.evaluation.tables import Table
 
 SHOWN = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
 """The metrics of the tables: title, name, digits."""
@@ -71,22 +72,6 @@ class Summary:
     """Of the bootstrap."""
     methods: tuple[MethodSummary, ...]
     """In the order asked for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Text in rows and columns."""
-
-    title: str
-    """One line."""
-    note: str
-    """How to read it; may be empty."""
-    header: tuple[str, ...]
-    """The columns' names."""
-    rows: tuple[tuple[str, ...], ...]
-    """The first cell names the row."""
-    best: tuple[tuple[int, int], ...] = ()
-    """(row, column) of cells to stress."""
 
 
 def summarise(comparison: Comparison, *, num_resamples: int = 10_000, seed: int = 0) -> Summary:
@@ -178,9 +163,8 @@ def tabulate(summary: Summary) -> list[Table]:
         tables.append(_table_of_sizes(summary))
     if any(method.failures for method in summary.methods):
         rows = [(method.label, *failure) for method in summary.methods for failure in method.failures]
-        tables.append(
-            Table(title="Failures", note="", header=("method", "photograph", "mask", "reason"), rows=tuple(rows))
-        )
+        header = ("method", "photo", "mask", "reason")
+        tables.append(Table(title="Failures", header=header, rows=tuple(rows), text_columns=(0, 1, 2, 3)))
     return tables
 
 
@@ -220,13 +204,7 @@ def format_markdown(summary: Summary) -> str:
     """All tables and conditions in Markdown, with a final newline."""
     parts = [f"# Comparison on {summary.title}"]
     for table in tabulate(summary):
-        rule = ["---", *["---:"] * (len(table.header) - 1)]
-        rows = [
-            [f"**{cell}**" if (i, j) in table.best else cell for j, cell in enumerate(row)]
-            for i, row in enumerate(table.rows)
-        ]
-        lines = ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in (table.header, rule, *rows)]
-        parts += [f"## {table.title}", *([table.note] if table.note else []), "\n".join(lines)]
+        parts += [f"## {table.title}", *([table.note] if table.note else []), table.render("markdown")]
     parts += ["## Conditions", "\n".join(f"- {line}" for line in describe(summary))]
     parts += ["## Methods", "\n".join(f"- `{method.label}`: {method.identity}" for method in summary.methods)]
     return "\n\n".join(parts) + "\n"
@@ -239,10 +217,6 @@ def to_json(summary: Summary, comparison: Comparison) -> dict[str, Any]:
         method["text"] = results.method.text
         method["pairs"] = [asdict(result) for result in results.pairs.values()]
     return {"conditions": describe(summary), **about}
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|")
 
 
 def _table_of_scores(summary: Summary) -> Table:

@@ -23,15 +23,15 @@ from starlette.staticfiles import StaticFiles
 
 from mask2alpha._version import __version__
 from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
-from mask2alpha.serving import metrics as metrics_module
-from mask2alpha.serving.encodings import KeptPhoto, KeptPhotos, new_key
+from mask2alpha.serving import counters as counters_module
+from mask2alpha.serving.counters import ServiceCounters
 from mask2alpha.serving.forms import Background, MaskFiles, MatteForm, MaxSide, invalid_fields, save
-from mask2alpha.serving.gate import Gate
 from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, Output, ShowJob
-from mask2alpha.serving.metrics import Metrics
-from mask2alpha.serving.pool import COMMAND, Pool, Ticket
+from mask2alpha.serving.limits import RequestLimits
+from mask2alpha.serving.pool import COMMAND, Ticket, WorkerPool
 from mask2alpha.serving.problems import MEDIA_TYPE, TITLES, ProblemError
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS, ServiceSettings
+from mask2alpha.serving.uploads import StoredPhoto, UploadStore, new_key
 from mask2alpha.serving.worker import WorkerSettings
 
 SWEEP_SECONDS = 5.0
@@ -78,12 +78,12 @@ class ProgressAnswer(BaseModel):
 class Service:
     """What the addresses share."""
 
-    def __init__(self, settings: ServiceSettings, *, pool: Pool, metrics: Metrics, spool: Path) -> None:
+    def __init__(self, settings: ServiceSettings, *, pool: WorkerPool, metrics: ServiceCounters, spool: Path) -> None:
         self.settings = settings
         self.pool = pool
         self.metrics = metrics
         self.spool = spool
-        self.photos = KeptPhotos(
+        self.photos = UploadStore(
             spool,
             max_count=settings.encodings,
             max_bytes=settings.encodings_bytes,
@@ -155,8 +155,8 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
         settings: Limits and choices.
         command: Starts a worker.
     """
-    metrics = Metrics()
-    pool = Pool(
+    metrics = ServiceCounters()
+    pool = WorkerPool(
         _worker_settings(settings),
         workers=settings.workers,
         queue=settings.queue,
@@ -207,7 +207,7 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
             allow_headers=["Authorization", "X-Encoding-Token", "X-Request-Id"],
             expose_headers=["X-Request-Id", "X-Warnings", "X-Active-Share", "Retry-After", "Server-Timing"],
         )
-    app.add_middleware(Gate, settings=settings, metrics=metrics, check_room=pool.check_room)
+    app.add_middleware(RequestLimits, settings=settings, metrics=metrics, check_room=pool.check_room)
     if (PACKAGE / "web").is_dir():
         app.mount("/", StaticFiles(directory=PACKAGE / "web", html=True), name="page")
     return app
@@ -238,7 +238,7 @@ _WORK_PROBLEMS = (
 )
 
 
-def _add_status(app: FastAPI, settings: ServiceSettings, metrics: Metrics, pool: Pool) -> None:
+def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounters, pool: WorkerPool) -> None:
     @app.get("/health", tags=["status"])
     async def health() -> dict[str, str]:
         """The front process answers."""
@@ -254,7 +254,7 @@ def _add_status(app: FastAPI, settings: ServiceSettings, metrics: Metrics, pool:
     @app.get("/metrics", tags=["status"], response_class=Response, responses=_problems())
     async def show_metrics() -> Response:
         """Counters in Prometheus' text format."""
-        return Response(metrics.render(), media_type=metrics_module.CONTENT_TYPE)
+        return Response(metrics.render(), media_type=counters_module.CONTENT_TYPE)
 
     @app.get("/v1/info", tags=["status"])
     async def info() -> dict[str, Any]:
@@ -418,14 +418,14 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _borrow(kept: KeptPhoto, folder: Path) -> Path:
+def _borrow(kept: StoredPhoto, folder: Path) -> Path:
     """A name of the upload that lasts as long as the request, whatever becomes of the kept photograph."""
     path = folder / "photo"
     path.hardlink_to(kept.path)
     return path
 
 
-def _about(service: Service, kept: KeptPhoto) -> EncodingAnswer:
+def _about(service: Service, kept: StoredPhoto) -> EncodingAnswer:
     return EncodingAnswer(
         id=kept.id,
         width=kept.width,

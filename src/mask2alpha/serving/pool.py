@@ -88,7 +88,7 @@ class _Worker:
         return await self.process.wait()
 
 
-class Pool:
+class WorkerPool:
     """Hands jobs to workers, oldest first; among idle workers to one that knows the photograph."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Running the service with uvicorn: one front process, stopped by a signal after it has finished what it accepted."""
+"""Runs the service with uvicorn: one front process; on a signal it finishes what it accepted, then stops."""
 
 import asyncio
 import contextlib
@@ -23,27 +23,26 @@ KEEP_ALIVE_SECONDS = 15
 logger = logging.getLogger(__name__)
 
 
-class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1, but connections that say nothing are closed."""
+def make_protocol(**options: Any) -> H11Protocol:
+    """HTTP/1.1 for one new connection, which is closed where it does not send the head of a request in time."""
+    protocol = H11Protocol(**options)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock."""
-        super().connection_made(transport)
-        self.loop.call_later(HEAD_SECONDS, self._close_if_silent)
+    def close_if_silent() -> None:
+        cycle = cast("RequestResponseCycle | None", protocol.cycle)
+        if cycle is None and not protocol.transport.is_closing():
+            protocol.transport.close()
 
-    def _close_if_silent(self) -> None:
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    protocol.loop.call_later(HEAD_SECONDS, close_if_silent)
+    return protocol
 
 
 def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
-    """Serve until a signal; what was accepted is finished first.
+    """Serve until a signal comes; finish what was accepted, then return.
 
     Args:
         settings: Limits and choices.
         host: Name or address to listen at.
-        port: 0 takes a free one; the log says which.
+        port: 0 takes a free port, which the log names.
 
     Raises:
         InputError: The address cannot be used.
@@ -56,11 +55,11 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=ImpatientProtocol,
+            http=make_protocol,  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",
             log_config=None,
-            access_log=False,  # the gate logs requests, without addresses
+            access_log=False,  # the limits logs requests, without addresses
             server_header=False,
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,

@@ -53,11 +53,11 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not look like an answer
     settings = WorkerSettings.model_validate_json(sys.stdin.buffer.readline())
     try:
-        workshop = _open_workshop(settings)
+        runner = _make_runner(settings)
     except Mask2AlphaError as error:
-        _say(answers, {"problem": {"kind": "starting", "detail": str(error)}})
+        _send(answers, {"problem": {"kind": "starting", "detail": str(error)}})
         sys.exit(1)
-    predictor = workshop.predictor
+    predictor = runner.predictor
     limit_resources(settings.memory, has_gpu=predictor.device.type != "cpu")
     sys.addaudithook(_refuse)
     config = predictor.model.config
@@ -67,26 +67,26 @@ def main() -> None:
         "steps": config.decoder.num_steps,
         "error_threshold": config.detail.error_threshold,
     }
-    _say(answers, {"ready": ready})
+    _send(answers, {"ready": ready})
     jobs: TypeAdapter[Any] = TypeAdapter(Job)
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if "forget" in message:
-            workshop.forget(message["forget"])
+            runner.forget(message["forget"])
             continue
         try:
-            result = workshop.do(
+            result = runner.run(
                 jobs.validate_python(message["job"]),
-                lambda stage, done: _say(answers, {"stage": stage, "done": round(done, 3)}),
+                lambda stage, done: _send(answers, {"stage": stage, "done": round(done, 3)}),
             )
-            _say(answers, {"result": result.model_dump(mode="json")})
+            _send(answers, {"result": result.model_dump(mode="json")})
         except ProblemError as error:
             problem = JobProblem(kind=error.kind, detail=error.detail)
-            _say(answers, {"problem": problem.model_dump()})
+            _send(answers, {"problem": problem.model_dump()})
         except Exception:
             detail = "An unexpected error stopped the work; the operator finds it in the service's log."
             problem = JobProblem(kind="internal", detail=detail, traceback=traceback.format_exc())
-            _say(answers, {"problem": problem.model_dump()})
+            _send(answers, {"problem": problem.model_dump()})
         else:
             continue
         gc.collect()  # an error holds on to the pictures that it was about, in a circle of references
@@ -111,13 +111,13 @@ def limit_resources(memory: int, *, has_gpu: bool) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def _open_workshop(settings: WorkerSettings) -> Any:
+def _make_runner(settings: WorkerSettings) -> Any:
     import cv2
     import torch
 
     from mask2alpha.checkpoints import load_model
     from mask2alpha.pipeline.predictor import Predictor
-    from mask2alpha.serving.workshop import Workshop
+    from mask2alpha.serving.job_runner import JobRunner
 
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(settings.threads)
@@ -126,7 +126,7 @@ def _open_workshop(settings: WorkerSettings) -> Any:
         device=settings.device,
         dtype=getattr(torch, settings.dtype) if settings.dtype else None,
     )
-    return Workshop(
+    return JobRunner(
         predictor, max_pixels=settings.max_pixels, max_bytes=settings.max_bytes, cache_bytes=settings.cache_bytes
     )
 
@@ -137,7 +137,7 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"a worker may not do this: {event}")
 
 
-def _say(answers: IO[bytes], message: dict[str, Any]) -> None:
+def _send(answers: IO[bytes], message: dict[str, Any]) -> None:
     data = memoryview(json.dumps(message).encode() + b"\n")
     while data:
         data = data[answers.write(data) :]

@@ -18,7 +18,7 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.training.config import Recipe
 from mask2alpha.training.distributed import Processes
 from mask2alpha.training.losses import weighted_sum
-from mask2alpha.training.monitor import Monitor, Watch, averaged_model
+from mask2alpha.training.monitor import MonitorOptions, TrainingMonitor, averaged_model
 from mask2alpha.training.objective import MattingObjective
 from mask2alpha.training.optim import is_finished, learning_rate, make_optimizer, set_lr
 from mask2alpha.training.provenance import describe_run
@@ -38,7 +38,7 @@ def train(
     about: Mapping[str, Any] | None = None,
     budget_minutes: float | None = None,
     checkpoint_minutes: float = 5.0,
-    watch: Watch | None = None,
+    monitoring: MonitorOptions | None = None,
     device: str = "cpu",
     processes: Processes | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -55,7 +55,7 @@ def train(
         budget_minutes: Stop after this much training time (all resumptions together), the learning rate falling to
             zero by then; None: after `recipe.optim.num_steps`.
         checkpoint_minutes: Time between checkpoints.
-        watch: Log, previews, validation. The time of previews and validation is not training time.
+        monitoring: Log, previews, validation. The time of previews and validation is not training time.
         device: Where the network runs.
         processes: Those that share the run; each has called this function, with the same arguments but for `device`.
         should_stop: Asked after each step; True ends the run early with a checkpoint, to be resumed.
@@ -68,7 +68,6 @@ def train(
         CheckpointError: The state in `run_folder` is of another model.
     """
     processes = processes or Processes()
-    watch = watch or Watch()
     # 1. Model, loss, optimiser, averaged weights; or their state from a stopped run.
     run_folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -102,7 +101,9 @@ def train(
     batches = iter(
         make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4, has_pinned_memory=is_cuda)
     )
-    monitor = Monitor(watch, run_folder, recipe, sources, progress, device) if processes.is_first else None
+    monitor = None
+    if processes.is_first:
+        monitor = TrainingMonitor(monitoring or MonitorOptions(), run_folder, recipe, sources, progress, device)
 
     # 3. The steps.
     started = time.monotonic() - progress.seconds
@@ -122,14 +123,16 @@ def train(
                 save_state(state_path, model, average, optimizer, progress)
                 save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
                 last_checkpoint = progress.seconds
-            started += monitor.look(average, progress, run_metadata(recipe, progress, about, batch_size), is_last=False)
+            metadata = run_metadata(recipe, progress, about, batch_size)
+            started += monitor.preview_and_validate(average, progress, metadata, is_last=False)
 
     # 4. The result.
     if monitor is not None:
         save_state(state_path, model, average, optimizer, progress)
         save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
         if is_finished(progress, recipe.optim, budget_minutes):
-            monitor.look(average, progress, run_metadata(recipe, progress, about, batch_size), is_last=True)
+            metadata = run_metadata(recipe, progress, about, batch_size)
+            monitor.preview_and_validate(average, progress, metadata, is_last=True)
         monitor.close()
     processes.finish()
     return run_folder / WEIGHTS_FILE

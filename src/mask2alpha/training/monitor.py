@@ -1,8 +1,8 @@
-"""What one sees of a run: the log, TensorBoard, preview pictures, validation. It never changes what is trained."""
+"""Shows how a run goes: the log, TensorBoard, preview pictures, validation. It never changes what is trained."""
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mask2alpha.data.loading import make_sample
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedFolder
+from mask2alpha.evaluation.metrics import MatteScores
 from mask2alpha.evaluation.runner import Evaluation, evaluate, use_predictor
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.model.mask2alpha import Mask2Alpha
@@ -29,23 +30,23 @@ PREVIEW_FOLDER = "previews"
 TENSORBOARD_FOLDER = "tensorboard"
 NUM_PREVIEWS = 4
 _PREVIEW_SEED = 2**31 - 1
-"""No training seed, so previews show samples that are never trained on."""
+"""This is not a training seed, so previews show samples that are never trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What to look at, and how often; minutes of training."""
+class MonitorOptions:
+    """What `TrainingMonitor` writes and how often; times are minutes of training."""
 
     log_every: int = 50
     """Steps between log lines."""
     preview_minutes: float = 30.0
-    """Between preview sheets; 0: none."""
-    validation: GuidedFolder | None = None
-    """Photographs with truth and masks; None: no validation."""
+    """Time between preview sheets; 0: no previews."""
+    validation: tuple[GuidedFolder, ...] = ()
+    """Folders of photos with true alphas and masks; none: no validation."""
     validation_minutes: float = 60.0
-    """Between validations; the last comes at the end of the run."""
+    """Time between validations; the last comes at the end of the run."""
     has_tensorboard: bool = False
-    """Also write the log and the previews for TensorBoard."""
+    """Whether to write the log and the previews for TensorBoard, too."""
     on_line: Callable[[Mapping[str, Any]], None] = field(default=lambda line: None)
     """Called with every line of the log."""
 
@@ -56,18 +57,24 @@ class Watch:
             raise InputError("preview_minutes must be at least 0, and validation_minutes above 0")
 
 
-class Monitor:
+class TrainingMonitor:
     """Writes into a run's folder; only the first process has one."""
 
     def __init__(
-        self, watch: Watch, run_folder: Path, recipe: Recipe, sources: Sources, progress: Progress, device: str
+        self,
+        options: MonitorOptions,
+        run_folder: Path,
+        recipe: Recipe,
+        sources: Sources,
+        progress: Progress,
+        device: str,
     ) -> None:
         """Prepare the previews' samples and TensorBoard.
 
         Raises:
-            InputError: TensorBoard is wanted and not installed.
+            InputError: TensorBoard is asked for and not installed.
         """
-        self._watch = watch
+        self._options = options
         self._run_folder = run_folder
         self._recipe = recipe
         self._device = device
@@ -77,10 +84,10 @@ class Monitor:
         self._last_validated_step = progress.step
         self._samples = (
             [make_sample(sources, recipe.data.size, 1, _PREVIEW_SEED, index) for index in range(NUM_PREVIEWS)]
-            if watch.preview_minutes
+            if options.preview_minutes
             else []
         )
-        self._writer = _open_tensorboard(run_folder / TENSORBOARD_FOLDER) if watch.has_tensorboard else None
+        self._writer = _open_tensorboard(run_folder / TENSORBOARD_FOLDER) if options.has_tensorboard else None
 
     def record(self, terms: dict[str, float], progress: Progress, lr: float, num_images: int) -> None:
         """Add a step's losses to the window; a full window becomes one line of the log, the means of its steps.
@@ -93,7 +100,7 @@ class Monitor:
         """
         self._window.append(terms)
         self._last = progress, lr, num_images
-        if len(self._window) == self._watch.log_every:
+        if len(self._window) == self._options.log_every:
             self._write_window()
 
     def _write_window(self) -> None:
@@ -106,19 +113,31 @@ class Monitor:
             {"images": num_images, "lr": lr, **{name: round(mean, 6) for name, mean in means.items()}}, progress
         )
 
-    def look(self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any], *, is_last: bool) -> float:
-        """Draw previews and validate if it is time to; returns the seconds that took."""
+    def preview_and_validate(
+        self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any], *, is_last: bool
+    ) -> float:
+        """Draw previews and validate where they are due.
+
+        Args:
+            average: The averaged weights.
+            progress: How far the run has come.
+            about: Metadata for `BEST_FILE`.
+            is_last: Whether the run ends here.
+
+        Returns:
+            The seconds that this took.
+        """
         started = time.monotonic()
         if is_last:
             self._write_window()
-        is_preview_due = progress.seconds - self._last_preview >= 60 * self._watch.preview_minutes or is_last
-        is_validation_due = progress.seconds - self._last_validation >= 60 * self._watch.validation_minutes or (
+        is_preview_due = progress.seconds - self._last_preview >= 60 * self._options.preview_minutes or is_last
+        is_validation_due = progress.seconds - self._last_validation >= 60 * self._options.validation_minutes or (
             is_last and self._last_validated_step < progress.step
         )
         if self._samples and is_preview_due:
             self._last_preview = progress.seconds
             self._preview(average, progress)
-        if self._watch.validation is not None and is_validation_due:
+        if self._options.validation and is_validation_due:
             self._last_validation, self._last_validated_step = progress.seconds, progress.step
             self._validate(average, progress, about)
         return time.monotonic() - started
@@ -133,7 +152,7 @@ class Monitor:
         line = {"step": progress.step, "seconds": round(progress.seconds, 1), **values}
         with (self._run_folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._watch.on_line(line)
+        self._options.on_line(line)
         if self._writer is not None:
             for name, value in _flatten(values).items():
                 self._writer.add_scalar(name, value, progress.step)
@@ -147,12 +166,11 @@ class Monitor:
             self._writer.add_image("preview", sheet, progress.step, dataformats="HWC")
 
     def _validate(self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any]) -> None:
-        assert self._watch.validation is not None
         model = averaged_model(self._recipe, average)
-        predictor = Predictor(model, device=self._device, dtype=torch.float32)
-        scores = summarize(evaluate(use_predictor(predictor), self._watch.validation))
+        predict = use_predictor(Predictor(model, device=self._device, dtype=torch.float32))
+        scores = summarize([evaluate(predict, folder) for folder in self._options.validation])
         path = self._run_folder / BEST_FILE
-        is_best = not path.exists() or scores["sad"] < read_metadata(path)["metrics"]["sad"]
+        is_best = not path.exists() or scores["mad"] < read_metadata(path)["metrics"]["mad"]
         if is_best:
             save_model(averaged_model(self._recipe, average), path, {**about, "metrics": scores})
         self._write({"validation": scores, "is_best": is_best}, progress)
@@ -166,10 +184,40 @@ def averaged_model(recipe: Recipe, average: AveragedWeights) -> Mask2Alpha:
     return model.eval()
 
 
-def summarize(evaluation: Evaluation) -> dict[str, Any]:
-    """Mean errors over all pairs, and the mean SAD of each kind of mask."""
-    means = {name: round(value, 5) for name, value in asdict(evaluation.mean()).items()}
-    return means | {"sad_by_kind": {kind: round(evaluation.mean(kind).sad, 3) for kind in evaluation.kinds}}
+def summarize(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The scores of each validation folder, and their mean over the folders, each of which counts once.
+
+    `mad` decides which weights are the best: it is SAD per megapixel divided by 1000, so that large photos do not
+    count for more than small ones.
+    """
+    scores = MatteScores.mean([evaluation.mean() for evaluation in evaluations])
+    return {
+        "sad_per_megapixel": round(scores.sad_per_megapixel, 4),
+        **{name: round(value, 7) for name, value in asdict(scores).items()},
+        "folders": dict(zip(_name_folders(evaluations), map(_summarize_folder, evaluations), strict=True)),
+    }
+
+
+def _summarize_folder(evaluation: Evaluation) -> dict[str, Any]:
+    """Mean errors over all pairs and by kind of mask; shares of pairs worse than their mask leave out exact masks."""
+    mean = evaluation.mean()
+    worse, counted = evaluation.count_worse()
+    return {
+        "sad": round(mean.sad, 4),
+        "sad_per_megapixel": round(mean.sad_per_megapixel, 4),
+        "sad_by_kind": {kind: round(evaluation.mean(kind).sad, 3) for kind in evaluation.kinds},
+        "sad_per_megapixel_by_kind": {
+            kind: round(evaluation.mean(kind).sad_per_megapixel, 3) for kind in evaluation.kinds
+        },
+        "worse_than_mask": round(worse / counted, 4) if counted else None,
+    }
+
+
+def _name_folders(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The folders' last names, or their paths where two have the same name."""
+    paths = [Path(evaluation.benchmark) for evaluation in evaluations]
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 @torch.no_grad()
@@ -199,7 +247,10 @@ def draw_previews(
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: float(value)}
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}/")
+        elif value is not None:
+            flat[prefix + name] = float(value)
     return flat
 
 

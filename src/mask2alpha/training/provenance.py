@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from mask2alpha.data.sources import Sources, load_data_card
+from mask2alpha.data.sources import Sources
 from mask2alpha.errors import InputError
 from mask2alpha.training.config import Recipe
 
 CARD_NAMES = ("SOURCES.json", "README.md")
-"""Beside the data; the first that exists is taken."""
+"""Names in the data folder; the first that exists is taken."""
 _LONGEST_README = 20_000
 
 
@@ -32,21 +32,15 @@ def read_data_card(path: Path) -> Any:
 
 
 def find_data_card(data: Path) -> Any:
-    """The card that belongs to a data folder or a packed file; None where there is none.
+    """The card of a data folder: the first of `CARD_NAMES` in it, or None.
 
-    A packed file's own card comes first, then `CARD_NAMES` in the folder (or beside the file); a README is taken as
-    text, as far as 20,000 characters.
+    Of a README the first 20,000 characters are taken as text.
 
     Raises:
         InputError: A card is there but broken.
     """
-    if data.is_file():
-        card = load_data_card(data)
-        if card is not None:
-            return card
-    folder = data if data.is_dir() else data.parent
     for name in CARD_NAMES:
-        path = folder / name
+        path = data / name
         if path.is_file():
             if path.suffix == ".json":
                 return read_data_card(path)

@@ -14,7 +14,7 @@ from fakes import FakePredictor
 from mask2alpha.batch.engines import run_here
 from mask2alpha.batch.job import Report, run_batch
 from mask2alpha.batch.manifest import Row, read_manifest
-from mask2alpha.batch.results import PARTS, Result, chunk_name, merge_parts, read_results
+from mask2alpha.batch.results import PARTS, Result, chunk_name, merge_parts
 from mask2alpha.batch.worker import ATTEMPTS, Worker, WorkerSettings, may_pass
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.atomic import replacing
@@ -128,7 +128,8 @@ def test_a_batch_goes_on_where_its_driver_died(manifest: Path, fake: FakePredict
 def test_parts_of_a_driver_that_died_without_a_word_are_found(manifest: Path, fake: FakePredictor) -> None:
     chunk = read_manifest(str(manifest)).rows[:3]
     list(Worker(settings(manifest), lambda given: fake).run(chunk))
-    assert sorted(read_results(str(manifest / "out"))) == ["a", "b__1", "b__2"]
+    parts = [pyarrow.parquet.read_table(part) for part in (manifest / "out" / PARTS).glob("*.parquet")]
+    assert sorted(name for part in parts for name in part["name"].to_pylist()) == ["a", "b__1", "b__2"]
     assert run(manifest, fake).num_before == 3
 
 
@@ -241,7 +242,7 @@ def test_a_changed_row_is_done_again_and_other_rows_stay_known(manifest: Path, f
 
     report = run_batch(read_manifest(str(manifest / "m.csv")), settings(manifest), engine)
     assert (report.num_matted, report.num_before, report.failures) == (2, 0, [])
-    found = read_results(str(manifest / "out"))
+    found = merge_parts(str(manifest / "out"))
     assert sorted(found) == ["a", "b__1", "b__2", "c", "d", "new"]
     assert found["c"].mask == "masks/a.png"
 
@@ -268,7 +269,7 @@ def test_all_kinds_and_depths_are_written(manifest: Path, fake: FakePredictor) -
 def test_warnings_are_kept_with_their_row(manifest: Path, fake: FakePredictor) -> None:
     write_image(manifest / "masks" / "c.png", np.eye(40, 60, dtype=np.uint8) * 255)
     run(manifest, fake)
-    found = read_results(str(manifest / "out"))
+    found = merge_parts(str(manifest / "out"))
     assert "resized" in str(found["c"].warning)
     assert found["a"].warning is None
 

@@ -8,9 +8,9 @@ from layouts import LAYOUTS
 from mask2alpha.checkpoints import save_model
 from mask2alpha.cli.eval import command
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.guidance import RECIPES
+from mask2alpha.evaluation.masks import RECIPES
+from mask2alpha.evaluation.paper import PUBLISHED
 from mask2alpha.evaluation.public_benchmarks import BENCHMARKS
-from mask2alpha.evaluation.published import PUBLISHED
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 

@@ -10,10 +10,7 @@ from mask2alpha.data.sources import (
     PhotoFolder,
     Sources,
     extend_colours,
-    load_data_card,
-    load_packed,
     make_solid,
-    pack_sources,
     split_atlas,
 )
 from mask2alpha.errors import InputError
@@ -104,55 +101,6 @@ def test_files_whose_alpha_is_no_truth_are_left_out(tmp_path: Path) -> None:
     assert len(CutoutFolder([tmp_path / "mine"])) == 1
 
 
-def test_packed_sources_are_the_same_sources(layout: Path, tmp_path: Path) -> None:
-    sources = Sources.from_shared_layout(layout, procedural_share=0.25)
-    pack_sources(sources, tmp_path / "packed.npz")
-    again = load_packed(tmp_path / "packed.npz")
-    assert sources.cutouts is not None
-    assert again.cutouts is not None
-    assert again.procedural_share == 0.25
-    np.testing.assert_allclose(again.cutouts.weights, sources.cutouts.weights)
-    for first, second in zip(sources.cutouts.items, again.cutouts.items, strict=True):
-        np.testing.assert_array_equal(first.colour, second.colour)
-        np.testing.assert_array_equal(first.alpha, second.alpha)
-    np.testing.assert_array_equal(sources.photos.items[0], again.photos.items[0])
-
-
-def test_compressed_sources_are_almost_the_same_and_fit_the_limit(layout: Path, tmp_path: Path) -> None:
-    sources = Sources.from_shared_layout(layout)
-    card = [{"name": "hair", "licence": "our own"}]
-    pack_sources(sources, tmp_path / "small.npz", max_bytes=100_000, data_card=card)
-    assert (tmp_path / "small.npz").stat().st_size <= 100_000
-    assert load_data_card(tmp_path / "small.npz") == card
-    again = load_packed(tmp_path / "small.npz")
-    assert again.describe() == sources.describe()
-    assert sources.cutouts is not None
-    assert again.cutouts is not None
-    np.testing.assert_allclose(again.cutouts.weights, sources.cutouts.weights)
-    for first, second in zip(sources.cutouts.items, again.cutouts.items, strict=True):
-        np.testing.assert_array_equal(first.alpha, second.alpha)  # the mildest level keeps alphas
-        assert np.abs(first.colour.astype(int) - second.colour).mean() < 4
-    assert again.photos.items[0].shape == sources.photos.items[0].shape
-
-
-def test_a_limit_that_is_tight_makes_the_pictures_smaller_and_one_that_is_impossible_is_refused(
-    layout: Path, tmp_path: Path
-) -> None:
-    sources = Sources.from_shared_layout(layout)
-    pack_sources(sources, tmp_path / "tight.npz", max_bytes=70_000)
-    assert (tmp_path / "tight.npz").stat().st_size <= 70_000
-    assert load_packed(tmp_path / "tight.npz").photos.items[0].shape[0] < 90
-    with pytest.raises(InputError, match="max_bytes"):
-        pack_sources(sources, tmp_path / "none.npz", max_bytes=1000)
-    assert not (tmp_path / "none.npz").exists()
-
-
-def test_packed_sources_of_another_version_are_refused(layout: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "later.npz", version=np.int64(9))
-    with pytest.raises(InputError, match=r"later\.npz: packed sources of version 9"):
-        load_packed(tmp_path / "later.npz")
-
-
 def test_sets_are_listed_with_their_sizes(layout: Path) -> None:
     assert Sources.from_shared_layout(layout).describe() == [
         {"role": "foreground", "name": "hair", "items": 1},
@@ -175,15 +123,6 @@ def test_lazy_items_are_made_anew_each_time() -> None:
         assert len(made) == number
         assert pool.draw(np.random.default_rng(0)).shape == (4, 4, 3)
     assert len(LazyItems([make, make, make])[1:]) == 2
-
-
-def test_a_pool_of_procedural_foregrounds_does_not_depend_on_what_was_drawn_before(layout: Path) -> None:
-    first, second = (Sources.from_shared_layout(layout, num_procedural=5) for _ in range(2))
-    for seed in range(4):
-        first.draw_procedural(np.random.default_rng(seed), 64)
-    drawn = [sources.draw_procedural(np.random.default_rng(9), 64) for sources in (first, second)]
-    np.testing.assert_array_equal(drawn[0].colour, drawn[1].colour)
-    np.testing.assert_array_equal(drawn[0].alpha, drawn[1].alpha)
 
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
@@ -216,11 +155,3 @@ def test_cutouts_without_alpha_or_with_an_empty_one_are_named(layout: Path) -> N
     write_rgba(layout / "foregrounds" / "hair" / "flat.png", np.zeros((9, 9, 4), np.uint8))
     with pytest.raises(InputError, match=r"flat.png.*empty"):
         Sources.from_shared_layout(layout)
-
-
-def test_packed_file_errors_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.npz"):
-        load_packed(tmp_path / "absent.npz")
-    (tmp_path / "bad.npz").write_bytes(b"not a zip")
-    with pytest.raises(InputError, match=r"bad\.npz"):
-        load_packed(tmp_path / "bad.npz")

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mask2alpha.evaluation.ablation_report import PUBLISHED, fit_times, format_ablation
+from mask2alpha.evaluation.ablation_report import fit_times, format_ablation
 from mask2alpha.evaluation.ablations import (
     Ablation,
     AblationRow,
@@ -17,6 +17,7 @@ from mask2alpha.evaluation.ablations import (
     plan_table_5,
 )
 from mask2alpha.evaluation.metrics import MatteScores
+from mask2alpha.evaluation.paper import PUBLISHED_ABLATIONS
 from mask2alpha.evaluation.runner import Evaluation, PairScores
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
@@ -100,7 +101,7 @@ def test_every_form_says_that_switches_are_no_trainings_and_that_the_paper_is_pu
         assert "nothing was trained again" in report
         assert "tiny.safetensors (weights abc123)" in report
         assert "published numbers, not ours" in report
-        assert PUBLISHED[table].conditions in report
+        assert PUBLISHED_ABLATIONS[table].conditions in report
 
 
 def test_separate_trainings_are_named(named: NamedModel) -> None:

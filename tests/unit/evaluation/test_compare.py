@@ -184,7 +184,7 @@ def test_a_pair_that_fails_is_listed_and_the_others_go_on(
     (root / "image" / "second.png").write_bytes(b"no picture")
     results = run(tmp_path, root, "mask").methods[0]
     failures = {(failure.name, failure.kind): failure.failure for failure in results.failures}
-    assert "is 4 x 3 pixels, but the photograph is 32 x 24" in failures["first", "exact"]
+    assert "is 4 x 3 pixels, but the photo is 32 x 24" in failures["first", "exact"]
     assert "not a picture" in failures["second", "exact"]
     assert results.pairs["first", "eroded"].scores is not None
 

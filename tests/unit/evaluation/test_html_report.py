@@ -1,6 +1,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedFolder
 from mask2alpha.evaluation.compare import Comparison, compare
-from mask2alpha.evaluation.html_report import choose_rows, draw_error, draw_plots, find_worst_places, format_html
+from mask2alpha.evaluation.html_report import choose_rows, draw_error, find_worst_places, format_html
+from mask2alpha.evaluation.plots import Series, draw_plots, draw_series
 from mask2alpha.evaluation.summary import summarise
-from mask2alpha.evaluation.svg_plots import Axis, Series, plot, standalone
 
+SVG = "{http://www.w3.org/2000/svg}"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -38,9 +41,15 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare(methods, GuidedFolder(root), root / "out", title="<script>", cost_sizes=[0.001, 0.004])
 
 
+def colour_of(element: xml.etree.ElementTree.Element) -> str:
+    found = re.search(r"fill: (#\w+)", element.get("style", ""))
+    return found[1] if found else ""
+
+
 @pytest.fixture(scope="module")
 def page(comparison: Comparison) -> str:
-    return format_html(comparison, summarise(comparison, num_resamples=200), sheet_rows=3)
+    summary = summarise(comparison, num_resamples=200)
+    return format_html(comparison, summary, plots=draw_plots(summary), sheet_rows=3)
 
 
 class Reader(HTMLParser):
@@ -80,7 +89,8 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(page: str) -> No
     assert not re.findall(r"https?:|//[a-z]|@import|url\(", text)
     for tag, attributes in reader.tags:
         for name in ("src", "href", "srcset", "xlink:href", "data", "action"):
-            assert (attributes.get(name) or "data:image/webp;base64,").startswith("data:image/webp;base64,"), tag
+            # within the page: a picture, or a shape of the same plot
+            assert re.match(r"data:image/webp;base64,|#\w+$", attributes.get(name) or "data:image/webp;base64,"), tag
         assert not any(name.startswith("on") for name in attributes)
 
 
@@ -117,7 +127,7 @@ def test_the_sheet_is_sorted_by_how_bad_the_first_method_is(comparison: Comparis
         assert row.sad == max(other.scores.sad for other in others if other.scores)
     assert len(choose_rows(comparison, 100)) == 6
     assert re.findall(r"<h3>(\d)\. ", page) == ["1", "2", "3"]
-    without_sheet = format_html(comparison, summarise(comparison, num_resamples=100), sheet_rows=0)
+    without_sheet = format_html(comparison, summarise(comparison, num_resamples=100), plots=[], sheet_rows=0)
     assert "Contact sheet" not in without_sheet
     assert len(without_sheet) < len(page)
 
@@ -145,58 +155,62 @@ def test_error_maps_tell_too_high_from_too_low() -> None:
 
 def test_plots_put_points_where_their_values_are() -> None:
     series = [
-        Series(label="one", points=((1.0, 10.0), (100.0, 30.0))),
-        Series(label="two & more", points=((10.0, 20.0),)),
+        Series(label="one", points=[(1.0, 10.0), (100.0, 30.0)]),
+        Series(label="two & more", points=[(10.0, 20.0)], span=(15.0, 25.0)),
     ]
-    svg = plot(series, Axis(title="x", is_log=True), Axis(title="y"), title="test")
-    tree = xml.etree.ElementTree.fromstring(svg)
-    circles = [(float(c.get("cx", "")), float(c.get("cy", ""))) for c in tree.iter("circle")]
-    squares = [(float(r.get("x", "")) + 4.5, float(r.get("y", "")) + 4.5) for r in tree.iter("rect")]
-    (x1, y1), (x2, y2) = circles[:2]
-    x3, y3 = squares[0]
+    plot = draw_series("test", "a <test>", "caption", series, x_title="x", y_title="y", log="x")
+    tree = xml.etree.ElementTree.fromstring(plot.svg)
+    places: dict[str, list[tuple[float, float]]] = {}
+    for mark in tree.iter(f"{SVG}use"):
+        places.setdefault(colour_of(mark), []).append((float(mark.get("x", "")), float(mark.get("y", ""))))
+    (x1, y1), (x2, y2), _ = places["#2c82c9"]  # the last mark of a colour is the legend's
+    (x3, y3), _ = places["#d9711c"]
     assert x1 < x2
     assert y1 > y2
     assert (x3, y3) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=0.2)
     assert "two & more" in "".join(tree.itertext())
+    assert tree.get("aria-label") == "a <test>"
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([3.0, 17.0], "0 5 10 15 20"), ([0.02], "0 0.005 0.01 0.015 0.02"), ([0.0], "0 0.2 0.4 0.6 0.8 1")],
-)
-def test_linear_axes_have_round_ticks(values: list[float], expected: str) -> None:
-    svg = plot(
-        [Series(label="", points=tuple((0.0, value) for value in values))],
-        Axis(title="", names=("only",)),
-        Axis(title=""),
-        title="",
-    )
-    assert " ".join(re.findall(r'text-anchor="end">([^<]+)<', svg)) == expected
+def test_kinds_are_named_on_their_axis(comparison: Comparison) -> None:
+    plots = {plot.name: plot for plot in draw_plots(summarise(comparison, num_resamples=100))}
+    words = ["".join(text.itertext()) for text in xml.etree.ElementTree.fromstring(plots["error_per_kind"].svg).iter()]
+    assert {"exact", "eroded", "kind of mask"} <= set(words)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0.3, 0.9], "0.2 0.5 1"), ([0.002, 40.0], "0.001 0.01 0.1 1 10 100"), ([1.0], "1 10")],
-)
-def test_logarithmic_axes_end_close_to_the_values(values: list[float], expected: str) -> None:
-    svg = plot(
-        [Series(label="", points=tuple((0.0, value) for value in values))],
-        Axis(title="", names=("only",)),
-        Axis(title="", is_log=True),
-        title="",
-    )
-    assert " ".join(re.findall(r'text-anchor="end">([^<]+)<', svg)) == expected
+def test_logarithmic_axes_have_plain_numbers(comparison: Comparison) -> None:
+    plots = {plot.name: plot for plot in draw_plots(summarise(comparison, num_resamples=100))}
+    tree = xml.etree.ElementTree.fromstring(plots["time_against_size"].svg)
+    words = ["".join(text.itertext()) for text in tree.iter(f"{SVG}text")]
+    ticks = [word for word in words if re.fullmatch(r"[\d.]+", word)]
+    assert {"0.001", "0.002"} <= set(ticks)
+    assert not [word for word in words if "10^" in word or "mathdefault" in word]
 
 
 def test_a_plot_as_a_file_of_its_own_brings_its_colours(comparison: Comparison) -> None:
     plots = draw_plots(summarise(comparison, num_resamples=100))
-    names = [name for name, _, _ in plots]
+    names = [plot.name for plot in plots]
     assert names == ["error_against_time", "error_per_kind", "time_against_size", "memory_against_size"]
-    for _, _, svg in plots:
-        text = standalone(svg)
-        assert xml.etree.ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
-        used, given = set(re.findall(r"var\((--\w+)\)", text)), set(re.findall(r"(--\w+):", text))
-        assert used <= given
+    for plot in plots:
+        assert xml.etree.ElementTree.fromstring(plot.svg).tag == f"{SVG}svg"
+        assert "prefers-color-scheme:dark" in plot.svg
+        assert "currentColor" in plot.svg
+        assert "prefers-color-scheme" not in plot.inline
+
+
+def test_the_same_numbers_give_the_same_plot(comparison: Comparison) -> None:
+    summary = summarise(comparison, num_resamples=100)
+    assert draw_plots(summary) == draw_plots(summary)
+
+
+def test_a_missing_package_is_named_with_its_extra(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = summarise(comparison, num_resamples=100)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match=r"needs matplotlib: pip install 'mask2alpha\[report\]'"):
+        draw_plots(summary)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(InputError, match=r"needs jinja2: pip install 'mask2alpha\[report\]'"):
+        format_html(comparison, summary, plots=[])
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.instances import assign, count_instances, match_instances
+from mask2alpha.evaluation.instances import add_counts, count_instances, match_instances
 
 
 def squares(*lefts: int) -> NDArray[np.float64]:
@@ -25,12 +25,6 @@ def test_the_sum_of_overlaps_decides_and_not_the_first_best() -> None:
     overlaps = [[5 / 15, 7 / 13], [1 / 19, 9 / 11]]
     assert [(match.predicted, match.true) for match in match_instances(alphas, true_alphas)] == [(0, 0), (1, 1)]
     assert [match.overlap for match in match_instances(alphas, true_alphas)] == [overlaps[0][0], overlaps[1][1]]
-
-
-def test_assignment_by_hand() -> None:
-    assert assign(np.array([[4.0, 1.0, 3.0], [2.0, 0.0, 5.0], [3.0, 2.0, 2.0]])) == [(0, 1), (1, 0), (2, 2)]
-    assert assign(np.array([[5.0], [1.0], [3.0]])) == [(1, 0)]
-    assert assign(np.zeros((0, 4))) == []
 
 
 def test_perfect_instances_have_quality_one() -> None:
@@ -86,3 +80,16 @@ def test_unusable_arrays_are_named() -> None:
         match_instances(squares(0), squares(0)[0])
     with pytest.raises(InputError, match="expected the size of true_alphas"):
         match_instances(squares(0)[:, :5], squares(0))
+
+
+def test_counts_of_photographs_add_up() -> None:
+    alphas = np.zeros((2, 6, 6))
+    alphas[0, :3], alphas[1, 3:] = 1, 1
+    first = count_instances(alphas, alphas[::-1])
+    second = count_instances(alphas[:1], alphas)
+    total = add_counts([first, second])[0]
+    assert (total.num_true_positives, total.num_false_positives, total.num_false_negatives) == (3, 0, 1)
+    assert total.imq["conn"] == pytest.approx(3 / 3.5)
+    assert add_counts([first, second]) == add_counts([second, first])
+    with pytest.raises(InputError, match="empty"):
+        add_counts([])

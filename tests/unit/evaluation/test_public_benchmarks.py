@@ -7,7 +7,7 @@ import pytest
 from layouts import LAYOUTS, colours, composition_1k, him2k, soft_disc, write
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Masks
-from mask2alpha.evaluation.guidance import RECIPES
+from mask2alpha.evaluation.masks import RECIPES
 from mask2alpha.evaluation.metrics import MatteScores
 from mask2alpha.evaluation.public_benchmarks import BENCHMARKS, HIM2K_MASK_SETS, open_benchmark
 from mask2alpha.evaluation.runner import evaluate, predict_masks

@@ -6,7 +6,7 @@ import pytest
 
 from mask2alpha.evaluation.instances import InstanceCounts
 from mask2alpha.evaluation.metrics import MatteScores
-from mask2alpha.evaluation.published import PUBLISHED
+from mask2alpha.evaluation.paper import PUBLISHED
 from mask2alpha.evaluation.report import format_report
 from mask2alpha.evaluation.results import Evaluation, InstanceScores, PairScores
 
@@ -50,6 +50,22 @@ def test_every_table_says_by_which_protocol_and_how_often_the_mask_was_beaten(ev
         assert "whole image, original resolution, float64" in report
         assert "Adobe convention" in report
         assert "4 pairs; masks of photographs" in report
+
+
+def test_sad_per_megapixel_and_pairs_worse_than_their_masks_are_told(evaluation: Evaluation) -> None:
+    spoiled = pair("c", "exact", 7.0, 6.0)
+    more = replace(evaluation, pairs=(*evaluation.pairs, spoiled, pair("d", "exact", 6.8, 6.0)))
+    report = format_report(more, "text")
+    rows = {line.split()[0]: line.split()[1:] for line in report.splitlines()[7:11]}
+    assert rows["exact"] == ["250.000", "250.000", "2/4", "50.0", "%"]
+    assert rows["holes"] == ["250.000", "250.000", "1/2", "50.0", "%"]
+    assert rows["mean"] == ["250.000", "250.000", "1/2", "50.0", "%"]
+    assert "SAD more than 1.15 times that of the mask: 1 of 4 `exact` pairs" in report
+    data = json.loads(format_report(more, "json"))
+    assert data["mean"]["sad_per_megapixel"] == 250.0
+    assert data["kinds"]["exact"]["worse_than_mask"] == {"num_worse": 2, "num_pairs": 4, "share": 0.5}
+    assert data["worse_than_mask"] == {"num_worse": 1, "num_pairs": 2, "share": 0.5}
+    assert data["exact_pairs"] == {"tolerance": 1.15, "num_above": 1, "num_pairs": 4}
 
 
 def test_markdown_is_a_table(evaluation: Evaluation) -> None:

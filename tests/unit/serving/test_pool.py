@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mask2alpha.serving.jobs import EncodeJob, JobResult
-from mask2alpha.serving.pool import Pool, WorkerStartError
+from mask2alpha.serving.pool import WorkerPool, WorkerStartError
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.worker import WorkerSettings
 
@@ -22,9 +22,9 @@ SETTINGS = WorkerSettings(
 
 
 @asynccontextmanager
-async def running(**choices: Any) -> AsyncIterator[Pool]:
+async def running(**choices: Any) -> AsyncIterator[WorkerPool]:
     defaults = {"workers": 1, "queue": 8, "deadline": 10.0, "time_limit": 10.0, "command": STUB}
-    pool = Pool(choices.pop("settings", SETTINGS), **{**defaults, **choices})
+    pool = WorkerPool(choices.pop("settings", SETTINGS), **{**defaults, **choices})
     await pool.start()
     try:
         yield pool
@@ -46,7 +46,7 @@ def job(folder: Path, wish: str, *, key: str | None = None) -> EncodeJob:
     return EncodeJob(photo=photo, key=key)
 
 
-async def do(pool: Pool, wish: EncodeJob) -> JobResult:
+async def do(pool: WorkerPool, wish: EncodeJob) -> JobResult:
     return await pool.wait(pool.submit(wish))
 
 

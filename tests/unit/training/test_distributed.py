@@ -19,7 +19,7 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.training.config import Recipe, override
 from mask2alpha.training.distributed import Processes, synchronize_batch_norm
 from mask2alpha.training.loop import train
-from mask2alpha.training.monitor import LOG_FILE, Watch
+from mask2alpha.training.monitor import LOG_FILE, MonitorOptions
 from mask2alpha.training.recipes import debug
 
 
@@ -124,13 +124,18 @@ def make_sources() -> Sources:
 
 def train_part(folder: Path) -> None:
     processes, device = Processes.start("cpu")
-    watch = Watch(log_every=1, preview_minutes=0.0)
-    train(shared_recipe(2), make_sources(), folder, watch=watch, device=device, processes=processes)
+    options = MonitorOptions(log_every=1, preview_minutes=0.0)
+    train(shared_recipe(2), make_sources(), folder, monitoring=options, device=device, processes=processes)
 
 
 def test_two_processes_train_the_weights_of_one_with_the_doubled_batch(tmp_path: Path) -> None:
     spawn(train_part, tmp_path / "parts")
-    train(shared_recipe(4), make_sources(), tmp_path / "whole", watch=Watch(log_every=1, preview_minutes=0.0))
+    train(
+        shared_recipe(4),
+        make_sources(),
+        tmp_path / "whole",
+        monitoring=MonitorOptions(log_every=1, preview_minutes=0.0),
+    )
     parts, whole = (load_file(tmp_path / name / "state.safetensors") for name in ("parts", "whole"))
     assert parts.keys() == whole.keys()
     torch.manual_seed(2)

@@ -14,7 +14,7 @@ from mask2alpha.errors import CheckpointError, TrainingError
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.training.config import Recipe, override
 from mask2alpha.training.loop import STATE_FILE, train
-from mask2alpha.training.monitor import LOG_FILE, Watch
+from mask2alpha.training.monitor import LOG_FILE, MonitorOptions
 from mask2alpha.training.recipes import debug
 from mask2alpha.training.state import AveragedWeights
 
@@ -51,7 +51,7 @@ def test_ten_steps_resume_ten_steps_equals_twenty_steps(optimizer: str, sources:
 
 
 def test_training_lowers_the_loss(sources: Sources, tmp_path: Path) -> None:
-    train(with_steps(60), sources, tmp_path, watch=Watch(log_every=20))
+    train(with_steps(60), sources, tmp_path, monitoring=MonitorOptions(log_every=20))
     lines = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
     assert [line["step"] for line in lines] == [20, 40, 60]
     assert lines[-1]["total"] < 0.8 * lines[0]["total"]

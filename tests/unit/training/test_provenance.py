@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mask2alpha.data.sources import PhotoFolder, Sources, pack_sources
+from mask2alpha.data.sources import PhotoFolder, Sources
 from mask2alpha.errors import InputError
 from mask2alpha.training.provenance import commit, describe_run, find_data_card, hardware, read_data_card
 from mask2alpha.training.recipes import debug
@@ -24,15 +24,6 @@ def test_a_card_beside_the_data_is_found(tmp_path: Path) -> None:
     assert find_data_card(tmp_path) == "# Walls, CC0\n"
     (tmp_path / "SOURCES.json").write_text(json.dumps(CARD))
     assert find_data_card(tmp_path) == CARD
-
-
-def test_a_packed_file_carries_its_card(tmp_path: Path, sources: Sources) -> None:
-    pack_sources(sources, tmp_path / "packed.npz")
-    assert find_data_card(tmp_path / "packed.npz") is None
-    (tmp_path / "SOURCES.json").write_text('["beside"]')
-    assert find_data_card(tmp_path / "packed.npz") == ["beside"]
-    pack_sources(sources, tmp_path / "packed.npz", data_card=CARD)
-    assert find_data_card(tmp_path / "packed.npz") == CARD
 
 
 def test_a_broken_card_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.guidance import RECIPES, _dilate, make_mask
+from mask2alpha.evaluation.masks import RECIPES, dilate, make_mask
 
 GOLDEN = {
     "exact-v1 o_0b7228ec": "4e133eadc57d8bd0",
@@ -111,7 +111,7 @@ def test_dilation_equals_scipys(height: int, width: int, density: float, radius:
     mask = np.random.default_rng(seed).random((height, width)) < density
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     expected = ndimage.binary_dilation(mask, structure=y**2 + x**2 <= radius**2)
-    np.testing.assert_array_equal(_dilate(mask, radius), expected)
+    np.testing.assert_array_equal(dilate(mask, radius), expected)
 
 
 def test_an_unknown_recipe_is_named() -> None:

@@ -1,4 +1,8 @@
-"""What every request passes on its way in and out: names, hosts, keys, limits of the body, headers, log and metrics."""
+"""The limits that every request meets: host, origin, key, size and time of the body; also headers, log and counters.
+
+Starlette's `TrustedHostMiddleware` is not used: it answers in plain text, without the security headers and the request
+id, and its older versions misread IPv6 addresses.
+"""
 
 import asyncio
 import hashlib
@@ -17,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mask2alpha.serving.metrics import Metrics
+from mask2alpha.serving.counters import ServiceCounters
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import ServiceSettings
 
@@ -54,19 +58,19 @@ class _Exchange:
     is_body_complete: bool = False
 
 
-class Gate:
-    """The outermost layer of the service."""
+class RequestLimits:
+    """The outermost middleware of the service."""
 
     def __init__(
-        self, app: ASGIApp, *, settings: ServiceSettings, metrics: Metrics, check_room: Callable[[], None]
+        self, app: ASGIApp, *, settings: ServiceSettings, metrics: ServiceCounters, check_room: Callable[[], None]
     ) -> None:
-        """Stand before an application.
+        """Wrap an application.
 
         Args:
-            app: What answers.
-            settings: Limits.
+            app: Answers the requests that pass.
+            settings: The limits.
             metrics: Counts every request.
-            check_room: Raises the problem for work that there is no room for.
+            check_room: Raises the problem where the queue has no room.
         """
         self._app = app
         self._settings = settings
@@ -76,7 +80,7 @@ class Gate:
         self._key_hashes = [bytes.fromhex(digest) for digest in settings.api_key_hashes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it with a problem."""
+        """Pass a request on, or answer it with a problem."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -107,10 +111,10 @@ class Gate:
         finally:
             if "folder" in state:
                 shutil.rmtree(Path(state["folder"]), ignore_errors=True)
-            self._tell(exchange, scope)
+            self._log(exchange, scope)
 
     def _check(self, exchange: _Exchange, is_work: bool) -> None:
-        """All that can be said before the body is read."""
+        """Check what is known before the body is read."""
         host = exchange.headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if "*" not in self._settings.allowed_hosts and name not in self._settings.allowed_hosts:
@@ -135,7 +139,7 @@ class Gate:
     def _check_key(self, authorization: str) -> None:
         scheme, _, key = authorization.partition(" ")
         digest = hashlib.sha256(key.strip().encode()).digest()
-        # every hash is compared, so that the time tells nothing
+        # every hash is compared, so that the time reveals nothing
         is_known = sum(hmac.compare_digest(digest, known) for known in self._key_hashes) > 0
         if scheme.lower() != "bearer" or not is_known:
             raise ProblemError("key-needed", "Send an API key of this service as Authorization: Bearer KEY.")
@@ -200,7 +204,7 @@ class Gate:
     def _too_large(self) -> ProblemError:
         return ProblemError("body-too-large", f"More than {self._settings.max_body / 2**20:g} MiB were sent.")
 
-    def _tell(self, exchange: _Exchange, scope: Scope) -> None:
+    def _log(self, exchange: _Exchange, scope: Scope) -> None:
         route = getattr(scope.get("route"), "path", "") or "page"
         seconds = time.monotonic() - exchange.start
         self._metrics.count_request(exchange.method, route, exchange.status, seconds)

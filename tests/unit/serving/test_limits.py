@@ -1,4 +1,4 @@
-"""Attacks on the way in, against the gate with a small application behind it: no network, no workers."""
+"""Attacks on the way in, against the limits with a small application behind it: no network, no workers."""
 
 import asyncio
 import hashlib
@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from mask2alpha.serving.gate import Gate
-from mask2alpha.serving.metrics import Metrics
+from mask2alpha.serving.counters import ServiceCounters
+from mask2alpha.serving.limits import RequestLimits
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import ServiceSettings
 
@@ -34,7 +34,9 @@ class Exchange:
     """One request, message by message."""
 
     def __init__(self, *, app: Any = echo, room: Any = lambda: None, **settings: Any) -> None:
-        self.gate = Gate(app, settings=ServiceSettings(**settings), metrics=Metrics(), check_room=room)
+        self.limits = RequestLimits(
+            app, settings=ServiceSettings(**settings), metrics=ServiceCounters(), check_room=room
+        )
         self.num_taken = 0
         self.sent: list[Message] = []
 
@@ -72,7 +74,7 @@ class Exchange:
             "headers": [(name.encode(), value.encode()) for name, value in head.items()],
             "query_string": b"",
         }
-        asyncio.run(asyncio.wait_for(self.gate(scope, receive, send), 10))
+        asyncio.run(asyncio.wait_for(self.limits(scope, receive, send), 10))
         return int(self.sent[0]["status"]) if self.sent else 0
 
     @property
@@ -120,7 +122,7 @@ def test_attack_a_client_that_does_not_take_its_answer() -> None:
 
 def test_attack_many_uploads_at_once() -> None:
     exchange = Exchange(uploads=1)
-    exchange.gate._num_uploads = 1
+    exchange.limits._num_uploads = 1
     assert exchange.ask() == 429
     assert int(exchange.headers["retry-after"]) >= 1
 

@@ -19,22 +19,22 @@ from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.serving.job_runner import EncodingCache, JobRunner
 from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, ShowJob, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
-from mask2alpha.serving.workshop import Shelf, Workshop
 from service_parts import left_half, photo, to_file
 
 ONE_MASK = [Target(mask=0)]
 
 
 class Bench:
-    """A workshop, and a folder with the uploads."""
+    """A runner, and a folder with the uploads."""
 
     def __init__(self, folder: Path, predictor: AbstractPredictor | None = None, **limits: int) -> None:
         self.folder = folder
         self.fake = FakePredictor()
         defaults = {"max_pixels": 1_000_000, "max_bytes": 1_000_000, "cache_bytes": 10_000_000}
-        self.workshop = Workshop(predictor or self.fake, **{**defaults, **limits})
+        self.runner = JobRunner(predictor or self.fake, **{**defaults, **limits})
         self.stages: list[tuple[str, float]] = []
         self.save("photo", to_file(photo()))
         self.save("mask", to_file(left_half()))
@@ -49,7 +49,7 @@ class Bench:
         return self.do(MatteJob(folder=self.folder, **{**defaults, **wishes}))
 
     def do(self, job: EncodeJob | ShowJob | MatteJob) -> JobResult:
-        return self.workshop.do(job, lambda stage, done: self.stages.append((stage, done)))
+        return self.runner.run(job, lambda stage, done: self.stages.append((stage, done)))
 
     def read(self, result: JobResult) -> NDArray[Any]:
         return np.asarray(Image.open(self.folder / result.file_name))
@@ -109,7 +109,7 @@ def test_a_kept_photograph_is_read_and_encoded_once(bench: Bench) -> None:
     assert (bench.fake.num_encoded, bench.fake.num_predicted) == (1, 1)
     bench.matte(key="cat", targets=[Target(mask=0, strokes=[Stroke(points=[(25, 10)], radius=2)])])
     assert bench.fake.num_predicted == 2
-    bench.workshop.forget("cat")
+    bench.runner.forget("cat")
     with pytest.raises(ProblemError, match="not a picture"):
         bench.matte(key="cat")
 
@@ -338,7 +338,7 @@ def test_attack_formats_that_are_not_accepted(bench: Bench, data: bytes) -> None
 
 def test_running_out_of_memory_is_told_and_makes_room(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.do(EncodeJob(photo=bench.folder / "photo", key="cat"))
-    assert bench.workshop.shelf.num_bytes > 0
+    assert bench.runner.cache.num_bytes > 0
 
     def fail(*arguments: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
@@ -347,7 +347,7 @@ def test_running_out_of_memory_is_told_and_makes_room(bench: Bench, monkeypatch:
     with pytest.raises(ProblemError) as problem:
         bench.matte(key="cat")
     assert problem.value.kind == "too-much-memory"
-    assert bench.workshop.shelf.num_bytes == 0
+    assert bench.runner.cache.num_bytes == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -373,19 +373,19 @@ def test_attack_damaged_files_of_every_format(bench: Bench, data: st.DataObject)
     assert str(bench.folder) not in problem.detail
 
 
-def test_a_shelf_keeps_within_its_bytes() -> None:
-    shelf = Shelf(100)
-    shelf.put(("a", 1), "first", 40)
-    shelf.put(("b", 1), "second", 40)
-    assert shelf.get(("a", 1)) == "first"
-    shelf.put(("c", 1), "third", 40)
-    assert shelf.get(("b", 1)) is None
-    assert shelf.num_bytes == 80
-    shelf.put(("d", 1), "too large", 101)
-    assert shelf.get(("d", 1)) is None
-    shelf.put(("a", 1), "again", 10)
-    assert (shelf.get(("a", 1)), shelf.num_bytes) == ("again", 50)
-    shelf.forget("a")
-    assert shelf.get(("a", 1)) is None
-    shelf.clear()
-    assert shelf.num_bytes == 0
+def test_the_cache_keeps_within_its_bytes() -> None:
+    cache = EncodingCache(100)
+    cache.put(("a", 1), "first", 40)
+    cache.put(("b", 1), "second", 40)
+    assert cache.get(("a", 1)) == "first"
+    cache.put(("c", 1), "third", 40)
+    assert cache.get(("b", 1)) is None
+    assert cache.num_bytes == 80
+    cache.put(("d", 1), "too large", 101)
+    assert cache.get(("d", 1)) is None
+    cache.put(("a", 1), "again", 10)
+    assert (cache.get(("a", 1)), cache.num_bytes) == ("again", 50)
+    cache.forget("a")
+    assert cache.get(("a", 1)) is None
+    cache.clear()
+    assert cache.num_bytes == 0

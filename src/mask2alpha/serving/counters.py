@@ -9,7 +9,7 @@ SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 12
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-class Metrics:
+class ServiceCounters:
     """Counters of one service."""
 
     def __init__(self) -> None:

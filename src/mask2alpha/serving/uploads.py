@@ -17,7 +17,7 @@ from mask2alpha.serving.problems import ProblemError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptPhoto:
+class StoredPhoto:
     """One photograph."""
 
     id: str
@@ -29,7 +29,7 @@ class KeptPhoto:
     is_16_bit: bool
 
 
-class KeptPhotos:
+class UploadStore:
     """Bounded in number and bytes; what was not used for longest goes first."""
 
     def __init__(
@@ -59,12 +59,12 @@ class KeptPhotos:
         self._max_bytes = max_bytes
         self._on_removed = on_removed
         self._clock = clock
-        self._photos: OrderedDict[str, tuple[KeptPhoto, float]] = OrderedDict()
+        self._photos: OrderedDict[str, tuple[StoredPhoto, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._photos)
 
-    def add(self, key: str, path: Path, *, width: int, height: int, is_16_bit: bool) -> tuple[KeptPhoto, str]:
+    def add(self, key: str, path: Path, *, width: int, height: int, is_16_bit: bool) -> tuple[StoredPhoto, str]:
         """Keep an upload, which is moved here; older ones make room.
 
         Args:
@@ -82,7 +82,7 @@ class KeptPhotos:
         num_bytes = path.stat().st_size
         target = self.folder / key
         path.replace(target)
-        photo = KeptPhoto(
+        photo = StoredPhoto(
             id=key,
             token_hash=_hash(token),
             path=target,
@@ -97,7 +97,7 @@ class KeptPhotos:
         self.num_bytes += num_bytes
         return photo, token
 
-    def get(self, key: str, token: str) -> KeptPhoto:
+    def get(self, key: str, token: str) -> StoredPhoto:
         """The photograph, whose expiry begins anew.
 
         Raises:

@@ -1,9 +1,8 @@
-"""What one worker does: strangers' pictures in, mattes out; encodings and mattes are kept within a number of bytes."""
+"""What one worker does: it reads strangers' photos and writes mattes. It caches encodings and mattes."""
 
 import hashlib
 import warnings
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from numpy.typing import NDArray
 from PIL import ImageColor
 
@@ -73,94 +73,86 @@ class ReadPhoto:
         return sum(array.nbytes for array in arrays.values()) + sum(tensor.nbytes for tensor in tensors)
 
 
-class Shelf:
-    """Keeps values within a number of bytes; what was not used for longest goes first."""
+class EncodingCache:
+    """Keeps encodings and mattes within a number of bytes; the least recently used go first."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.num_bytes = 0
-        self._items: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
+        self._cache: LRUCache[tuple[Any, ...], tuple[Any, int]] = LRUCache(max_bytes, getsizeof=lambda entry: entry[1])
+
+    @property
+    def num_bytes(self) -> int:
+        """Of everything that is kept."""
+        return int(self._cache.currsize)
 
     def get(self, key: tuple[Any, ...]) -> Any:
         """The value, or None."""
-        if key not in self._items:
-            return None
-        self._items.move_to_end(key)
-        return self._items[key][0]
+        entry = self._cache.get(key)
+        return None if entry is None else entry[0]
 
     def put(self, key: tuple[Any, ...], value: Any, num_bytes: int) -> None:
         """Keep a value, unless it alone is too large."""
-        self._drop(key)
-        if num_bytes > self.max_bytes:
-            return
-        while self.num_bytes + num_bytes > self.max_bytes:
-            self._drop(next(iter(self._items)))
-        self._items[key] = value, num_bytes
-        self.num_bytes += num_bytes
+        self._cache.pop(key, None)
+        if num_bytes <= self._cache.maxsize:
+            self._cache[key] = value, num_bytes
 
     def forget(self, first: str) -> None:
-        """Drop all whose key begins so."""
-        for key in [key for key in self._items if key[0] == first]:
-            self._drop(key)
+        """Drop everything whose key begins so."""
+        for key in [key for key in self._cache if key[0] == first]:
+            del self._cache[key]
 
     def clear(self) -> None:
-        """Drop all."""
-        self._items.clear()
-        self.num_bytes = 0
-
-    def _drop(self, key: tuple[Any, ...]) -> None:
-        if key in self._items:
-            self.num_bytes -= self._items.pop(key)[1]
+        """Drop everything."""
+        self._cache.clear()
 
 
-class Workshop:
-    """Does jobs, one at a time."""
+class JobRunner:
+    """Runs jobs, one at a time."""
 
     def __init__(self, predictor: AbstractPredictor, *, max_pixels: int, max_bytes: int, cache_bytes: int) -> None:
-        """Take a predictor.
+        """Start with an empty cache.
 
         Args:
-            predictor: Does the matting.
-            max_pixels: Of any picture.
-            max_bytes: Of any picture's file.
-            cache_bytes: Of the encodings and mattes kept.
+            predictor: Makes the mattes.
+            max_pixels: Most pixels of any photo, mask or background.
+            max_bytes: Most bytes of the file of any of them.
+            cache_bytes: Most bytes of cached encodings and mattes.
         """
         self.predictor = predictor
         self.max_pixels = max_pixels
         self.max_bytes = max_bytes
-        self.shelf = Shelf(cache_bytes)
+        self.cache = EncodingCache(cache_bytes)
 
-    def do(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
-        """Do a job and write its answer.
+    def run(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
+        """Run a job and write its outputs.
 
         Raises:
-            ProblemError: The pictures or the wishes cannot be used.
+            ProblemError: A photo, mask or option cannot be used.
         """
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                result = self._do(job, report)
-            told = dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
-            return result.model_copy(update={"warnings": list(told)})
+                result = self._run(job, report)
+            messages = dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
+            return result.model_copy(update={"warnings": list(messages)})
         except Exception as error:
             problem = _problem_of(error)
             if problem is None:
                 raise
             if problem.kind == "too-much-memory":
-                self.shelf.clear()
+                self.cache.clear()
             raise problem from error
 
-    def _do(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
+    def _run(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
         if isinstance(job, EncodeJob):
             return _result(self._photo(job, report))
         return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
 
     def forget(self, key: str) -> None:
         """Drop what was kept of a photograph."""
-        self.shelf.forget(key)
+        self.cache.forget(key)
 
     def _photo(self, job: EncodeJob | MatteJob, report: Report) -> ReadPhoto:
-        kept: ReadPhoto | None = self.shelf.get((job.key, job.max_side)) if job.key else None
+        kept: ReadPhoto | None = self.cache.get((job.key, job.max_side)) if job.key else None
         if kept is not None:
             return kept
         report("reading", 0.0)
@@ -171,7 +163,7 @@ class Workshop:
         report("encoding", 0.1)
         read = ReadPhoto(photo=photo, shown=shown, encoded=self.predictor.encode(shown.pixels), full_size=full_size)
         if job.key:
-            self.shelf.put((job.key, job.max_side), read, read.nbytes)
+            self.cache.put((job.key, job.max_side), read, read.nbytes)
         return read
 
     def _show(self, job: ShowJob, report: Report) -> JobResult:
@@ -272,12 +264,12 @@ class Workshop:
     ) -> Matte:
         digest = hashlib.sha256(mask.tobytes()).digest()
         key = (job.key, job.max_side, digest, job.steps, job.error_threshold, job.active_budget)
-        kept: Matte | None = self.shelf.get(key) if job.key else None
+        kept: Matte | None = self.cache.get(key) if job.key else None
         if kept is not None:
             return kept
         matte = predictor.predict(read.encoded, mask)
         if job.key and window is None:  # of a region, the rest is coarse
-            self.shelf.put(key, matte, matte.alpha.nbytes + matte.coarse_error.nbytes)
+            self.cache.put(key, matte, matte.alpha.nbytes + matte.coarse_error.nbytes)
         return matte
 
     def _background(self, job: MatteJob) -> Photo:
@@ -413,7 +405,7 @@ def _naming(path: Path, name: str) -> Iterator[None]:
 
 
 def _problem_of(error: Exception) -> ProblemError | None:
-    """The problem to tell the client; None for what nobody expected."""
+    """The problem for the client; None for an unexpected error."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, InputError):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mask2alpha.errors import InputError
+from mask2alpha.extras import import_extra
 
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
 _IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -94,19 +95,11 @@ def _exact(mask: _BoolArray, chance: _Chance) -> _BoolArray:
 
 
 def _eroded(mask: _BoolArray, chance: _Chance) -> _BoolArray:
-    radius = _share(_extent(mask), chance, 5, 30)
-    window = _around(mask, radius)
-    result = np.zeros_like(mask)
-    result[window] = ~_dilate(~mask[window], radius)  # what lies beyond the picture does not erode
-    return result
+    return ~dilate(~mask, _share(_extent(mask), chance, 5, 30))  # what lies beyond the photo does not erode
 
 
 def _dilated(mask: _BoolArray, chance: _Chance) -> _BoolArray:
-    radius = _share(_extent(mask), chance, 5, 30)
-    window = _around(mask, radius)
-    result = np.zeros_like(mask)
-    result[window] = _dilate(mask[window], radius)
-    return result
+    return dilate(mask, _share(_extent(mask), chance, 5, 30))
 
 
 def _lowres(mask: _BoolArray, chance: _Chance) -> _BoolArray:
@@ -132,7 +125,7 @@ def _perturbed(mask: _BoolArray, chance: _Chance) -> _BoolArray:
     x = np.clip(np.arange(width)[None, :] + right, 0, width - 1)
     result = np.zeros_like(mask)
     result[window] = part[y, x]
-    border = np.flatnonzero(mask & _dilate(~mask, 1)) if not mask.all() else np.flatnonzero(mask)
+    border = np.flatnonzero(mask & dilate(~mask, 1)) if not mask.all() else np.flatnonzero(mask)
     for _ in range(chance.between(1, 4)):
         place = int(border[chance.between(0, len(border) - 1)])
         radius, value = _share(extent, chance, 20, 80), bool(chance.between(0, 1))
@@ -149,21 +142,17 @@ def _around(mask: _BoolArray, margin: int) -> tuple[slice, slice]:
     return spans[0], spans[1]
 
 
-def _dilate(mask: _BoolArray, radius: int) -> _BoolArray:
-    """The pixels within `radius` (Euclidean, by centres) of a True one."""
-    height, width = mask.shape
-    x = np.arange(width, dtype=np.int64)
-    far = width + radius + 1
-    before = np.maximum.accumulate(np.where(mask, x, -far), axis=1)
-    after = np.minimum.accumulate(np.where(mask, x, 2 * far)[:, ::-1], axis=1)[:, ::-1]
-    distance = np.minimum(np.minimum(x - before, after - x), radius + 1).astype(np.uint16)  # within the row
+def dilate(mask: _BoolArray, radius: int) -> _BoolArray:
+    """The pixels within `radius` (Euclidean, by centres) of a True one.
+
+    Distances are roots of whole numbers, so that comparing them with a whole radius is exact on every machine.
+    """
+    if not mask.any():
+        return np.zeros_like(mask)
+    window = _around(mask, radius)
+    ndimage = import_extra("scipy.ndimage", extra="eval", purpose="making masks")
     result = np.zeros_like(mask)
-    for offset in range(-radius, radius + 1):
-        reach = math.isqrt(radius**2 - offset**2)
-        rows = slice(max(0, offset), height + min(0, offset))
-        target = slice(max(0, -offset), height + min(0, -offset))
-        if rows.start < rows.stop:
-            result[target] |= distance[rows] <= reach
+    result[window] = ndimage.distance_transform_edt(~mask[window]) <= radius
     return result
 
 

@@ -1,0 +1,24 @@
+"""Optional dependencies: packages that only some features need and that an extra of this package installs."""
+
+from importlib import import_module
+from typing import Any
+
+from mask2alpha.errors import InputError
+
+
+def import_extra(module: str, *, extra: str, purpose: str) -> Any:
+    """Import a module of an optional dependency.
+
+    Args:
+        module: Its full name.
+        extra: The extra of mask2alpha that installs it.
+        purpose: What needs it, in words.
+
+    Raises:
+        InputError: It is not installed; the message names the extra.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise InputError(f"{purpose} needs {package}: pip install 'mask2alpha[{extra}]'") from error
