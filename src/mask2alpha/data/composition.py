@@ -25,6 +25,8 @@ SMALLEST_TARGET = 0.01
 """Least share of the composite that a target covers, as the mean of its visible alpha."""
 LARGEST_TARGET = 0.96
 """Greatest share."""
+SMALL_SHARE = 0.2
+"""Share of the composites whose objects are small in the picture."""
 _MAX_ATTEMPTS = 6
 _MAX_ENLARGEMENT = 1.8
 """Cut-outs are enlarged by no more than this: hair stays one to three pixels thin."""
@@ -242,6 +244,8 @@ def _draw_layers(rng: np.random.Generator, sources: Sources, size: int) -> list[
         cutouts.append(Cutout(colour, twin.alpha))
     # Several objects: smaller ones, spread over the picture, so that each is seen.
     least, largest = (0.6, 2.1) if num_objects == 1 else (0.5, 1.5)
+    if rng.random() < SMALL_SHARE:
+        least, largest = 0.2, 0.8
     extents = np.exp(rng.uniform(np.log(least), np.log(largest), num_objects))
     if is_lookalike:
         extents[1] = extents[0] * rng.uniform(0.85, 1.15)

@@ -60,7 +60,7 @@ def make_sample(
     masks = np.empty_like(composite.alphas)
     for number, alpha in enumerate(composite.alphas):
         others = [other for other in composite.alphas if not np.array_equal(other, alpha)]
-        masks[number] = perturb_mask(rng, alpha, neighbour=others[0] if others else None)
+        masks[number] = perturb_mask(rng, alpha, neighbour=others[0] if others else None, image=image)
     return image, composite.alphas, masks
 
 

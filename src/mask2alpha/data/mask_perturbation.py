@@ -19,12 +19,19 @@ LEAST_OVERLAP = 0.35
 """Least intersection over union of a perturbed mask with the true object (alpha above one half)."""
 _SMALLEST_EXTENT = 12.0
 """Objects below this square root of area are too small to promise an overlap."""
+_LARGEST_PART = 1 / 3
+"""Largest piece that the kind `part` leaves out or adds, as a share of the object's area."""
 _LARGEST_RADIUS = 0.14
 """Largest erosion or dilation, as a share of the extent."""
 
 
 def perturb_mask(
-    rng: np.random.Generator, alpha: UInt8Array, *, neighbour: UInt8Array | None = None, kind: str | None = None
+    rng: np.random.Generator,
+    alpha: UInt8Array,
+    *,
+    neighbour: UInt8Array | None = None,
+    image: UInt8Array | None = None,
+    kind: str | None = None,
 ) -> UInt8Array:
     """Make a rough guidance mask for an object.
 
@@ -32,6 +39,8 @@ def perturb_mask(
         rng: The source of chance.
         alpha: (height, width) true alpha of the object, 0 to 255.
         neighbour: Alpha of another object in the picture, into which the mask may bleed.
+        image: (height, width, 3) the composite. The kind `part` finds pieces of one colour in it; without it, that
+            kind only cuts off ends of the object.
         kind: One of `KIND_WEIGHTS`; drawn by weight by default.
 
     Returns:
@@ -48,7 +57,7 @@ def perturb_mask(
     extent = float(np.sqrt(np.count_nonzero(exact)))
     for attempt in range(4):
         name = kind if kind is not None else _draw_kind(rng)
-        mask = _apply(rng, name, alpha, neighbour, middle, strength=0.6**attempt)
+        mask = _apply(rng, name, alpha, neighbour, image, middle, strength=0.6**attempt)
         overlap = _overlap(mask > 127, exact)
         if overlap >= LEAST_OVERLAP or (extent < _SMALLEST_EXTENT and overlap > 0.0):
             return mask
@@ -89,7 +98,13 @@ def _draw_kind(rng: np.random.Generator) -> str:
 
 
 def _apply(
-    rng: np.random.Generator, name: str, alpha: UInt8Array, neighbour: UInt8Array | None, middle: float, strength: float
+    rng: np.random.Generator,
+    name: str,
+    alpha: UInt8Array,
+    neighbour: UInt8Array | None,
+    image: UInt8Array | None,
+    middle: float,
+    strength: float,
 ) -> UInt8Array:
     is_middle = name == "exact" or rng.random() < 0.6
     mask = binarise(alpha, middle if is_middle else float(rng.uniform(0.02, min(0.98, 2 * middle))))
@@ -99,6 +114,8 @@ def _apply(
             mask = changed if changed.any() else mask
     elif name == "bleed":
         mask = _bleed(rng, mask, neighbour, strength)
+    elif name == "part":
+        mask = _change_part(rng, mask, image, strength)
     else:
         result = _KINDS[name](rng, mask, alpha, strength)
         if result.dtype == np.uint8:
@@ -294,6 +311,64 @@ def _bleed(rng: np.random.Generator, mask: BoolArray, neighbour: UInt8Array | No
     return np.asarray(mask | (other & near & patchy))
 
 
+def _change_part(rng: np.random.Generator, mask: BoolArray, image: UInt8Array | None, strength: float) -> BoolArray:
+    """Leave out an end of the object (a head) or a piece of one colour (a shoe), or add such a piece beside it.
+
+    Segmenters do both where the colour changes inside the object. The changed piece has at most `_LARGEST_PART` of
+    the object's area; a larger one leaves the mask as it is.
+    """
+    area = np.count_nonzero(mask)
+    if area == 0:
+        return mask
+    if image is None or rng.random() < 0.35:
+        changed, is_missing = mask & _end_of(rng, mask, strength), True
+    else:
+        is_missing = rng.random() < 0.65
+        changed = _piece_of_one_colour(rng, mask, image, is_inside=is_missing, strength=strength)
+    if np.count_nonzero(changed) > _LARGEST_PART * area:
+        return mask
+    return np.asarray(mask & ~changed if is_missing else mask | changed, np.bool_)
+
+
+def _end_of(rng: np.random.Generator, mask: BoolArray, strength: float) -> BoolArray:
+    """All pixels beyond a wavy line across the object that cuts off 4 to 30 % of it."""
+    rows, columns = np.nonzero(mask)
+    angle = float(rng.normal(np.pi / 2, 0.5)) if rng.random() < 0.6 else float(rng.uniform(0, np.pi))
+    direction = np.array([np.sin(angle), np.cos(angle)]) * (1 if rng.random() < 0.5 else -1)
+    heights = rows * direction[0] + columns * direction[1]
+    level = float(np.quantile(heights, 1 - float(rng.uniform(0.04, 0.3)) * strength))
+    height, width = mask.shape
+    grid_rows, grid_columns = np.mgrid[:height, :width]
+    extent = _extent(mask)
+    waves = smooth_field(rng, (height, width), max(8.0, 0.3 * extent)) * (0.05 * extent)
+    return np.asarray(grid_rows * direction[0] + grid_columns * direction[1] + waves > level)
+
+
+def _piece_of_one_colour(
+    rng: np.random.Generator, mask: BoolArray, image: UInt8Array, *, is_inside: bool, strength: float
+) -> BoolArray:
+    """A connected piece of about one colour with a smooth outline, in the object or beside it."""
+    extent = _extent(mask)
+    if is_inside:
+        allowed = mask
+    else:
+        outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+        allowed = (outside > 0) & (outside < extent * float(rng.uniform(0.1, 0.4)) * strength)
+    places = np.argwhere(allowed)
+    if len(places) == 0:
+        return np.zeros_like(mask)
+    smooth = cv2.GaussianBlur(image, (0, 0), max(1.0, 0.01 * extent)).astype(np.float32)
+    row, column = places[int(rng.integers(len(places)))]
+    distance = np.abs(smooth - smooth[row, column]).max(axis=2)
+    alike = ((distance < float(rng.uniform(15, 50))) & allowed).astype(np.uint8)
+    reach = max(1, round(0.012 * extent))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    joined = cv2.morphologyEx(cv2.morphologyEx(alike, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
+    _, labels = cv2.connectedComponents(joined)
+    label = labels[row, column]
+    return np.asarray((labels == label) & allowed) if label else np.zeros_like(mask)
+
+
 def _box(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
     """A rough box about the object, or its hull, cut to the neighbourhood of the object."""
     column, row, width, height = cv2.boundingRect(mask.astype(np.uint8))
@@ -367,7 +442,7 @@ _CHAINABLE = (
 )  # fmt: skip
 
 KIND_WEIGHTS: Mapping[str, float] = {
-    "exact": 1.0,
+    "exact": 2.0,
     "threshold": 0.8,
     "erode": 3.0,
     "dilate": 4.2,
@@ -380,7 +455,8 @@ KIND_WEIGHTS: Mapping[str, float] = {
     "holes": 1.3,
     "fill_holes": 0.5,
     "shift": 0.6,
-    "bleed": 0.8,
+    "bleed": 1.0,
+    "part": 1.6,
     "box": 0.6,
     "brush": 0.4,
     "soft": 0.6,

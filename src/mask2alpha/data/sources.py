@@ -25,6 +25,7 @@ UInt8Array = NDArray[np.uint8]
 Item = TypeVar("Item")
 
 FOREGROUND_SHARES: Mapping[str, float] = {
+    "people": 8.0,
     "hair": 3.0,
     "tuxpaint": 2.0,
     "wesnoth_portraits": 1.5,
@@ -47,7 +48,7 @@ BACKGROUND_SHARES: Mapping[str, float] = {
 ATLAS_SETS = frozenset({"0ad_flora", "flightgear_trees", "stk_foliage"})
 """Sets whose files hold several objects, or opaque strips (of bark) beside the object."""
 
-EXACT_SETS = frozenset({"hair", "layerdiffuse", "fluent3d"})
+EXACT_SETS = frozenset({"people", "hair", "layerdiffuse", "fluent3d"})
 """Sets whose colours are right under soft alpha too; other cut-outs may carry rims of their old background."""
 
 UNUSABLE_FILES = frozenset({"layerdiffuse/man_crop.webp", "layerdiffuse/dreamshaper_sd.webp"})

@@ -85,6 +85,28 @@ def test_a_mask_may_bleed_into_the_neighbour_only_nearby() -> None:
     assert max(taken) > 60
 
 
+def test_a_part_of_another_colour_is_left_out_or_added_but_never_more_than_a_third() -> None:
+    alpha = disc(35, softness=1.0)
+    image = np.full((96, 96, 3), 40, np.uint8)
+    image[alpha > 127] = 120
+    shoe, step = np.s_[68:80, 36:52], np.s_[84:96, 30:60]
+    image[shoe] = image[step] = 240
+    exact, kept_shoe, added_step = alpha > 127, 0, 0
+    for seed in range(200):
+        mask = perturb_mask(np.random.default_rng(seed), alpha, image=image, kind="part") > 127
+        assert np.count_nonzero(mask != exact) <= 0.36 * np.count_nonzero(exact)
+        kept_shoe += np.count_nonzero(mask[shoe]) > 0
+        added_step += np.count_nonzero(mask[step]) > 0
+    assert kept_shoe < 195
+    assert added_step > 0
+
+
+def test_a_part_needs_no_image() -> None:
+    alpha = disc(35)
+    areas = [np.count_nonzero(perturb_mask(np.random.default_rng(seed), alpha, kind="part")) for seed in range(20)]
+    assert 0.6 * np.count_nonzero(alpha > 127) < min(areas) < 0.95 * np.count_nonzero(alpha > 127)
+
+
 def test_an_empty_alpha_gives_an_empty_mask() -> None:
     assert not perturb_mask(np.random.default_rng(0), np.zeros((20, 30), np.uint8)).any()
 
