@@ -1,5 +1,7 @@
 """Weights and what they are, in one safetensors file; never a pickle.
 
+The weights of a frozen backbone are not in it: the configuration names the backbone, and `backbones` has its file.
+
 The file's metadata holds ``format`` ("mask2alpha"), ``format_version``, ``model_config`` (JSON) and ``metadata``
 (JSON): ``mask2alpha_version``, ``preset``, and whatever the writer knows of ``recipe``, ``commit``, ``step``,
 ``initial_weights`` (name, origin, licence), ``training_data`` (each with its licence) and ``metrics``.
@@ -17,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from mask2alpha._version import __version__
+from mask2alpha.backbones import PREFIX, load_backbone
 from mask2alpha.errors import CheckpointError, InputError
 from mask2alpha.imaging.atomic import replacing
 from mask2alpha.model.config import PRESETS, ModelConfig
@@ -48,7 +51,8 @@ def save_model(
         The file written.
 
     Raises:
-        CheckpointError: The suffix is not `.safetensors`, the metadata is no JSON, or the file cannot be written.
+        CheckpointError: The suffix is not `.safetensors`, the metadata is not JSON, the model's backbone differs from
+            the one that its configuration names, or the file cannot be written.
     """
     path = Path(path)
     if path.is_dir() or not path.suffix:
@@ -57,7 +61,7 @@ def save_model(
         raise CheckpointError(f"{path}: weights are written as .safetensors, not as {path.suffix}")
     tensors = {
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
-        for name, tensor in model.state_dict().items()
+        for name, tensor in head_of(model).items()
     }
     about = {"preset": _preset_name(model.config), **(metadata or {}), "mask2alpha_version": __version__}
     try:
@@ -78,6 +82,39 @@ def save_model(
     return path
 
 
+def head_of(model: Mask2Alpha) -> dict[str, torch.Tensor]:
+    """The tensors of a model's `state_dict` that belong into its checkpoint: all but a named backbone's.
+
+    Raises:
+        CheckpointError: The model's backbone differs from the one that its configuration names.
+    """
+    tensors = model.state_dict()
+    name = model.config.encoder.backbone
+    if name is None:
+        return tensors
+    for own_name, published in load_backbone(name).items():
+        own = tensors.pop(PREFIX + own_name)
+        if not torch.equal(own.detach().to("cpu", torch.float32), published):
+            raise CheckpointError(
+                f"the model's {PREFIX}{own_name} is not that of the backbone {name!r}; to save a ViT that was trained, "
+                "give the model a configuration with encoder.backbone=None"
+            )
+    return tensors
+
+
+def build_model(config: ModelConfig) -> Mask2Alpha:
+    """A new model in training mode: its weights are random, those of a backbone that the configuration names are not.
+
+    Raises:
+        CheckpointError: The backbone is unknown, or its file is missing or damaged.
+    """
+    model = Mask2Alpha(config)
+    if config.encoder.backbone is not None:
+        backbone = load_backbone(config.encoder.backbone)
+        model.load_state_dict({PREFIX + name: tensor for name, tensor in backbone.items()}, strict=False)
+    return model
+
+
 def load_model(source: str | Path) -> Mask2Alpha:
     """Build the model that a checkpoint describes, with its weights in float32, in evaluation mode.
 
@@ -91,15 +128,17 @@ def load_model(source: str | Path) -> Mask2Alpha:
     path = find_checkpoint(source)
     metadata = read_metadata(path)
     try:
-        model = Mask2Alpha(ModelConfig.from_dict(metadata["model_config"]))
+        model = build_model(ModelConfig.from_dict(metadata["model_config"]))
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    check_fit(model.state_dict(), tensors, source=path, target="the model")
-    model.load_state_dict(tensors)
+    is_named = model.config.encoder.backbone is not None
+    head = {name: tensor for name, tensor in model.state_dict().items() if not (is_named and name.startswith(PREFIX))}
+    check_fit(head, tensors, source=path, target="the model")
+    model.load_state_dict(tensors, strict=not is_named)
     return model.eval()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mask2alpha.checkpoints import save_model
+from mask2alpha.checkpoints import build_model, save_model
 from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import TrainingError
@@ -71,7 +71,7 @@ def train(
     # 1. Model, loss, optimiser, averaged weights; or their state from a stopped run.
     run_folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    model = Mask2Alpha(recipe.model)
+    model = build_model(recipe.model)
     if initial_weights is not None:
         model.load_state_dict(initial_weights.state_dict())
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]

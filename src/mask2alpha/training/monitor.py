@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mask2alpha.checkpoints import read_metadata, save_model
+from mask2alpha.checkpoints import build_model, read_metadata, save_model
 from mask2alpha.data.loading import make_sample
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import InputError
@@ -179,8 +179,8 @@ class TrainingMonitor:
 def averaged_model(recipe: Recipe, average: AveragedWeights) -> Mask2Alpha:
     """A model with the averaged weights, in evaluation mode, on the CPU."""
     with torch.random.fork_rng(devices=[]):  # building a model draws weights; training must not notice
-        model = Mask2Alpha(recipe.model)
-    model.load_state_dict(average.values)
+        model = build_model(recipe.model)
+    model.load_state_dict(average.values, strict=False)
     return model.eval()
 
 

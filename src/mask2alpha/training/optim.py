@@ -23,6 +23,8 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> optim.Optimizer:
     depth = 1 + max((int(match[1]) for name, _ in model.named_parameters() if (match := _BLOCK.match(name))), default=0)
     groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         has_decay = parameter.ndim > 1 and not (name.startswith(_PRETRAINED) and name.rpartition(".")[2] in _UNDECAYED)
         is_matrix = config.name == "muon" and has_decay and min(parameter.shape[:2]) > 1
         groups.setdefault((lr_scale(name, depth, config), has_decay, is_matrix), []).append(parameter)

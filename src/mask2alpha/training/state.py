@@ -23,18 +23,24 @@ class Progress:
     """Wall-clock time spent training, over all resumptions."""
 
 
+def trained_state(module: nn.Module) -> dict[str, Tensor]:
+    """The module's `state_dict` without its frozen parameters."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+
+
 class AveragedWeights:
-    """Exponential moving average of a module's parameters; buffers are copied."""
+    """Exponential moving average of a module's trained parameters; buffers follow, frozen parameters have no part."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.values = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        self.values = {name: tensor.detach().clone() for name, tensor in trained_state(module).items()}
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         """Move towards the module's weights; early steps (1-based) move further, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, tensor in module.state_dict().items():
+        for name, tensor in trained_state(module).items():
             average = self.values[name]
             if name.endswith("num_batches_tracked"):
                 average.copy_(tensor)
@@ -46,9 +52,11 @@ def save_state(
     path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
     """Write the state to `path`; an interrupted write leaves the previous file whole."""
-    tensors = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors = {f"model.{name}": tensor for name, tensor in trained_state(module).items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.values.items()}
     for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value
     metadata = {
@@ -76,11 +84,18 @@ def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimize
     if (known := metadata["optimizer"]) != (wanted := type(optimizer).__name__):
         raise CheckpointError(f"the training state {path} is of the optimiser {known}; this recipe has {wanted}")
     try:
-        module.load_state_dict(_part(tensors, "model."))
+        trained = _part(tensors, "model.")
+        if missing := trained_state(module).keys() - trained.keys():
+            raise KeyError(sorted(missing)[0])
+        problems = module.load_state_dict(trained, strict=False)
+        if problems.unexpected_keys:
+            raise KeyError(problems.unexpected_keys[0])
         averages = _part(tensors, "average.")
         average.values = {name: averages[name].to(value.device) for name, value in average.values.items()}
         of_parameter = _moments(tensors)
         for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
             optimizer.state[parameter] = {
                 key: value if key == "step" else value.to(parameter.device) for key, value in of_parameter[name].items()
             }
