@@ -19,9 +19,9 @@ import torch
 from measuring import LARGE_PAGES, Settings, build_predictor, in_child, load_example, ratio, summarise, take_turns
 
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, RunOptions
 from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, SubmanifoldConv
+from mask2alpha.model.values import CoarseMatte, RunOptions
 from mask2alpha.ops.cells import CELL
 from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
 

@@ -6,71 +6,83 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from mask2alpha.model.box import Box
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.mask2alpha import Network
+from mask2alpha.model.values import (
+    STRIDE_MULTIPLE,
+    CoarseMatte,
+    DecodingState,
+    Evidence,
+    FusedFeatures,
+    GuidedFeatures,
+    ImageEncoding,
+    MattingOutput,
+    RunOptions,
+)
 from mask2alpha.ops.cells import count_cells
+from mask2alpha.ops.padding import padded_size
+from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
-from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_tensor
+from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_tensor
 
 
-class EchoNetwork(Mask2Alpha):
+class EchoNetwork(Network):
     """A network whose alpha is the mask and whose predicted error is the image's red; it remembers the sizes it saw."""
 
     def __init__(self) -> None:
-        nn.Module.__init__(self)
         self.config = PRESETS["tiny"]
         self.encoded_sizes: list[tuple[int, int]] = []
         self.decoded_shapes: list[tuple[int, ...]] = []
         self.options: RunOptions | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "EchoNetwork":
-        return self  # what the predictor's copy is asked for is remembered here
-
     def encode(self, image: Tensor) -> ImageEncoding:
         size = (image.shape[2], image.shape[3])
         self.encoded_sizes.append(size)
         return ImageEncoding(
-            tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 1, 1), size=size
+            tokens=torch.zeros(1, 1, 1), token_grid=(1, 1), maps=(), thumbnail=torch.zeros(1, 3, 4, 4), size=size
         )
 
-    def decode_coarse(
-        self, encoding: ImageEncoding, mask: Tensor, options: RunOptions, box: Box | None = None
-    ) -> CoarseMatte:
+    def guide(self, encoding: ImageEncoding, mask: Tensor) -> GuidedFeatures:
         assert encoding.tokens.shape[0] == mask.shape[0]
         assert encoding.size == mask.shape[2:]
         self.decoded_shapes.append(tuple(mask.shape))
-        self.options = options
-        small = torch.zeros(mask.shape[0], 1, 1, 1)
-        return CoarseMatte(
-            alpha_logits=small, predicted_error=small, features=small, local_colours=small.expand(-1, 6, -1, -1)
+        return GuidedFeatures(
+            maps=(),
+            tokens=encoding.tokens,
+            token_grid=(1, 1),
+            thumbnail=encoding.thumbnail,
+            size=encoding.size,
+            spanned=encoding.spanned,
         )
 
-    def recover(
-        self,
-        image: Tensor,
-        mask: Tensor,
-        coarse: CoarseMatte,
-        options: RunOptions,
-        *,
-        padded_size: tuple[int, int] | None = None,
-    ) -> MattingOutput:
+    def fuse(self, features: GuidedFeatures, mask: Tensor, box: Box | None = None) -> FusedFeatures:
+        small = torch.zeros(mask.shape[0], 1, 4, 4)
+        evidence = Evidence(cues=small, local_colours=small.expand(-1, 6, -1, -1))
+        return FusedFeatures(features=small, prepared=small, mask_os4=small, evidence=evidence, guided=features)
+
+    def step(self, fused: FusedFeatures, state: DecodingState) -> CoarseMatte:
+        small = fused.features
+        return CoarseMatte(
+            alpha_logits=small, predicted_error=small, features=small, local_colours=state.evidence.local_colours
+        )
+
+    def detail(self, image: Tensor, mask: Tensor, coarse: CoarseMatte, options: RunOptions) -> MattingOutput:
         assert image.shape[2:] == mask.shape[2:]
-        assert padded_size is not None
-        assert all(side % 64 == 0 for side in padded_size)
-        missing = (padded_size[0] - image.shape[2], padded_size[1] - image.shape[3])
-        red = F.pad(as_unit(image[:, :1]), (0, missing[1], 0, missing[0]))
+        self.options = options
+        size = (image.shape[2], image.shape[3])
+        padded = padded_size(size, STRIDE_MULTIPLE)
+        red = F.pad(as_unit(image[:, :1]), (0, padded[1] - size[1], 0, padded[0] - size[0]))
         return MattingOutput(
             alpha=as_unit(mask).clone(),
-            active_cells=torch.zeros(1, 1, *count_cells(image.shape[2:]), dtype=torch.bool),
+            active_cells=torch.zeros(len(mask), 1, *count_cells(size), dtype=torch.bool),
             coarse=CoarseMatte(
                 alpha_logits=red, predicted_error=red, features=red, local_colours=red.expand(-1, 6, -1, -1)
             ),
-            spanned=padded_size,
+            spanned=padded,
         )
 
 

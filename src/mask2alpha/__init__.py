@@ -12,7 +12,7 @@ from mask2alpha.errors import CheckpointError, ImageFileError, InputError, Mask2
 if TYPE_CHECKING:
     from mask2alpha.model.config import PRESETS, ModelConfig
     from mask2alpha.model.mask2alpha import Mask2Alpha
-    from mask2alpha.model.outputs import RunOptions
+    from mask2alpha.model.values import RunOptions
     from mask2alpha.pipeline.matte import EncodedImage, Matte
     from mask2alpha.pipeline.predictor import Predictor
 
@@ -23,7 +23,7 @@ _HOMES = {
     "ModelConfig": "mask2alpha.model.config",
     "PRESETS": "mask2alpha.model.config",
     "Predictor": "mask2alpha.pipeline.predictor",
-    "RunOptions": "mask2alpha.model.outputs",
+    "RunOptions": "mask2alpha.model.values",
 }
 
 __all__ = [

@@ -60,18 +60,14 @@ def command(
     """
     import json
 
-    import torch
-
     from mask2alpha.checkpoints import load_model
     from mask2alpha.evaluation.inspection import inspect, summarise
     from mask2alpha.imaging.atomic import replacing
     from mask2alpha.imaging.decode import read_image, read_mask
     from mask2alpha.pipeline.predictor import Predictor
 
-    predictor = Predictor(
-        load_model(source), device=device, dtype=torch.float32, num_steps=num_steps, error_threshold=error_threshold
-    )
-    image = read_image(photo_path).pixels
+    predictor = Predictor(load_model(source), device=device, num_steps=num_steps, error_threshold=error_threshold)
+    image = read_image(photo_path).in_srgb().pixels
     mask = read_mask(mask_path)
     inspection = inspect(predictor, image, mask)
     draw_all(_to_8_bits(image), mask, inspection, target, panel)

@@ -9,7 +9,6 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,13 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Benchmark
-from mask2alpha.evaluation.inspection import scale_mask
 from mask2alpha.evaluation.runner import Evaluation, evaluate, use_predictor
 from mask2alpha.imaging.decode import read_image, read_mask
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
+from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.refine import refine
-from mask2alpha.ops.padding import pad_to_multiple
+from mask2alpha.pipeline.encoder_input import shrink_mask
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.preprocess import mask_to_tensor
+from mask2alpha.pipeline.preprocess import mask_to_pixels
 
 Table: TypeAlias = Literal[3, 4, 5]
 Selection: TypeAlias = Literal["none", "shm", "sgsdr"]
@@ -367,19 +365,13 @@ def _prepare_loop(predictor: Predictor, image: NDArray[Any], mask: NDArray[np.bo
     """Everything before the decoding loop is done here; what is returned runs the loop alone."""
     model = predictor.model
     encoded = predictor.encode(image)
-    padded_mask = pad_to_multiple(mask_to_tensor(mask, encoded.size), STRIDE_MULTIPLE).to(predictor.device)
-
-    def running() -> AbstractContextManager[Any]:
-        if predictor.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(predictor.device.type, dtype=predictor.dtype)
-
-    with torch.inference_mode(), running():
-        fused = model.fuse(encoded.encoding, scale_mask(padded_mask, encoded.encoding))
+    small = shrink_mask(mask_to_pixels(mask, encoded.size).to(predictor.device), encoded.encoding.size)
+    with predictor.running():
+        fused = model.fuse(model.guide(encoded.encoding, small), small)
 
     def loop() -> object:
-        with torch.inference_mode(), running():
-            return refine(model.decoder, fused, model.config.decoder, predictor.options)
+        with predictor.running():
+            return refine(model.step, fused, predictor.options.filled(model.config))
 
     return loop
 

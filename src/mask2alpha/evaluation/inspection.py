@@ -1,32 +1,29 @@
-"""What happens inside the network for one photograph and one mask, as arrays for `figures` and as numbers.
+"""What the network did to make one matte, as arrays for `figures` and as numbers.
 
-Maps at stride 4 and the token grid lie over the padded photograph, which may have been encoded at a smaller size;
-`Inspection.covered` says which share of them is photograph.
+Maps at stride 4 and the token grid lie over the padded photo, which may have been encoded at a smaller size;
+`Inspection.covered` says which share of them is photo.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.figures import StepMaps
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, FusedFeatures, ImageEncoding
+from mask2alpha.model.box import FAR_LOGIT, Placement, upsample_to_photo
+from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_regions
-from mask2alpha.model.stage2_decoding.refine import start_coarse
-from mask2alpha.model.stage3_detail.active import select_active, select_active_shm
-from mask2alpha.ops.cells import cells_to_pixels, count_cells
-from mask2alpha.ops.padding import pad_to_multiple
-from mask2alpha.ops.resize import upsample
+from mask2alpha.model.stage3_detail.select import select_active, select_active_shm
+from mask2alpha.model.values import CoarseMatte
+from mask2alpha.ops.cells import CELL, cells_to_pixels, count_cells
+from mask2alpha.pipeline.matte import Trace
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.preprocess import mask_to_tensor
+from mask2alpha.shapes import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +33,7 @@ class Inspection:
     steps: tuple[StepMaps, ...]
     """Each decoding step, oldest first."""
     alpha: NDArray[np.float32]
-    """(H, W), the final alpha as the network gives it."""
+    """(H, W), the alpha of the matte."""
     predicted_error: NDArray[np.float32]
     """(H, W), of the coarse matte, in [0, 1]."""
     active_sgsdr: NDArray[np.bool_]
@@ -53,97 +50,86 @@ class Inspection:
     """The same without the mask's guidance."""
     token_spread: tuple[float, float]
     """Standard deviation of the patch tokens' values before the guided block: of all values, and over the places of the
-    picture alone (the mean over the channels). Where the second is far smaller, all tokens are alike."""
+    image alone (the mean over the channels). Where the second is far smaller, all tokens are alike."""
     guidance: tuple[float, float] | None
     """beta and r, the learnt scalars of MGFSM; None for a model without it."""
     covered: tuple[float, float]
-    """(rows, columns): the share of the maps at stride 4 and of the token grid that is photograph, in (0, 1]."""
+    """(rows, columns): the share of the maps at stride 4 and of the token grid that is photo, in (0, 1]."""
 
 
 def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> Inspection:
-    """Run the network once, in float32, and keep what it did.
+    """Matte one image with one mask, and keep what the network did.
 
     Args:
-        predictor: Model, device and settings, made with `dtype=torch.float32`; its active budget bounds the detail, not
-            the active pixels shown.
+        predictor: Of a `Mask2Alpha`; its active budget bounds the detail, not the active pixels shown.
         image: As for `Predictor.predict`.
         mask: As for `Predictor.predict`.
 
     Raises:
-        InputError: The predictor computes in another dtype; the image or the mask cannot be used; or the mask is empty
-            or full, which the predictor answers without asking the network.
+        InputError: The image or the mask cannot be used; the mask is empty or full, which the predictor answers without
+            asking the network; or the network is not a `Mask2Alpha`.
     """
-    if predictor.dtype != torch.float32:
-        raise InputError(f"inspecting needs a predictor made with dtype=torch.float32; got {predictor.dtype}")
-    encoded = predictor.encode(image)
-    own_mask = mask_to_tensor(mask, encoded.size)
-    if bool((own_mask > 0.5).all()) or not bool((own_mask > 0.5).any()):
-        raise InputError("mask is empty or full; the network is not asked then, so there is nothing to draw")
-    padded_mask = pad_to_multiple(own_mask, STRIDE_MULTIPLE).to(predictor.device)
     model = predictor.model
-    options = replace(predictor.options, has_trace=True)
-    configured = model.config.detail.error_threshold
-    threshold = configured if options.error_threshold is None else options.error_threshold
-    with torch.inference_mode():
-        encoding = encoded.encoding.to(torch.float32)
-        small_mask = scale_mask(padded_mask, encoding)
-        coarse = model.decode_coarse(encoding, small_mask, options)
-        own_mask = own_mask.to(predictor.device)
-        output = model.recover(encoded.pixels, own_mask, coarse, options, padded_size=encoded.padded_size)
-        coarse_alpha = F.interpolate(output.coarse.alpha_logits, encoded.padded_size, mode="bilinear").sigmoid()
-        cell_error = upsample(
-            coarse.predicted_error, count_cells(encoded.size), spanned=count_cells(encoded.padded_size)
-        )
-        sgsdr = select_active(cell_error, error_threshold=threshold)
-        shm = select_active_shm(coarse_alpha[..., : encoded.size[0], : encoded.size[1]])
+    if not isinstance(model, Mask2Alpha):
+        raise InputError(f"only a Mask2Alpha can be inspected; the predictor runs a {type(model).__name__}")
+    matte = predictor.predict(image, mask, has_trace=True)
+    trace = matte.trace
+    if trace is None:
+        raise InputError("mask is empty or full; the network is not asked then, so there is nothing to draw")
+    encoding, coarse, (height, width) = trace.encoding, trace.output.coarse, matte.alpha.shape
+    threshold = predictor.options.filled(model.config).error_threshold
+    assert threshold is not None
+    with predictor.running():
+        sgsdr, shm = select_both(coarse, (height, width), spanned=matte.spanned, error_threshold=threshold)
+        attention_on = model.encoder.received_attention(encoding, trace.mask)
+        attention_off = model.encoder.received_attention(encoding, trace.mask, has_guidance=False)
         guidance = model.encoder.guidance
-        height, width = encoded.size
-        return Inspection(
-            steps=replay_steps(model, model.fuse(encoding, small_mask), output.coarse),
-            alpha=_array(output.alpha[0, 0, :height, :width]),
-            predicted_error=_array(output.predicted_error[0, 0, :height, :width]),
-            active_sgsdr=_array(cells_to_pixels(sgsdr, encoded.size)[0, 0]),
-            active_shm=_array(cells_to_pixels(shm, encoded.size)[0, 0]),
-            error_threshold=threshold,
-            regions=_array(find_regions(small_mask, encoding.token_grid)[0]),
-            attention_on=_array(model.encoder.received_attention(encoding, small_mask)[0]),
-            attention_off=_array(model.encoder.received_attention(encoding, small_mask, has_guidance=False)[0]),
-            token_spread=measure_spread(encoding.tokens[0, -math.prod(encoding.token_grid) :]),
-            guidance=None if guidance is None else (float(guidance.relevance_gain), float(guidance.relevance_bias)),
-            covered=(height / encoded.padded_size[0], width / encoded.padded_size[1]),
+        scalars = None if guidance is None else (guidance.relevance_gain.item(), guidance.relevance_bias.item())
+    return Inspection(
+        steps=map_steps(trace),
+        alpha=matte.alpha,
+        predicted_error=matte.predicted_error,
+        active_sgsdr=_array(cells_to_pixels(sgsdr, (height, width))[0, 0]),
+        active_shm=_array(cells_to_pixels(shm, (height, width))[0, 0]),
+        error_threshold=threshold,
+        regions=_array(find_regions(trace.mask, encoding.token_grid)[0]),
+        attention_on=_array(attention_on[0]),
+        attention_off=_array(attention_off[0]),
+        token_spread=measure_spread(encoding.tokens[0, -math.prod(encoding.token_grid) :].float()),
+        guidance=scalars,
+        covered=(height / matte.spanned[0], width / matte.spanned[1]),
+    )
+
+
+def select_both(coarse: CoarseMatte, size: Size, *, spanned: Size, error_threshold: float) -> tuple[Tensor, Tensor]:
+    """The cells of a photo of `size` that SGSDR takes, without a budget, and those that SHM takes."""
+    place = Placement.of((coarse.alpha.shape[2], coarse.alpha.shape[3]), size, spanned=spanned, box=coarse.box)
+    error = place.upsample(place.surround(coarse.predicted_error, 0.0), stride=CELL)
+    sgsdr = place.paste(select_active(error, error_threshold=error_threshold), count_cells(size), stride=CELL)
+    logits = upsample_to_photo(coarse.alpha_logits, size, spanned=spanned, box=coarse.box, outside=FAR_LOGIT)
+    return sgsdr, select_active_shm(logits.sigmoid())
+
+
+def map_steps(trace: Trace) -> tuple[StepMaps, ...]:
+    """Each decoding step of a run, over the whole encoded image: the state that it read, and what it predicted."""
+    box = trace.output.coarse.box
+
+    def spread(x: Tensor) -> NDArray[Any]:
+        return _array((x if box is None else box.spread(x, 0.0))[0, 0])
+
+    return tuple(
+        StepMaps(
+            mixed_matte=spread(step.before.mixed_matte),
+            is_fine=spread(step.before.is_fine),
+            alpha=spread(step.alpha),
         )
-
-
-def scale_mask(
-    mask: Float[Tensor, "batch 1 _height _width"], encoding: ImageEncoding
-) -> Float[Tensor, "batch 1 height width"]:
-    """The mask at the size at which the image was encoded, as `Mask2Alpha.decode` scales it."""
-    return mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
+        for step in trace.output.coarse.trace
+    )
 
 
 def measure_spread(patches: Float[Tensor, "tokens dim"]) -> tuple[float, float]:
-    """`Inspection.token_spread` of the patch tokens of one picture."""
+    """`Inspection.token_spread` of the patch tokens of one image."""
     return float(patches.std(correction=0)), float(patches.std(dim=0, correction=0).mean())
-
-
-def replay_steps(model: Mask2Alpha, fused: FusedFeatures, coarse: CoarseMatte) -> tuple[StepMaps, ...]:
-    """Each step of a traced run: the state that it read, and what it predicted from it.
-
-    Args:
-        model: That made `coarse`.
-        fused: What the steps read.
-        coarse: With its trace.
-    """
-    prepared = model.decoder.prepare(fused.features)
-    states = (start_coarse(fused), *coarse.trace[:-1])
-    return tuple(
-        StepMaps(
-            mixed_matte=_array(state.mixed_matte[0, 0]),
-            is_fine=_array(state.is_fine[0, 0]),
-            alpha=_array(model.decoder(prepared, fused.features, state).alpha[0, 0]),
-        )
-        for state in states
-    )
 
 
 def summarise(inspection: Inspection) -> dict[str, Any]:

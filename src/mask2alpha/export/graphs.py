@@ -1,8 +1,8 @@
 """The network cut into six graphs with tensors as inputs and outputs, in operations that ONNX has.
 
-They share the model's modules, so there are no second weights; only what a trace cannot follow is written anew here:
+They share the model's modules, so there are no second weights. Only what a trace cannot follow is written anew here:
 the choice of the pixels that turn fine, and the sparse stage, whose tables depend on the data. `list_graphs` names the
-inputs and outputs of each; `docs/export.md` says how they are called one after the other.
+inputs and outputs of each; `docs/export.md` says in which order they run.
 
 Legend: K masks of one photograph, P active cells, H and W the padded sides, multiples of 64.
 """
@@ -13,16 +13,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import ColourEvidence, DecodingState, ImageEncoding
+from mask2alpha.model.stage2_decoding.evidence_colours import find_colour_evidence
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import order_by_confidence
-from mask2alpha.model.stage3_detail.active import select_active_shm, smooth_step
-from mask2alpha.model.stage3_detail.recovery import network_inputs
+from mask2alpha.model.stage3_detail.recovery import describe_cells
+from mask2alpha.model.stage3_detail.resnet import SparseResidualBlock, SparseResNet
+from mask2alpha.model.stage3_detail.select import select_active_shm, smooth_step
 from mask2alpha.model.stage3_detail.sparse import MARGIN, SubmanifoldConv
-from mask2alpha.model.stage3_detail.sparse_resnet import SparseResidualBlock, SparseResNet
+from mask2alpha.model.values import DecodingState, Evidence, ImageEncoding
 from mask2alpha.ops.cells import CELL
 
 
@@ -40,7 +40,7 @@ class EncoderGraph(nn.Module):
 
 
 class StateGraph(nn.Module):
-    """What a decoding step is shown: which pixels are fine, their mixture with the mask, and what the colours say."""
+    """What a decoding step reads: which pixels are fine, their mixture with the mask, and the evidence."""
 
     def forward(
         self,
@@ -65,8 +65,8 @@ class StateGraph(nn.Module):
             `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4), `local_colours` (K, 6, H/4, W/4).
         """
         is_fine = _turn_most_confident_fine(is_fine, predicted_error, fine_share)
-        evidence = find_colour_evidence(thumbnail.expand(alpha.shape[0], -1, -1, -1), alpha)
-        return mix(alpha, mask_os4, is_fine), is_fine, evidence.cues, evidence.local_colours
+        local_colours, cues = find_colour_evidence(thumbnail.expand(alpha.shape[0], -1, -1, -1), alpha)
+        return mix(alpha, mask_os4, is_fine), is_fine, cues, local_colours
 
 
 class GuideGraph(nn.Module):
@@ -86,7 +86,7 @@ class GuideGraph(nn.Module):
             thumbnail=mask,  # not read
             size=(mask.shape[2], mask.shape[3]),
         )
-        return self.encoder.guide(encoding, mask)[-1]
+        return self.encoder.guide(encoding, mask).maps[-1]
 
 
 class FusionGraph(nn.Module):
@@ -101,11 +101,10 @@ class FusionGraph(nn.Module):
         self.model = model
 
     def forward(self, mask_os4: Tensor, cues: Tensor, guided: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
-        """As the last lines of `Mask2Alpha.fuse`; `maps` are the encoder's, of one picture, finest first."""
+        """As the last lines of `Mask2Alpha.fuse`; `maps` are the encoder's, of one image, finest first."""
         model = self.model
         pyramid = (*(feature_map.expand(mask_os4.shape[0], -1, -1, -1) for feature_map in maps), guided)
-        beside = [2 * mask_os4 - 1] + ([cues] if model.config.decoder.has_colour_cues else [])
-        features = model.fusion(pyramid, torch.cat(beside, dim=1), num_projected=len(maps))
+        features = model.fusion(pyramid, mask_os4, Evidence(cues=cues, local_colours=cues))  # which it does not read
         has_detail = model.config.detail.selection != "none"
         return model.decoder.prepare(features), model.detail.project(features) if has_detail else features
 
@@ -119,10 +118,18 @@ class StepGraph(nn.Module):
 
     def forward(self, prepared: Tensor, mixed_matte: Tensor, is_fine: Tensor, cues: Tensor) -> tuple[Tensor, ...]:
         """As `StepDecoder.forward`."""
-        evidence = ColourEvidence(local_colours=cues, cues=cues)  # a step hands the former on, unread
+        evidence = Evidence(cues=cues, local_colours=cues)  # a step does not read the colours
         state = DecodingState(mixed_matte=mixed_matte, is_fine=is_fine, evidence=evidence)
-        coarse = self.decoder(prepared, prepared, state)
-        return coarse.alpha_logits, coarse.predicted_error
+        alpha_logits, error_logits = self.decoder.predict_logits(prepared, state).split(1, dim=1)
+        return alpha_logits, exact_sigmoid(error_logits)
+
+
+def exact_sigmoid(logits: Tensor) -> Tensor:
+    """The sigmoid with a small relative error near 0, too, by which the most confident pixels are told apart.
+
+    ONNX Runtime's own sigmoid has an absolute error: there it is off by up to several times the value.
+    """
+    return (1 + (-logits).exp()).reciprocal()
 
 
 class DetailGraph(nn.Module):
@@ -177,7 +184,7 @@ class DetailGraph(nn.Module):
         cells = ActiveCells(active)
         table = cells.neighbours()
         pixels, is_inside = cells.pixels(height, width)
-        x = network_inputs(
+        of_pixels, of_cells = describe_cells(
             image[0].flatten(1)[:, pixels].unsqueeze(0),
             cells.read(mask, pixels),
             cells.read(logits, pixels),
@@ -185,6 +192,8 @@ class DetailGraph(nn.Module):
             cells.sample(features, spanned_cells),
             cells.sample(local_colours, spanned_cells) if config.has_colour_cues else None,
         )
+        # as `join_inputs` does, without reshaping, which ONNX cannot do where there is no cell
+        x = torch.cat([channel for part in of_pixels for channel in part.unbind(1)] + of_cells, dim=1)
         residual = _run_network(self.detail.network, x[0].t(), table)
         change = cells.rim_weight(table) * residual.t() * is_inside
         positions = cells.of_picture * (height * width) + pixels
@@ -219,7 +228,7 @@ class ActiveCells:
         return smooth_step(counted / (rows * columns))
 
     def pixels(self, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """`_CellPixels` of stage 3: where in their flattened picture the pixels lie, (4, P), and whether they do."""
+        """`CellPixels` of the fast stage: where the pixels lie in their flattened image, (4, P), and if they do."""
         place = torch.arange(CELL**2).unsqueeze(1)
         rows, columns = CELL * self.row + place // CELL, CELL * self.column + place % CELL
         is_inside = (rows < height) & (columns < width)

@@ -5,7 +5,6 @@ PyTorch's TorchScript exporter is used, which works from PyTorch 2.4 on; see doc
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,11 @@ from mask2alpha.export.graphs import (
 )
 from mask2alpha.export.metadata import require, write_metadata
 from mask2alpha.imaging.atomic import replacing
-from mask2alpha.model import colours
-from mask2alpha.model.folding import fold_batch_norm
+from mask2alpha.model.fast.folding import fold_batch_norm
+from mask2alpha.model.fast.optimise import put_twins
+from mask2alpha.model.fast.regions import FastMaskGuidance
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.stage1_encoder import guidance
+from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
 
 OPSET = 18
 """ONNX operator set of the files: the first whose ScatterElements can add and whose Resize is what PyTorch does."""
@@ -55,7 +55,9 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
     """
     require("onnx")
     checkpoint = find_checkpoint(source)
-    model = fold_batch_norm(load_model(checkpoint))
+    model = load_model(checkpoint).eval()
+    fold_batch_norm(model)
+    put_twins(model, {MaskGuidance: FastMaskGuidance})  # ONNX cannot pool to a size that is open
     if model.config.encoder.kind != "conv_stem":
         raise InputError(
             f"{source}: its encoder is a {model.config.encoder.kind}, whose sizes a trace makes constant; "
@@ -117,10 +119,10 @@ def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor,
 
 def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:
     options: dict[str, Any] = {"dynamo": False} if torch.__version__ >= "2.5" else {}
-    with warnings.catch_warnings(), _traceable():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about sizes that are meant to be constant
         torch.onnx.export(
-            _WithGradients(module),
+            module,
             examples,
             str(path),
             opset_version=OPSET,
@@ -129,28 +131,3 @@ def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path:
             dynamic_axes={name: axes for name, axes in (graph.inputs | graph.outputs).items() if axes},
             **options,
         )
-
-
-class _WithGradients(nn.Module):
-    """Traced with gradients on, the model takes plain operations instead of those that write into their results."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *tensors: Tensor) -> Any:
-        with torch.enable_grad():
-            return self.module(*tensors)
-
-
-@contextmanager
-def _traceable() -> Iterator[None]:
-    """Let `len(tensor)` in the model be the traced size: Python's own makes it a constant of the graph."""
-    modules: tuple[Any, ...] = (colours, guidance)
-    for module in modules:
-        module.len = lambda tensor: tensor.shape[0]
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.len

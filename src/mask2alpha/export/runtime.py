@@ -8,22 +8,31 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from mask2alpha.errors import CheckpointError, InputError
 from mask2alpha.export.engines import ENGINES, Engine
 from mask2alpha.export.graphs import list_graphs, map_names, token_stride
 from mask2alpha.export.metadata import read_metadata
-from mask2alpha.model.box import Box
+from mask2alpha.model.box import FAR_LOGIT, Box
 from mask2alpha.model.config import ModelConfig
-from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
-from mask2alpha.model.stage1_encoder.normalization import make_thumbnail
-from mask2alpha.model.stage2_decoding.states import coarse_prob
+from mask2alpha.model.fast.resampling import FastAvgPool2d
+from mask2alpha.model.layers import to_tokens
+from mask2alpha.model.mask2alpha import Network
+from mask2alpha.model.stage2_decoding.evidence import find_evidence
+from mask2alpha.model.values import (
+    CoarseMatte,
+    DecodingState,
+    FusedFeatures,
+    GuidedFeatures,
+    ImageEncoding,
+    MattingOutput,
+    RunOptions,
+)
 from mask2alpha.ops.cells import CELL, count_cells
 from mask2alpha.ops.resize import upsample
+from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.preprocess import as_unit
 from mask2alpha.shapes import Size
 
 MAX_ACTIVE_PIXELS = 2**21
@@ -87,134 +96,115 @@ def find_files(folder: str | Path) -> tuple[dict[str, Path], ModelConfig]:
     return {name: files[name] for name in names}, config
 
 
-class ExportedNetwork(Mask2Alpha):
-    """A network without modules of its own: `encode`, `decode_coarse` and `recover` run the graphs."""
-
-    decodes_boxes = False
+class ExportedNetwork(Network):
+    """The five parts of a network, run as graphs; all masks of a call are of one image."""
 
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
-        nn.Module.__init__(self)
         self.engine = engine
         self.config = config
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ExportedNetwork":
-        return self  # a predictor copies its network to change it, and here is nothing to change
-
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
-        """See `Mask2Alpha.encode`; one picture at a time."""
+        """See `Network.encode`; one image at a time."""
         made = self._run("encoder", image=image)
+        halve = FastAvgPool2d(2)  # its order of sums is the one that docs/export.md states
         stride = token_stride(self.config)
         return ImageEncoding(
             tokens=made.pop("tokens"),
             token_grid=(image.shape[2] // stride, image.shape[3] // stride),
             maps=tuple(made.values()),
-            thumbnail=make_thumbnail(image),
+            thumbnail=halve(halve(image)).contiguous(),
             size=(image.shape[2], image.shape[3]),
         )
 
-    def decode_coarse(
-        self,
-        encoding: ImageEncoding,
-        mask: Float[Tensor, "batch 1 height width"],
-        options: RunOptions,
-        box: Box | None = None,
-    ) -> CoarseMatte:
-        """See `Mask2Alpha.decode_coarse`: the loop of `refine`, its parts run as graphs; all masks are of one picture.
-
-        Raises:
-            InputError: The options ask for a trace or for random numbers, which the graphs do not have.
-        """
-        if options.has_trace or options.sampler != "topk":
-            raise InputError("an exported model gives no trace of its steps and knows no sampler but 'topk'")
-        config = self.config.decoder
-        num_steps = (options.num_steps or config.num_steps) if config.is_iterative else 1
-        thumbnail, mask_os4 = encoding.thumbnail[:1], F.avg_pool2d(mask, 4)
-        is_fine = torch.zeros_like(mask_os4, dtype=torch.bool)
-        state = self._next_state(thumbnail, mask_os4, mask_os4, mask_os4, is_fine, fine_share=0.0)
-        maps = dict(zip(map_names(self.config), (feature_map[:1] for feature_map in encoding.maps), strict=True))
-        maps |= self._run("guide", mask=mask, tokens=encoding.tokens[:1])
-        if box is not None:
-            thumbnail, mask_os4 = box.cut(thumbnail, encoding.size), box.cut(mask_os4, encoding.size)
-            state, maps = (
-                {name: box.cut(tensor, encoding.size) for name, tensor in tensors.items()} for tensors in (state, maps)
-            )
-        fused = self._run("fusion", mask_os4=mask_os4, cues=state["cues"], **maps)
-        logits = torch.zeros_like(mask_os4)
-        for step in range(1, num_steps + 1):
-            made = self._run("step", prepared=fused["prepared"], **state)
-            is_kept = state["is_fine"] & (config.update == "sticky")
-            logits = logits.where(is_kept, made["alpha_logits"])
-            error = made["predicted_error"]
-            if step < num_steps:
-                share = 1 - coarse_prob(step / num_steps)
-                state = self._next_state(
-                    thumbnail, mask_os4, logits.sigmoid(), error, state["is_fine"], fine_share=share
-                )
-        coarse = CoarseMatte(
-            alpha_logits=logits,
-            predicted_error=error,
-            features=fused["features"],
-            local_colours=state["local_colours"],
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
+        """See `Network.guide`."""
+        guided = self._run("guide", mask=mask, tokens=encoding.tokens[:1])["guided"]
+        return GuidedFeatures(
+            maps=(*encoding.maps, guided),
+            tokens=to_tokens(guided),
+            token_grid=encoding.token_grid,
+            thumbnail=encoding.thumbnail,
+            size=encoding.size,
+            spanned=encoding.spanned,
         )
-        return coarse if box is None else box.paste(coarse, encoding.size)
 
-    def recover(
+    def fuse(
+        self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
+    ) -> FusedFeatures:
+        """See `Network.fuse`."""
+        mask_os4 = F.avg_pool2d(mask, 4)
+        evidence = find_evidence(features, mask_os4)
+        if box is not None:
+            features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
+        *image_maps, guided = features.maps
+        maps = dict(zip(map_names(self.config), (feature_map[:1] for feature_map in image_maps), strict=True))
+        made = self._run("fusion", mask_os4=mask_os4, cues=evidence.cues, guided=guided, **maps)
+        return FusedFeatures(
+            features=made["features"],
+            prepared=made["prepared"],
+            mask_os4=mask_os4,
+            evidence=evidence,
+            guided=features,
+        )
+
+    def step(self, fused: FusedFeatures, state: DecodingState) -> CoarseMatte:
+        """See `Network.step`."""
+        made = self._run(
+            "step",
+            prepared=fused.prepared,
+            mixed_matte=state.mixed_matte,
+            is_fine=state.is_fine,
+            cues=state.evidence.cues,
+        )
+        return CoarseMatte(
+            alpha_logits=made["alpha_logits"],
+            predicted_error=made["predicted_error"],
+            features=fused.features,
+            local_colours=state.evidence.local_colours,
+            spanned=fused.guided.spanned,
+            box=fused.guided.box,
+        )
+
+    def detail(
         self,
         image: Shaped[Tensor, "batch 3 height width"],
         mask: Shaped[Tensor, "batch 1 height width"],
         coarse: CoarseMatte,
         options: RunOptions,
-        *,
-        padded_size: Size | None = None,
     ) -> MattingOutput:
-        """See `Mask2Alpha.recover`; all masks are of one picture."""
+        """See `DetailRecovery.forward`; the graph knows no box, so the maps of one are spread over the image."""
         size = (mask.shape[2], mask.shape[3])
-        spanned = padded_size or size
-        least_error = self._least_error(coarse, size, spanned, options)
+        maps = {
+            "alpha_logits": (coarse.alpha_logits, FAR_LOGIT),
+            "predicted_error": (coarse.predicted_error, 0.0),
+            "features": (coarse.features, 0.0),
+            "local_colours": (coarse.local_colours, 0.0),
+        }
+        whole = {
+            name: x if coarse.box is None else coarse.box.spread(x, outside) for name, (x, outside) in maps.items()
+        }
+        spanned = coarse.spanned or (4 * coarse.features.shape[2], 4 * coarse.features.shape[3])
         made = self._run(
             "detail",
             image=as_unit(image[:1]),
             mask=as_unit(mask),
-            alpha_logits=coarse.alpha_logits,
-            predicted_error=coarse.predicted_error,
-            features=coarse.features,
-            local_colours=coarse.local_colours,
             spanned=torch.tensor(spanned, dtype=torch.float32),
-            least_error=least_error,
+            least_error=self._least_error(whole["predicted_error"], size, spanned, options),
+            **whole,
         )
         return MattingOutput(alpha=made["alpha"], active_cells=made["active"], coarse=coarse, spanned=spanned)
 
-    def _next_state(
-        self,
-        thumbnail: Tensor,
-        mask_os4: Tensor,
-        alpha: Tensor,
-        last_error: Tensor,
-        was_fine: Tensor,
-        *,
-        fine_share: float,
-    ) -> dict[str, Tensor]:
-        return self._run(
-            "state",
-            thumbnail=thumbnail,
-            mask_os4=mask_os4,
-            alpha=alpha,
-            last_error=last_error,
-            was_fine=was_fine,
-            fine_share=torch.tensor(fine_share, dtype=torch.float64),
-        )
-
-    def _least_error(self, coarse: CoarseMatte, size: Size, spanned: Size, options: RunOptions) -> Tensor:
+    def _least_error(self, predicted_error: Tensor, size: Size, spanned: Size, options: RunOptions) -> Tensor:
         """The predicted error above which a cell is active, (K, 1, 1, 1), so that the budget is kept."""
-        config = self.config.detail
-        threshold = config.error_threshold if options.error_threshold is None else options.error_threshold
-        least = torch.full((len(coarse.predicted_error), 1, 1, 1), threshold if config.selection == "sgsdr" else -1.0)
+        threshold = options.error_threshold if self.config.detail.selection == "sgsdr" else -1.0
+        assert threshold is not None
+        least = torch.full((len(predicted_error), 1, 1, 1), threshold)
         cells = count_cells(size)
         num_cells = math.prod(cells)
         num_kept = num_cells if options.active_budget is None else options.active_budget // CELL**2
         if num_cells <= num_kept:
             return least
-        errors = upsample(coarse.predicted_error, cells, spanned=count_cells(spanned)).flatten(1)
+        errors = upsample(predicted_error, cells, spanned=count_cells(spanned)).flatten(1)
         for index in ((errors > least.flatten(1)).sum(1) > num_kept).nonzero().flatten().tolist():
             least[index] = errors[index].kthvalue(num_cells - num_kept).values
         return least

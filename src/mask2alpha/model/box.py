@@ -1,71 +1,69 @@
-"""The part of the picture around a small target, in which alone its mask is decoded.
+"""The box around a small target, in which alone its mask is decoded.
 
-What lies far from the mask is taken for background without asking the network: a rough mask may miss some of the
-target, but not by as much as the margin. See docs/decisions/0036.
+What lies far from the mask is background without asking the network: a rough mask may miss some of the target, but not
+by as much as the margin. See docs/decisions/0036.
+
+The maps of a box stay as small as the box. `Placement` says which pixels of the photo they belong to.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from mask2alpha.model.outputs import CoarseMatte
+from mask2alpha.ops.cells import CELL, count_cells
+from mask2alpha.ops.resize import upsample
 from mask2alpha.shapes import Size
 
 MULTIPLE = 64
-"""Sides of a box are multiples of this: the coarsest stride of any encoder."""
+"""The sides of a box are multiples of this: the coarsest stride of any encoder."""
 LEAST_MARGIN = 128
-"""Pixels between the mask and the border of its box, at least; at the size that is encoded, as all here."""
+"""Least distance between the mask and the border of its box, in pixels of the encoded image."""
 MARGIN_SHARE = 0.25
-"""The same as a share of the mask's longer side, if that is more."""
+"""The margin as a share of the mask's longer side, if that is more."""
 LARGEST_SHARE = 0.6
-"""A box that covers more of the picture than this saves too little."""
+"""A box that covers more of the image than this saves too little."""
 LEAST_MEANT = 0.05
-"""Mask values up to this are no part of the target."""
+"""Mask values up to this do not belong to the target."""
 FAR_LOGIT = -20.0
-"""Alpha's logit outside the box."""
+"""Logit of alpha outside the box."""
+RING = 4
+"""Pixels of background, at stride 4, that are put around the maps of a box before they are upsampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A rectangle of the encoded picture, in its pixels; all numbers are multiples of 64."""
+    """A rectangle of the encoded image, in its pixels; all numbers are multiples of 64."""
 
     top: int
     bottom: int
     left: int
     right: int
+    size: Size
+    """(height, width) of the encoded image."""
 
-    def cut(
-        self, feature_map: Float[Tensor, "batch channels _h _w"], size: Size
-    ) -> Float[Tensor, "batch channels h w"]:
-        """The part of a map at any stride that spans `size`."""
-        stride = size[0] // feature_map.shape[2]
+    def cut(self, feature_map: Shaped[Tensor, "batch channels _h _w"]) -> Shaped[Tensor, "batch channels h w"]:
+        """The part of a map, at any stride, of the whole image."""
+        stride = self.size[0] // feature_map.shape[2]
         rows, columns = (
             slice(self.top // stride, self.bottom // stride),
             slice(self.left // stride, self.right // stride),
         )
         return feature_map[:, :, rows, columns]
 
-    def paste(self, coarse: CoarseMatte, size: Size) -> CoarseMatte:
-        """The coarse matte of a whole picture of `size`, from that of the box; background outside."""
-        return CoarseMatte(
-            alpha_logits=self._paste(coarse.alpha_logits, size, FAR_LOGIT),
-            predicted_error=self._paste(coarse.predicted_error, size, 0.0),
-            features=self._paste(coarse.features, size, 0.0),
-            local_colours=self._paste(coarse.local_colours, size, 0.0),
-        )
-
-    def _paste(self, part: Tensor, size: Size, outside: float) -> Tensor:
-        shape = (*part.shape[:2], size[0] // 4, size[1] // 4)
-        whole = torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
-        whole.fill_(outside)
-        self.cut(whole, size).copy_(part)
-        return whole
+    def spread(
+        self, part: Shaped[Tensor, "batch channels h w"], outside: float
+    ) -> Shaped[Tensor, "batch channels _h _w"]:
+        """The inverse of `cut`: the map of the whole image, with `outside` everywhere else."""
+        stride = (self.bottom - self.top) // part.shape[2]
+        missing = (self.left, self.size[1] - self.right, self.top, self.size[0] - self.bottom)
+        return F.pad(part, tuple(length // stride for length in missing), value=outside)
 
 
 def find_box(mask: Float[Tensor, "1 1 height width"]) -> Box | None:
-    """The surroundings of a mask, of the size that is encoded; None where they are most of the picture."""
+    """The surroundings of a mask, of the encoded size; None where they are most of the image."""
     rows, columns = ((mask[0, 0].amax(dim) > LEAST_MEANT).nonzero()[:, 0] for dim in (1, 0))
     if len(rows) == 0:
         return None
@@ -76,6 +74,129 @@ def find_box(mask: Float[Tensor, "1 1 height width"]) -> Box | None:
         (max(0, int((first - margin) // MULTIPLE)), min(length // MULTIPLE, int(-(-(last + margin) // MULTIPLE))))
         for (first, last), length in zip(extents, (height, width), strict=True)
     )
-    box = Box(top=MULTIPLE * top, bottom=MULTIPLE * bottom, left=MULTIPLE * left, right=MULTIPLE * right)
+    box = Box(
+        top=MULTIPLE * top,
+        bottom=MULTIPLE * bottom,
+        left=MULTIPLE * left,
+        right=MULTIPLE * right,
+        size=(height, width),
+    )
     area = (box.bottom - box.top) * (box.right - box.left)
     return box if area <= LARGEST_SHARE * height * width else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The pixels of a photo that the maps of a box, or of the whole encoded image, belong to."""
+
+    rows: slice
+    """Rows of the photo; from an even number on."""
+    columns: slice
+    whole: Size
+    """(h, w) of the maps of the whole image."""
+    first: tuple[int, int]
+    """(row, column) of the whole maps at which those at hand begin, their ring included."""
+    spanned: Size
+    """(height, width) that the whole maps span, in pixels of the photo."""
+    ring: tuple[int, int, int, int]
+    """Pixels that `surround` puts at the left, right, top and bottom."""
+
+    @classmethod
+    def of(cls, map_size: Size, photo_size: Size, *, spanned: Size, box: Box | None) -> "Placement":
+        """The place of maps of `map_size` at stride 4 over a photo of (height, width)."""
+        if box is None:
+            rows, columns = (slice(0, length) for length in photo_size)
+            return cls(rows=rows, columns=columns, whole=map_size, first=(0, 0), spanned=spanned, ring=(0, 0, 0, 0))
+        whole = (box.size[0] // 4, box.size[1] // 4)
+        parts, rings = [], []
+        for axis, (start, stop) in enumerate(((box.top // 4, box.bottom // 4), (box.left // 4, box.right // 4))):
+            ring = min(RING, start), min(RING, whole[axis] - stop)
+            scale = spanned[axis] / whole[axis]
+            first = CELL * int((start - ring[0]) * scale / CELL)
+            last = min(photo_size[axis], CELL * -int(-(stop + ring[1]) * scale // CELL))
+            parts.append(slice(first, last))
+            rings.append(ring)
+        return cls(
+            rows=parts[0],
+            columns=parts[1],
+            whole=whole,
+            first=(box.top // 4 - rings[0][0], box.left // 4 - rings[1][0]),
+            spanned=spanned,
+            ring=(*rings[1], *rings[0]),
+        )
+
+    def cut(self, picture: Shaped[Tensor, "batch channels height width"]) -> Shaped[Tensor, "batch channels _h _w"]:
+        """The pixels of the photo, or of a map of its size."""
+        return picture[:, :, self.rows, self.columns]
+
+    def paste(
+        self, part: Shaped[Tensor, "batch channels _h _w"], size: Size, *, stride: int = 1
+    ) -> Shaped[Tensor, "batch channels height width"]:
+        """A map of the whole photo (`stride` 1) or of its cells (`stride` 2), with zeros around the part."""
+        whole = part.new_zeros((*part.shape[:2], *size))
+        top, left = self.rows.start // stride, self.columns.start // stride
+        whole[:, :, top : top + part.shape[2], left : left + part.shape[3]] = part
+        return whole
+
+    def surround(self, x: Float[Tensor, "batch channels _h _w"], outside: float) -> Float[Tensor, "batch channels h w"]:
+        """The map with a ring of `outside` around the box, as far as the image goes."""
+        return F.pad(x, self.ring, value=outside) if any(self.ring) else x
+
+    def upsample(
+        self, x: Float[Tensor, "batch channels h w"], *, stride: int = 1, method: Callable[..., Tensor] = upsample
+    ) -> Float[Tensor, "batch channels _h _w"]:
+        """A surrounded map at the pixels of the photo (`stride` 1) or at its cells (`stride` 2)."""
+        size = (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
+        if stride == CELL:
+            size = count_cells(size)
+        return method(
+            x,
+            size,
+            spanned=(self.spanned[0] // stride, self.spanned[1] // stride),
+            origin=(self.rows.start // stride, self.columns.start // stride),
+            whole=self.whole,
+            first=self.first,
+        )
+
+
+def upsample_to_photo(
+    x: Float[Tensor, "batch channels h w"],
+    size: Size,
+    *,
+    spanned: Size,
+    box: Box | None,
+    outside: float = 0.0,
+    part: tuple[slice, slice] | None = None,
+    method: Callable[..., Tensor] = upsample,
+) -> Float[Tensor, "batch channels height width"]:
+    """A map at stride 4 upsampled to a photo of `size`, or to a part of it; outside the box it is `outside`.
+
+    Args:
+        x: The map, of the box if there is one.
+        size: (height, width) of the photo.
+        spanned: What the map of the whole image spans, in pixels of the photo.
+        box: The part of the encoded image that `x` shows.
+        outside: The value elsewhere.
+        part: Rows and columns of the photo that are wanted; default: all.
+        method: A function like `upsample`.
+    """
+    place = Placement.of((x.shape[2], x.shape[3]), size, spanned=spanned, box=box)
+    rows, columns = part or (slice(0, size[0]), slice(0, size[1]))
+    known = replace(place, rows=_overlap(place.rows, rows), columns=_overlap(place.columns, columns))
+    if (known.rows, known.columns) == (rows, columns):
+        return known.upsample(known.surround(x, outside), method=method)
+    result = x.new_full((*x.shape[:2], rows.stop - rows.start, columns.stop - columns.start), outside)
+    if known.rows.stop > known.rows.start and known.columns.stop > known.columns.start:
+        target = result[
+            :,
+            :,
+            known.rows.start - rows.start : known.rows.stop - rows.start,
+            known.columns.start - columns.start : known.columns.stop - columns.start,
+        ]
+        target.copy_(known.upsample(known.surround(x, outside), method=method))
+    return result
+
+
+def _overlap(one: slice, other: slice) -> slice:
+    start = max(one.start, other.start)
+    return slice(start, max(start, min(one.stop, other.stop)))

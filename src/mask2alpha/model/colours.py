@@ -1,131 +1,30 @@
-"""The colours of the target and of its surroundings, and what they say about a pixel.
+"""What the colour of a pixel says, given the colours of the target and of its surroundings nearby.
 
-Where the photograph's colours differ, alpha is nearly the position of a pixel's colour between the colour of the target
-nearby and that of the background nearby: the idea of sampling-based matting. Where target or surroundings have many
-colours, it is told by how often each has a pixel's colour: the idea of GrabCut. A network of few weights hardly learns
-the products and quotients in it, so it is given the result. Not in the paper; see docs/decisions/0009.
+Where the photo's colours differ, alpha is nearly the position of a pixel's colour between the colour of the target
+nearby and that of the background nearby: the idea of sampling-based matting. A network of few weights hardly learns the
+products and quotients in it, so it is given the result. Not in the paper; see docs/decisions/0009.
 
-What is target and what is surroundings is told by a matte: at first the mask, later the last decoding step's result.
+Stage 2 reads these cues at stride 4 (`stage2_decoding/evidence_colours.py`), stage 3 at single pixels.
 
 Legend: I the image, F and B the local colours of target and surroundings, all in [0, 1].
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from mask2alpha.model.outputs import ColourEvidence
-
 NUM_CUES = 4
 """Channels of `colour_cues`."""
-NUM_MAP_CUES = NUM_CUES + 1
-"""Channels of `ColourEvidence.cues`."""
 NUM_COLOURS = 6
-"""Channels of `ColourEvidence.local_colours`."""
-WINDOW = 11
-"""Side of the window over which colours are averaged, in cells of 16 full-resolution pixels."""
-UNSURE_WEIGHT = 0.05
-"""Weight of a cell near the mask's border, beside 1 of a cell well inside (or outside)."""
-GLOBAL_WEIGHT = 1e-3
-"""Weight of the mean over the whole picture, for places with no target (or surroundings) in the window."""
+"""Channels of the local colours F and B together."""
 LEAST_CONTRAST = 0.002
 """Squared distance of the light of F and B at which the estimate is halfway to undecided."""
-BINS = 16
-"""Bins of the colour histograms, per channel."""
-RARE_COLOUR = 2e-5
-"""Share of target and surroundings at which a colour's evidence is halfway to none."""
-
-
-@torch.no_grad()
-def find_colour_evidence(
-    thumbnail: Float[Tensor, "batch 3 h w"], matte_os4: Float[Tensor, "batch 1 h w"]
-) -> ColourEvidence:
-    """All that the colours say about each pixel at stride 4, given a guess at the target; not differentiated.
-
-    Args:
-        thumbnail: The photograph at stride 4, in [0, 1]; sides multiples of 4.
-        matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
-    """
-    thumbnail, matte = thumbnail.float(), matte_os4.float()
-    sides = torch.cat([matte, 1 - matte], dim=1)
-    solid = _solid_cells(sides)
-    local_colours = _find_local_colours(thumbnail, sides, solid)
-    cues = torch.cat([colour_cues(thumbnail, local_colours), _colour_odds(thumbnail, sides, solid)], dim=1)
-    return ColourEvidence(local_colours=local_colours, cues=cues)
-
-
-def _solid_cells(sides: Float[Tensor, "batch 2 h w"]) -> Float[Tensor, "batch 2 _h _w"]:
-    """1 for the cells of 4 x 4 that the target (or the surroundings) covers together with all their neighbours."""
-    covered = -F.max_pool2d(-sides, 4)
-    return -F.max_pool2d(-covered, 3, stride=1, padding=1)
-
-
-def _colour_odds(
-    thumbnail: Float[Tensor, "batch 3 h w"],
-    sides: Float[Tensor, "batch 2 h w"],
-    solid: Float[Tensor, "batch 2 _h _w"],
-) -> Float[Tensor, "batch 1 h w"]:
-    """How much more often the target has a pixel's colour than the surroundings, over the whole picture.
-
-    Args:
-        thumbnail: The photograph at stride 4, in [0, 1].
-        sides: Shares of target and surroundings in each pixel.
-        solid: Of `_solid_cells`.
-
-    Returns:
-        ``(f - b) / (f + b + c)`` in [-1, 1], f and b the smoothed shares of the colour in target and surroundings.
-    """
-    batch = len(thumbnail)
-    weight = F.interpolate(solid, scale_factor=4) + UNSURE_WEIGHT * sides
-    red, green, blue = (thumbnail * BINS).long().clamp(0, BINS - 1).unbind(1)
-    colour = ((red * BINS + green) * BINS + blue).flatten(1).unsqueeze(1).expand(-1, 2, -1)
-    shares = torch.zeros(batch, 2, BINS**3, device=thumbnail.device).scatter_add_(2, colour, weight.flatten(2))
-    shares = (shares / shares.sum(2, keepdim=True).clamp(min=1e-6)).view(batch, 2, BINS, BINS, BINS)
-    for _ in range(2):
-        shares = F.avg_pool3d(F.pad(shares, (1,) * 6, mode="replicate"), 3, stride=1)
-    shares = shares.flatten(2).gather(2, colour).view_as(weight)
-    inside, outside = shares[:, :1], shares[:, 1:]
-    return (inside - outside) / (inside + outside + RARE_COLOUR)
-
-
-def _find_local_colours(
-    thumbnail: Float[Tensor, "batch 3 h w"],
-    sides: Float[Tensor, "batch 2 h w"],
-    solid: Float[Tensor, "batch 2 _h _w"],
-) -> Float[Tensor, "batch 6 h w"]:
-    """Average the colours well inside the target, and well outside it, over a large window around each pixel.
-
-    Args:
-        thumbnail: The photograph at stride 4, in [0, 1].
-        sides: Shares of target and surroundings in each pixel.
-        solid: Of `_solid_cells`.
-
-    Returns:
-        F (3 channels), then B (3), smooth maps at stride 4.
-    """
-    weight = (solid + UNSURE_WEIGHT * F.avg_pool2d(sides, 4)).unsqueeze(2)  # (B, 2, 1, h, w)
-    weighted = F.avg_pool2d(thumbnail, 4).unsqueeze(1) * weight  # (B, 2, 3, h, w)
-    everywhere = weighted.sum((3, 4), keepdim=True) / weight.sum((3, 4), keepdim=True).clamp(min=1e-6)
-    nearby = _window_mean(torch.cat([weighted, weight], dim=2))
-    colours = (nearby[:, :, :3] + GLOBAL_WEIGHT * everywhere) / (nearby[:, :, 3:] + GLOBAL_WEIGHT)
-    return F.interpolate(colours.flatten(1, 2), scale_factor=4, mode="bilinear", align_corners=False)
-
-
-def _window_mean(x: Float[Tensor, "*maps h w"]) -> Float[Tensor, "*maps h w"]:
-    """Mean over a window of `WINDOW` cells around each cell, what lies outside counting as zero, by running sums."""
-    reach = WINDOW // 2
-    for axis, padding in ((-1, (reach + 1, reach)), (-2, (0, 0, reach + 1, reach))):
-        length = x.shape[axis]
-        sums = F.pad(x, padding).cumsum(axis)
-        x = (sums.narrow(axis, WINDOW, length) - sums.narrow(axis, 0, length)) / WINDOW
-    return x
 
 
 def colour_cues(
     image: Float[Tensor, "batch 3 *pixels"], local_colours: Float[Tensor, "batch 6 *pixels"]
 ) -> Float[Tensor, "batch 4 *pixels"]:
-    """What the local colours say about each pixel: the four of `cue_parts`, as channels."""
+    """The four cues of `cue_parts`, as channels."""
     return torch.cat(cue_parts(image, local_colours), dim=1)
 
 
@@ -133,7 +32,7 @@ def colour_cues(
 def cue_parts(
     image: Float[Tensor, "batch 3 *pixels"], local_colours: Float[Tensor, "batch 6 *#pixels"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the local colours say about each pixel, one channel each; not differentiated.
+    """What the local colours say about each pixel, as four channels; not differentiated.
 
     Args:
         image: Colours in [0, 1]; a map, or single pixels.
@@ -155,5 +54,4 @@ def cue_parts(
 
 
 def _sum_colours(values: Float[Tensor, "batch 3 *pixels"]) -> Float[Tensor, "batch 1 *pixels"]:
-    """The sum over the three colours; of rows of single pixels twice as fast as `sum`."""
     return values[:, :1] + values[:, 1:2] + values[:, 2:]

@@ -1,16 +1,12 @@
 """Building blocks shared by the stages: convolutions with batch norm, and transformer blocks."""
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 QUERIES_AT_ONCE = 256
-"""Looking tokens whose attention weights are held in memory together, where they are not left to the fused kernel."""
-LONG_SEQUENCE = 1024
-"""From so many tokens on, attention in bfloat16 on a CPU is computed without the fused kernel (see `attend`)."""
+"""Number of looking tokens whose attention weights `Attention.received` holds in memory together."""
 
 
 class ConvBlock(nn.Module):
@@ -120,9 +116,19 @@ class Attention(nn.Module):
         queries, keys = self._project(x, key_scale)
         values = self.value(x).view(batch, tokens, self.num_heads, -1).transpose(1, 2)
         bias = None if position_bias is None else position_bias.to(queries.dtype)
-        attended = attend(queries, keys, values, bias)
+        attended = self.attend(queries, keys, values, bias)
         projected: Tensor = self.projection(attended.transpose(1, 2).reshape(batch, tokens, dim))
         return projected
+
+    def attend(
+        self,
+        queries: Float[Tensor, "batch heads tokens head_dim"],
+        keys: Float[Tensor, "batch heads tokens head_dim"],
+        values: Float[Tensor, "batch heads tokens head_dim"],
+        bias: Float[Tensor, "#batch heads tokens tokens"] | None,
+    ) -> Float[Tensor, "batch heads tokens head_dim"]:
+        """Scaled dot-product attention, without a map of all tokens by all tokens."""
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
 
     @torch.no_grad()
     def received(
@@ -167,36 +173,6 @@ class Attention(nn.Module):
         if key_scale is not None:
             key = key * key_scale.unsqueeze(-1).to(key.dtype)
         return self.query(x).view(shape).transpose(1, 2), key.view(shape).transpose(1, 2)
-
-
-def attend(
-    queries: Float[Tensor, "batch heads tokens head_dim"],
-    keys: Float[Tensor, "batch heads tokens head_dim"],
-    values: Float[Tensor, "batch heads tokens head_dim"],
-    bias: Float[Tensor, "#batch heads tokens tokens"] | None,
-) -> Float[Tensor, "batch heads tokens head_dim"]:
-    """Scaled dot-product attention; never a whole map of all tokens by all tokens.
-
-    PyTorch's fused kernel, but for long sequences in half precision on a CPU without AMX, where it takes one and a half
-    times as long as plain matrix products over a part of the queries at a time; with AMX it takes a third.
-    """
-    tokens = queries.shape[2]
-    is_half_on_cpu = queries.device.type == "cpu" and queries.dtype == torch.bfloat16
-    is_short = tokens < LONG_SEQUENCE
-    if bias is not None or is_short or not is_half_on_cpu or torch.is_grad_enabled() or cpu_has_amx():
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-    # a head's rows lie apart in memory; the products are faster on copies where they do not
-    scaled, values = (queries * queries.shape[3] ** -0.5).contiguous(), values.contiguous()
-    transposed = keys.transpose(2, 3).contiguous()
-    parts = (part @ transposed for part in torch.split(scaled, QUERIES_AT_ONCE, dim=2))
-    return torch.cat([part.softmax(dim=-1) @ values for part in parts], dim=2)
-
-
-@cache
-def cpu_has_amx() -> bool:
-    """Whether this processor has Intel's matrix units, and PyTorch may use them."""
-    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return check is not None and bool(check())
 
 
 class Mlp(nn.Module):

@@ -1,43 +1,116 @@
 """The network of the paper: mask-guided encoder, iterative decoding, sparse detail recovery. Start reading here."""
 
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mask2alpha.model.box import Box
-from mask2alpha.model.colours import find_colour_evidence
 from mask2alpha.model.config import ModelConfig
-from mask2alpha.model.outputs import (
+from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
+from mask2alpha.model.stage2_decoding.decoder import StepDecoder
+from mask2alpha.model.stage2_decoding.evidence import find_evidence
+from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
+from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage3_detail.recovery import DetailRecovery
+from mask2alpha.model.values import (
+    STRIDE_MULTIPLE,
     CoarseMatte,
-    ColourEvidence,
+    DecodingState,
     FusedFeatures,
+    GuidedFeatures,
     ImageEncoding,
     MattingOutput,
     RunOptions,
 )
-from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
-from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
-from mask2alpha.model.stage2_decoding.decoder import StepDecoder
-from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
-from mask2alpha.model.stage2_decoding.refine import refine
-from mask2alpha.model.stage3_detail.recovery import DetailRecovery
-from mask2alpha.shapes import Size
-
-STRIDE_MULTIPLE = 64
-"""Sides of the network's input must be multiples of this."""
+from mask2alpha.ops.padding import padded_size
 
 
-class Mask2Alpha(nn.Module):
-    """Image and mask tensors in, alpha out; sizes, padding and files are the pipeline's business."""
+class Network(ABC):
+    """Five parts, and the one way in which they work together; `Mask2Alpha`, exported models and fakes have them."""
 
-    decodes_boxes = True
-    """Whether `decode_coarse` takes a box."""
+    config: ModelConfig
+    """Sizes of the stages, and what `RunOptions` leaves open."""
+    detail: Callable[[Tensor, Tensor, CoarseMatte, RunOptions], MattingOutput]
+    """Stage 3: image and mask at full resolution, and the coarse matte; see `DetailRecovery.forward`."""
+
+    def forward(
+        self,
+        image: Shaped[Tensor, "batch 3 height width"],
+        mask: Shaped[Tensor, "batch 1 height width"],
+        options: RunOptions | None = None,
+        *,
+        encoding: ImageEncoding | None = None,
+        encoded_mask: Float[Tensor, "batch 1 _height _width"] | None = None,
+    ) -> MattingOutput:
+        """Matte each image with its mask.
+
+        Args:
+            image: In [0, 1], with sides that are multiples of 64; with an `encoding`, uint8 and any size, too.
+            mask: Of the same size; above 0.5 is the target. Floats in [0, 1]; with an `encoded_mask`, bool and uint8
+                (255 is 1), too.
+            options: Run-time choices.
+            encoding: The encoding of these images, for several masks of one image or at another size. It is that of the
+                images padded to multiples of 64 at the right and at the bottom, or of a smaller version: stages 1 and 2
+                run at its size, stage 3 at that of `image`.
+            encoded_mask: `mask`, padded alike and at the size of `encoding`.
+
+        Returns:
+            Alpha at full resolution, the predicted error, the active pixels and the coarse result.
+        """
+        options = (options or RunOptions()).filled(self.config)
+        encoding = encoding or self.encode(image)
+        encoding = replace(encoding, spanned=padded_size((image.shape[2], image.shape[3]), STRIDE_MULTIPLE))
+        small = mask if encoded_mask is None else encoded_mask
+        if small.shape[2:] != encoding.size:
+            small = F.interpolate(small, encoding.size, mode="area")
+
+        features = self.guide(encoding, small)  # 3.1, MGFSM
+        fused = self.fuse(features, small, options.box)  # once per mask
+        coarse = refine(self.step, fused, options)  # 3.2, Algorithm 2
+        return self.detail(image, mask, coarse, options)  # 3.3
+
+    @abstractmethod
+    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
+        """Stage 1 as far as it depends on the image alone: compute it once, use it for many masks.
+
+        Args:
+            image: In [0, 1]; sides multiples of 64.
+        """
+
+    @abstractmethod
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
+        """The guided last block, for one mask per encoding; `mask` is of the encoded size, in [0, 1]."""
+
+    @abstractmethod
+    def fuse(
+        self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
+    ) -> FusedFeatures:
+        """All that the decoding steps read, at stride 4.
+
+        Args:
+            features: From `guide`.
+            mask: Of the encoded size, in [0, 1].
+            box: Decode in this part only. The first evidence is of the whole image all the same.
+        """
+
+    @abstractmethod
+    def step(self, fused: FusedFeatures, state: DecodingState) -> CoarseMatte:
+        """One decoding step: the alpha and the predicted error that follow from a state."""
+
+
+class Mask2Alpha(Network, nn.Module):
+    """Image and mask tensors in, alpha out; sizes, padding and files are left to the pipeline."""
+
+    detail: DetailRecovery
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -45,33 +118,40 @@ class Mask2Alpha(nn.Module):
         self.encoder: ConvStemEncoder | VitAdapterEncoder = (
             ConvStemEncoder(config.encoder) if config.encoder.kind == "conv_stem" else VitAdapterEncoder(config.encoder)
         )
-        self.fusion = FeatureFusion(self.encoder.out_channels, config.decoder)
+        self.fusion = FeatureFusion(self.encoder.out_channels, self.encoder.num_kept_maps, config.decoder)
         self.decoder = StepDecoder(config.decoder)
         self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        mask: Float[Tensor, "batch 1 height width"],
-        options: RunOptions | None = None,
-    ) -> MattingOutput:
-        """Matte each image with its mask.
-
-        Args:
-            image: In [0, 1]; sides multiples of 64.
-            mask: In [0, 1]; above 0.5 is the target.
-            options: Run-time choices.
-
-        Returns:
-            Alpha at full resolution, the predicted error, the active pixels and the coarse result.
-        """
-        return self.decode(image, self.encode(image), mask, options)
-
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
-        """Stage 1 as far as it depends on the image alone: compute it once, use it for many masks."""
+        """See `Network.encode`."""
         encoding = self.encoder.encode(image)
-        kept = self.encoder.num_kept_maps
-        return replace(encoding, maps=(*self.fusion.project(encoding.maps[:kept]), *encoding.maps[kept:]))
+        return replace(encoding, maps=self.fusion.project(encoding.maps))
+
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
+        """See `Network.guide`."""
+        return self.encoder.guide(encoding, mask)
+
+    def fuse(
+        self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
+    ) -> FusedFeatures:
+        """See `Network.fuse`."""
+        mask_os4 = F.avg_pool2d(mask, 4)
+        evidence = find_evidence(features, mask_os4)
+        if box is not None:
+            features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
+        fused = self.fusion(features.maps, mask_os4, evidence)
+        return FusedFeatures(
+            features=fused,
+            prepared=self.decoder.prepare(fused),
+            mask_os4=mask_os4,
+            evidence=evidence,
+            guided=features,
+        )
+
+    def step(self, fused: FusedFeatures, state: DecodingState) -> CoarseMatte:
+        """See `Network.step`."""
+        coarse: CoarseMatte = self.decoder(fused, state)
+        return coarse
 
     def decode(
         self,
@@ -80,96 +160,14 @@ class Mask2Alpha(nn.Module):
         mask: Float[Tensor, "batch 1 height width"],
         options: RunOptions | None = None,
     ) -> MattingOutput:
-        """The rest of stage 1, and stages 2 and 3, for one mask per encoding.
-
-        Args:
-            image: At full resolution, in [0, 1].
-            encoding: Of the same pictures, possibly made at a smaller size (both sides multiples of 64): then stages 1
-                and 2 run at that size, and stage 3 at the size of `image`.
-            mask: At the size of `image`, in [0, 1].
-            options: Run-time choices.
-
-        Returns:
-            As `forward`.
-        """
-        options = options or RunOptions()
-        encoded_mask = mask if encoding.size == mask.shape[2:] else F.interpolate(mask, encoding.size, mode="area")
-        return self.recover(image, mask, self.decode_coarse(encoding, encoded_mask, options), options)
-
-    def decode_coarse(
-        self,
-        encoding: ImageEncoding,
-        mask: Float[Tensor, "batch 1 height width"],
-        options: RunOptions,
-        box: Box | None = None,
-    ) -> CoarseMatte:
-        """The rest of stage 1, and stage 2, for one mask per encoding.
-
-        Args:
-            encoding: Of the photographs.
-            mask: Of the size that was encoded, in [0, 1].
-            options: Run-time choices.
-            box: Decode in this part only; outside it alpha and predicted error are 0. The guided block and the first
-                look at the colours are of the whole picture all the same.
-        """
-        coarse = refine(self.decoder, self.fuse(encoding, mask, box), self.config.decoder, options)
-        return coarse if box is None else box.paste(coarse, encoding.size)
-
-    def fuse(
-        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
-    ) -> FusedFeatures:
-        """The guided last block, then all that the decoding steps read, at stride 4; of `box` if one is given."""
-        mask_os4 = F.avg_pool2d(mask, 4)
-        evidence = find_colour_evidence(encoding.thumbnail, mask_os4)
-        pyramid = self.encoder.guide(encoding, mask)
-        thumbnail = encoding.thumbnail
-        if box is not None:
-            pyramid = tuple(box.cut(feature_map, encoding.size) for feature_map in pyramid)
-            mask_os4, thumbnail = box.cut(mask_os4, encoding.size), box.cut(thumbnail, encoding.size)
-            evidence = ColourEvidence(
-                local_colours=box.cut(evidence.local_colours, encoding.size), cues=box.cut(evidence.cues, encoding.size)
-            )
-        beside = [2 * mask_os4 - 1]
-        if self.config.decoder.has_colour_cues:
-            beside.append(evidence.cues)
-        features = self.fusion(pyramid, torch.cat(beside, dim=1), num_projected=self.encoder.num_kept_maps)
-        return FusedFeatures(features=features, mask_os4=mask_os4, thumbnail=thumbnail, evidence=evidence)
-
-    def recover(
-        self,
-        image: Shaped[Tensor, "batch 3 height width"],
-        mask: Shaped[Tensor, "batch 1 height width"],
-        coarse: CoarseMatte,
-        options: RunOptions,
-        *,
-        padded_size: Size | None = None,
-    ) -> MattingOutput:
-        """Stage 3: recompute alpha at full resolution where the predicted error is high.
-
-        Args:
-            image: Of any size; uint8, or floats in [0, 1].
-            mask: Of the same size; bool, uint8 (255 is 1), or floats in [0, 1].
-            coarse: The result of stage 2.
-            options: Run-time choices.
-            padded_size: (height, width) that `coarse` spans, the upper left of which is `image`. Default: its own.
-        """
-        default_threshold = self.config.detail.error_threshold
-        detail = self.detail(
-            image,
-            mask,
-            coarse,
-            error_threshold=default_threshold if options.error_threshold is None else options.error_threshold,
-            active_budget=options.active_budget,
-            is_sparse=options.is_sparse,
-            padded_size=padded_size,
-            region=options.region,
+        """Deprecated: `forward` with `encoding`."""
+        warnings.warn(
+            "mask2alpha: `Mask2Alpha.decode` is deprecated since 0.2 and goes in 0.4; "
+            "call `forward(image, mask, options, encoding=encoding)`",
+            DeprecationWarning,
+            stacklevel=2,
         )
-        return MattingOutput(
-            alpha=detail.alpha,
-            active_cells=detail.active_cells,
-            coarse=coarse,
-            spanned=padded_size or (image.shape[2], image.shape[3]),
-        )
+        return self.forward(image, mask, options, encoding=encoding)
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "Mask2Alpha":

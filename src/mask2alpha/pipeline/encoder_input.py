@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
+from mask2alpha.model.values import STRIDE_MULTIPLE
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
-from mask2alpha.pipeline.preprocess import as_unit
+from mask2alpha.ops.units import as_unit
 from mask2alpha.shapes import Size
 
 BANDS_AT_ONCE = 4

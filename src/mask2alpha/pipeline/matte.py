@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
-from mask2alpha.model.outputs import ImageEncoding
+from mask2alpha.model.box import Box, upsample_to_photo
+from mask2alpha.model.fast.resampling import upsample
+from mask2alpha.model.values import STRIDE_MULTIPLE, ImageEncoding, MattingOutput
 from mask2alpha.ops.compositing import composite
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
-from mask2alpha.ops.resize import resize, upsample
+from mask2alpha.ops.resize import resize
+from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.foreground import estimate_foreground
-from mask2alpha.pipeline.preprocess import as_unit, colours_to_tensor
+from mask2alpha.pipeline.preprocess import colours_to_tensor
 from mask2alpha.shapes import Size
 
 Colour: TypeAlias = tuple[float | int, float | int, float | int]
@@ -51,6 +53,18 @@ class EncodedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """What the network did in the run that made a matte; tensors on the predictor's device."""
+
+    encoding: ImageEncoding
+    """The encoding of the image."""
+    mask: Float[Tensor, "1 1 height width"]
+    """The mask as stages 1 and 2 read it, in [0, 1], at the encoded size."""
+    output: MattingOutput
+    """The active cells, and the coarse matte with its steps (`coarse.trace`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Matte:
     """The matte of one image and one mask, with what can be made of them."""
 
@@ -61,7 +75,11 @@ class Matte:
     coarse_error: NDArray[np.float32]
     """`predicted_error` at the resolution of the decoder, (h, w)."""
     spanned: Size
-    """(height, width) that `coarse_error` spans, in pixels of the image, which is the upper left of it."""
+    """(height, width) that `coarse_error` of the whole image spans, in pixels of the image, its upper left part."""
+    box: Box | None = None
+    """The part of the encoded image that `coarse_error` shows, for a small target; None: all of it."""
+    trace: Trace | None = None
+    """What the network did, where it was asked for; None, too, for an empty or a full mask, which it never sees."""
 
     @property
     def predicted_error(self) -> NDArray[np.float32]:
@@ -71,7 +89,8 @@ class Matte:
         """
         coarse = torch.from_numpy(self.coarse_error)[None, None]
         with torch.no_grad():
-            return upsample(coarse, self.alpha.shape, spanned=self.spanned)[0, 0].numpy()
+            error = upsample_to_photo(coarse, self.alpha.shape, spanned=self.spanned, box=self.box, method=upsample)
+        return error[0, 0].numpy()
 
     def with_image(self, image: NDArray[Any]) -> "Matte":
         """This matte over other values of the same picture: another depth, other primaries, or linear light.

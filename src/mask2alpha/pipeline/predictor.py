@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,30 +13,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.box import find_box
-from mask2alpha.model.folding import fold_batch_norm, join_activations, store_weights_as
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
+from mask2alpha.model.box import FAR_LOGIT, Box, find_box, upsample_to_photo
+from mask2alpha.model.fast.optimise import optimise
+from mask2alpha.model.fast.resampling import upsample
+from mask2alpha.model.mask2alpha import Mask2Alpha, Network
+from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.values import STRIDE_MULTIPLE, ImageEncoding, RunOptions
 from mask2alpha.ops.padding import padded_size
-from mask2alpha.ops.resize import shrink_to_side, upsample
+from mask2alpha.ops.resize import shrink_to_side
+from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
-from mask2alpha.pipeline.matte import EncodedImage, Matte
-from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_pixels, split_masks
+from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
+from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
 
 PIXELS_AT_ONCE = 2**21
-"""Masks of one image are decoded together while they have no more pixels than this (all masks counted)."""
+"""Masks of one image run together while they have no more pixels than this (all masks counted)."""
 MAX_ACTIVE_PIXELS = 2**24
-"""Pixels per mask recomputed at full resolution unless the caller says otherwise: far more than a photograph needs, and
-a bound on time where the network is unsure of a large picture as a whole."""
-
-
+"""Pixels per mask recomputed at full resolution unless the caller says otherwise: far more than a photo needs, and a
+bound on time where the network is unsure of a large photo as a whole."""
 PIXELS_SETTLED_AT_ONCE = 2**17
 """Alphas that `settle_` takes at a time."""
 
 
 class Predictor(AbstractPredictor):
-    """Runs a `Mask2Alpha` on NumPy images and masks of any size.
+    """Runs a network on NumPy images and masks of any size.
 
     Whatever the network says, an empty mask gives alpha 0 everywhere and a full one alpha 1: with no border to start
     from, the mask is the only information there is. Alpha within 1/255 of 0 or 1 becomes 0 or 1.
@@ -43,7 +45,7 @@ class Predictor(AbstractPredictor):
 
     def __init__(
         self,
-        model: Mask2Alpha,
+        model: Network,
         *,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
@@ -52,10 +54,11 @@ class Predictor(AbstractPredictor):
         active_budget: int | None = None,
         max_encoder_side: int = 1216,
     ) -> None:
-        """Copy a model to the device, in the form in which it is run.
+        """Copy a model to the device, in the form in which it runs fastest.
 
         Args:
-            model: The network; it is left as it is, and what later becomes of its weights has no effect here.
+            model: A `Mask2Alpha`, which is left as it is; what later becomes of its weights has no effect here. Another
+                `Network` is used as it is.
             device: Default: CUDA where there is one, else the CPU.
             dtype: Of the network's arithmetic, `torch.float32`, `bfloat16` or (not on a CPU) `float16`. Default:
                 bfloat16 where the hardware computes in it, else float32.
@@ -75,11 +78,9 @@ class Predictor(AbstractPredictor):
         if max_encoder_side < STRIDE_MULTIPLE // 2:
             raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
         self.max_encoder_side = max_encoder_side
-        self.model = fold_batch_norm(model)
-        store_weights_as(self.model, self.dtype)
-        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.device.type == "cpu":
-            join_activations(self.model)
+        self.model: Network = (
+            optimise(model, device=self.device, dtype=self.dtype) if isinstance(model, Mask2Alpha) else model
+        )
 
     def encode(self, image: NDArray[Any]) -> EncodedImage:
         """Do once what depends on the image alone.
@@ -95,18 +96,19 @@ class Predictor(AbstractPredictor):
         """
         return self._encode(image, image_to_pixels(image))
 
-    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any], *, has_trace: bool = False) -> Matte:
         """Matte one image with one mask.
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
             mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255). One of another size than the
                 image is resized, with a `UserWarning`.
+            has_trace: Whether the matte carries its `trace`.
 
         Raises:
             InputError: The image or the mask cannot be used.
         """
-        return self._predict(image, {"mask": mask})[0]
+        return self._predict(image, {"mask": mask}, has_trace=has_trace)[0]
 
     def predict_instances(
         self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
@@ -126,7 +128,7 @@ class Predictor(AbstractPredictor):
         return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks))})
 
     def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
-        """Encode the photograph once more, smaller, for `preview`; `max_side` is in pixels of what is encoded."""
+        """Encode the photo once more, smaller, for `preview`; `max_side` counts pixels of the encoded image."""
         return self._encode_within(encoded.pixels, max_side)
 
     def preview(
@@ -137,33 +139,46 @@ class Predictor(AbstractPredictor):
         rows: tuple[int, int],
         columns: tuple[int, int],
     ) -> NDArray[np.float32]:
-        """A coarse alpha of a part of the photograph: at the size of the overview, enlarged, without the detail stage.
+        """A coarse alpha of a part of the photo: at the size of the overview, enlarged, without the detail stage.
 
         Args:
             overview: From `encode_overview`.
-            mask: Of the whole photograph, as pixels.
-            rows: First and past the last row of the part.
+            mask: Of the whole photo, as pixels.
+            rows: First row of the part, and the one past its last.
             columns: The same of its columns.
 
         Returns:
             (rows, columns), in [0, 1].
         """
-        part = (rows[1] - rows[0], columns[1] - columns[0])
-        padded = padded_size((mask.shape[2], mask.shape[3]), STRIDE_MULTIPLE)
-        logits = self._decode_coarse(overview, [mask.to(self.device)])[0].alpha_logits
-        with self._running():
-            alpha = upsample(logits, part, spanned=padded, origin=(rows[0], columns[0])).sigmoid_()
+        with self.running():
+            small = shrink_mask(mask.to(self.device), overview.size)
+            features = self.model.guide(overview, small)
+            fused = self.model.fuse(features, small, find_box(small))
+            coarse = refine(self.model.step, fused, self.options.filled(self.model.config))
+            size = (mask.shape[2], mask.shape[3])
+            alpha = upsample_to_photo(
+                coarse.alpha_logits,
+                size,
+                spanned=padded_size(size, STRIDE_MULTIPLE),
+                box=coarse.box,
+                outside=FAR_LOGIT,
+                part=(slice(*rows), slice(*columns)),
+                method=upsample,
+            ).sigmoid_()
             settle_(alpha)
         return alpha[0, 0].cpu().numpy()
 
-    def _predict(self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]]) -> tuple[Matte, ...]:
+    def _predict(
+        self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]], *, has_trace: bool = False
+    ) -> tuple[Matte, ...]:
         # everything is checked before the network runs
         pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
         size = (pixels.shape[2], pixels.shape[3])
         tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
         if not tensors:
             return ()
-        return self._matte(image if isinstance(image, EncodedImage) else self._encode(image, pixels), tensors)
+        encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
+        return self._matte(encoded, tensors, replace(self.options, has_trace=has_trace))
 
     def _encode(self, image: NDArray[Any], pixels: Shaped[Tensor, "1 3 _h _w"]) -> EncodedImage:
         pixels = pixels.to(self.device)
@@ -176,55 +191,61 @@ class Predictor(AbstractPredictor):
             max_side=max_side,
             multiple=STRIDE_MULTIPLE,
         )
-        with self._running():
+        with self.running():
             return self.model.encode(shrink_image(pixels, size).contiguous(memory_format=torch.channels_last))
 
-    def _matte(self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> tuple[Matte, ...]:
-        mattes = [_trivial_matte(encoded, mask) for mask in masks]
-        open_cases = [index for index, matte in enumerate(mattes) if matte is None]
+    def _matte(
+        self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]], options: RunOptions
+    ) -> tuple[Matte, ...]:
+        mattes = {index: _trivial_matte(encoded, mask) for index, mask in enumerate(masks)}
+        open_cases = [index for index, matte in mattes.items() if matte is None]
         group = max(1, PIXELS_AT_ONCE // math.prod(encoded.encoding.size))
         for start in range(0, len(open_cases), group):
-            indices = open_cases[start : start + group]
-            decoded = self._decode(encoded, [masks[index].to(self.device) for index in indices])
-            for index, matte in zip(indices, decoded, strict=True):
-                mattes[index] = matte
-        return tuple(matte for matte in mattes if matte is not None)
+            given = {index: masks[index].to(self.device) for index in open_cases[start : start + group]}
+            small = {index: shrink_mask(mask, encoded.encoding.size) for index, mask in given.items()}
+            for box, batch in _group_by_box(small):
+                made = self._run(
+                    encoded, [given[i] for i in batch], [small[i] for i in batch], replace(options, box=box)
+                )
+                mattes |= dict(zip(batch, made, strict=True))
+        return tuple(matte for matte in mattes.values() if matte is not None)
 
-    def _decode(self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[Matte]:
-        coarse = self._decode_coarse(encoded.encoding, masks)
-        return [self._recover(encoded, mask, one) for mask, one in zip(masks, coarse, strict=True)]
-
-    def _decode_coarse(self, encoding: ImageEncoding, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[CoarseMatte]:
-        """One by one the masks of small targets, in their surroundings alone; the others together."""
-        small = [shrink_mask(mask, encoding.size) for mask in masks]
-        with self._running():
-            boxes = [find_box(mask) if self.model.decodes_boxes else None for mask in small]
-            coarse = [
-                None if box is None else self.model.decode_coarse(encoding, mask, self.options, box)
-                for mask, box in zip(small, boxes, strict=True)
-            ]
-            rest = [index for index, box in enumerate(boxes) if box is None]
-            if rest:
-                batch = torch.cat([small[index] for index in rest])
-                together = self.model.decode_coarse(encoding.repeat(len(rest)), batch, self.options)
-                for place, index in enumerate(rest):
-                    coarse[index] = _select(together, place)
-        return [one for one in coarse if one is not None]
-
-    def _recover(self, encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"], coarse: CoarseMatte) -> Matte:
-        with self._running():
-            output = self.model.recover(encoded.pixels, mask, coarse, self.options, padded_size=encoded.padded_size)
+    def _run(
+        self,
+        encoded: EncodedImage,
+        masks: list[Shaped[Tensor, "1 1 _h _w"]],
+        small_masks: list[Float[Tensor, "1 1 _h2 _w2"]],
+        options: RunOptions,
+    ) -> list[Matte]:
+        """Run the network once, for masks of one photo."""
+        count = len(masks)
+        small = torch.cat(small_masks)
+        with self.running():
+            output = self.model.forward(
+                encoded.pixels.expand(count, -1, -1, -1),
+                masks[0] if count == 1 else torch.cat([as_unit(mask) for mask in masks]),
+                options,
+                encoding=encoded.encoding.repeat(count),
+                encoded_mask=small,
+            )
             alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
-        return Matte(
-            alpha=alpha[0, 0].cpu().numpy(),
-            image=encoded.image,
-            coarse_error=coarse_error[0, 0].cpu().numpy(),
-            spanned=output.spanned,
-        )
+        trace = Trace(encoding=encoded.encoding, mask=small, output=output) if options.has_trace else None
+        return [
+            Matte(
+                alpha=alpha[index, 0].cpu().numpy(),
+                image=encoded.image,
+                coarse_error=coarse_error[index, 0].cpu().numpy(),
+                spanned=output.spanned,
+                box=output.coarse.box,
+                trace=trace,
+            )
+            for index in range(count)
+        ]
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
+        """The context in which the network runs: without gradients, with the arithmetic of `dtype`."""
         is_mixed = self.dtype != torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.dtype, enabled=is_mixed):
             yield
@@ -245,15 +266,12 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
 
 
-def _select(coarse: CoarseMatte, index: int) -> CoarseMatte:
-    """One picture of a batch."""
-    one = slice(index, index + 1)
-    return CoarseMatte(
-        alpha_logits=coarse.alpha_logits[one],
-        predicted_error=coarse.predicted_error[one],
-        features=coarse.features[one],
-        local_colours=coarse.local_colours[one],
-    )
+def _group_by_box(small_masks: dict[int, Float[Tensor, "1 1 _h _w"]]) -> list[tuple[Box | None, list[int]]]:
+    """The masks of small targets one by one, each with its box; all others together."""
+    boxes = {index: find_box(mask) for index, mask in small_masks.items()}
+    together = [index for index, box in boxes.items() if box is None]
+    alone = [(box, [index]) for index, box in boxes.items() if box is not None]
+    return [*alone, (None, together)] if together else alone
 
 
 def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> Matte | None:

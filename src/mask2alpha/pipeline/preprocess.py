@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.ops.resize import resize
+from mask2alpha.ops.units import as_unit
 from mask2alpha.shapes import Size
 
 MAX_SIDE = 65_500
@@ -44,13 +45,6 @@ def image_to_pixels(image: Any) -> Shaped[Tensor, "1 3 height width"]:
         return image_to_tensor(image).contiguous(memory_format=torch.channels_last)
     colours = array if array.ndim == 3 and array.shape[2] == 3 else np.repeat(array.reshape(*array.shape[:2], 1), 3, 2)
     return _as_tensor(np.ascontiguousarray(colours)).permute(2, 0, 1)[None]
-
-
-def as_unit(values: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Pixels as floats in [0, 1]: of uint8, 255 is 1."""
-    if values.is_floating_point():
-        return values
-    return values.float() if values.dtype == torch.bool else values.float().div_(255)
 
 
 def _as_tensor(array: NDArray[Any]) -> Tensor:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor, find_trivial_value
-from mask2alpha.pipeline.preprocess import as_unit, mask_to_pixels
+from mask2alpha.pipeline.preprocess import mask_to_pixels
 from mask2alpha.shapes import Size
 
 PREVIEW_SIDE = 768

@@ -1,25 +1,21 @@
 """The pictures that are made of a matte: the same files that the `matte` command writes, and maps for overlays."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.evaluation.figures import StepMaps
-from mask2alpha.evaluation.inspection import replay_steps, scale_mask
+from mask2alpha.evaluation.inspection import map_steps
 from mask2alpha.imaging.encode import Tags, encode_image, write_image, write_passes
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.matte_pictures import background_for, comparison_panels, make_passes, scaled
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
-from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.shapes import Size
 
 Window: TypeAlias = tuple[slice, slice]
@@ -119,32 +115,23 @@ class Inside:
 
 
 def look_inside(predictor: Predictor, encoded: EncodedImage, mask: NDArray[np.uint8]) -> Inside | None:
-    """Run the network once more, with a trace.
+    """What the network does for a matte.
 
     Returns:
         None for an empty or a full mask, which the predictor answers without the network.
     """
-    if mask.min() == mask.max() and mask.max() in (0, 255):
+    trace = predictor.predict(encoded, mask, has_trace=True).trace
+    if trace is None:
         return None
-    padded_mask = pad_to_multiple(mask_to_tensor(mask, encoded.size), STRIDE_MULTIPLE).to(predictor.device)
-    is_mixed = predictor.dtype != torch.float32
-    with torch.inference_mode(), torch.autocast(predictor.device.type, dtype=predictor.dtype, enabled=is_mixed):
-        output = predictor.model.decode(
-            encoded.padded, encoded.encoding, padded_mask, replace(predictor.options, has_trace=True)
-        )
-        fused = predictor.model.fuse(encoded.encoding, scale_mask(padded_mask, encoded.encoding))
-        steps = replay_steps(predictor.model, fused, output.coarse)
-    height, width = encoded.size
-    share = height / encoded.padded.shape[2], width / encoded.padded.shape[3]
     return Inside(
-        active=np.ascontiguousarray(output.active[0, 0, :height, :width].cpu().numpy()),
+        active=np.ascontiguousarray(trace.output.active[0, 0].cpu().numpy()),
         steps=tuple(
             StepMaps(
-                mixed_matte=_covered(step.mixed_matte, share),
-                is_fine=_covered(step.is_fine, share),
-                alpha=_covered(step.alpha, share),
+                mixed_matte=_covered(step.mixed_matte, encoded),
+                is_fine=_covered(step.is_fine, encoded),
+                alpha=_covered(step.alpha, encoded),
             )
-            for step in steps
+            for step in map_steps(trace)
         ),
     )
 
@@ -170,6 +157,10 @@ def _cut(array: NDArray[Any], window: Window | None) -> NDArray[Any]:
     return array if window is None else array[window]
 
 
-def _covered(values: NDArray[Any], share: tuple[float, float]) -> NDArray[Any]:
-    """The part of a map that lies over the photograph and not over its padding."""
-    return values[: math.ceil(values.shape[0] * share[0]), : math.ceil(values.shape[1] * share[1])]
+def _covered(values: NDArray[Any], encoded: EncodedImage) -> NDArray[Any]:
+    """The part of a map that lies over the photo and not over its padding."""
+    rows, columns = (
+        math.ceil(count * side / padded)
+        for count, side, padded in zip(values.shape, encoded.size, encoded.padded_size, strict=True)
+    )
+    return values[:rows, :columns]

@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, MattingOutput, RunOptions
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
+from mask2alpha.model.values import CoarseMatte, MattingOutput, RunOptions
 from mask2alpha.training import losses
 from mask2alpha.training.config import Recipe
 
@@ -39,18 +39,16 @@ class MattingObjective(nn.Module):
             generator: Draws the decoding states and tau.
         """
         num_masks = mask.shape[1]
-        pictures = torch.arange(len(image), device=image.device).repeat_interleave(num_masks)
+        images = torch.arange(len(image), device=image.device).repeat_interleave(num_masks)
         pixels = (image.float() / 255).contiguous(memory_format=torch.channels_last)
         masks = mask.flatten(0, 1).unsqueeze(1).float() / 255  # (B * K, 1, H, W)
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
-        encoding = self.model.encode(pixels).select(pictures)
-        fused = self.model.fuse(encoding, masks)
+        encoding = self.model.encode(pixels).select(images)
+        fused = self.model.fuse(self.model.guide(encoding, masks), masks)
         truth_os4 = F.avg_pool2d(truth, 4)
-        decoder, config = self.model.decoder, self.model.config.decoder
-        prepared = decoder.prepare(fused.features)
-        first = decoder(prepared, fused.features, start_coarse(fused))
-        coarse = first
+        first = coarse = self.model.step(fused, start_coarse(fused))
+        config = self.model.config.decoder
         if config.is_iterative:
             state = draw_training_state(
                 fused,
@@ -60,13 +58,13 @@ class MattingObjective(nn.Module):
                 num_steps=config.num_steps,
                 generator=generator,
             )
-            coarse = decoder(prepared, fused.features, state)
+            coarse = self.model.step(fused, state)
         low, high = (math.log(threshold) for threshold in self.recipe.error_thresholds)
         tau = math.exp(low + (high - low) * torch.rand((), generator=generator, device=image.device).item())
         window = draw_windows(coarse.predicted_error, size=self.recipe.detail_window, generator=generator)
         options = RunOptions(error_threshold=tau, is_sparse=False)
-        output = self.model.recover(
-            window.cut(pixels[pictures], stride=1),
+        output = self.model.detail(
+            window.cut(pixels[images], stride=1),
             window.cut(masks, stride=1),
             CoarseMatte(
                 alpha_logits=window.cut(coarse.alpha_logits, stride=4),

@@ -24,7 +24,7 @@ from mask2alpha.evaluation.benchmarks import GuidedFolder
 from mask2alpha.evaluation.runner import evaluate, use_predictor
 from mask2alpha.model.config import PRESETS, ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import RunOptions
+from mask2alpha.model.values import RunOptions
 from mask2alpha.pipeline.predictor import Predictor
 
 TINY = PRESETS["tiny"]

@@ -84,7 +84,7 @@ def test_active_pixels_are_those_of_the_stages(
             torch.from_numpy(mask / 255.0).float()[None, None], (0, 56, 0, 42), mode="replicate"
         )
         with torch.inference_mode():
-            output = predictor.model.decode(encoded.padded, encoded.encoding, padded, predictor.options)
+            output = predictor.model.forward(encoded.padded, padded, predictor.options, encoding=encoded.encoding)
         np.testing.assert_array_equal(active, output.active[0, 0, :150, :200].numpy())
 
 
@@ -130,9 +130,29 @@ def test_a_mask_that_the_network_never_sees_is_refused(value: int, model: Mask2A
         inspect(make_predictor(model), image, np.full((150, 200), value, dtype=np.uint8))
 
 
-def test_another_dtype_is_refused(model: Mask2Alpha, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    with pytest.raises(InputError, match=r"dtype=torch\.float32"):
-        inspect(Predictor(model, dtype=torch.bfloat16), image, mask)
+def test_the_run_is_the_predictors_in_its_own_dtype(
+    model: Mask2Alpha, image: NDArray[np.uint8], mask: NDArray[np.uint8]
+) -> None:
+    predictor = Predictor(model, device="cpu", dtype=torch.bfloat16, num_steps=NUM_STEPS, error_threshold=0.1)
+    inspection, matte = inspect(predictor, image, mask), predictor.predict(image, mask)
+    np.testing.assert_array_equal(inspection.alpha, matte.alpha)
+    np.testing.assert_array_equal(inspection.predicted_error, matte.predicted_error)
+
+
+def test_a_small_target_is_inspected_in_its_box(model: Mask2Alpha) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (700, 830, 3), dtype=np.uint8)
+    mask = np.zeros((700, 830), dtype=bool)
+    mask[500:540, 600:660] = True
+    predictor = make_predictor(model)
+    matte = predictor.predict(image, mask, has_trace=True)
+    assert matte.box is not None
+    assert matte.trace is not None
+    inspection = inspect(predictor, image, mask)
+    np.testing.assert_array_equal(inspection.alpha, matte.alpha)
+    assert inspection.steps[0].mixed_matte.shape == (176, 208)
+    assert inspection.steps[0].mixed_matte[:80].max() == 0
+    assert inspection.predicted_error.shape == (700, 830)
+    np.testing.assert_array_equal(inspection.active_sgsdr, matte.trace.output.active[0, 0].numpy())
 
 
 def test_the_spread_of_the_tokens_is_told_from_what_they_have_in_common() -> None:

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
-from mask2alpha.model.box import LEAST_MARGIN, Box, find_box
+from mask2alpha.model.box import FAR_LOGIT, LEAST_MARGIN, Box, find_box, upsample_to_photo
 from mask2alpha.model.config import PRESETS
+from mask2alpha.model.fast import resampling
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import CoarseMatte, RunOptions
+from mask2alpha.model.values import RunOptions
+from mask2alpha.ops.resize import upsample
 
 
 def make_mask(height: int, width: int, top: int, bottom: int, left: int, right: int) -> torch.Tensor:
@@ -15,7 +17,7 @@ def make_mask(height: int, width: int, top: int, bottom: int, left: int, right: 
 
 def test_a_box_has_a_margin_and_starts_at_multiples_of_64() -> None:
     box = find_box(make_mask(1024, 1280, 300, 340, 600, 680))
-    assert box == Box(top=128, bottom=512, left=448, right=832)
+    assert box == Box(top=128, bottom=512, left=448, right=832, size=(1024, 1280))
     assert min(300 - box.top, box.bottom - 340, 600 - box.left, box.right - 680) >= LEAST_MARGIN
 
 
@@ -35,27 +37,39 @@ def test_a_faint_haze_is_no_target() -> None:
     assert find_box(mask.clamp(min=0.01)) == find_box(mask)
 
 
-def test_paste_is_the_inverse_of_cut() -> None:
-    box, size = Box(top=64, bottom=192, left=128, right=320), (256, 448)
+def test_spread_is_the_inverse_of_cut() -> None:
+    box = Box(top=64, bottom=192, left=128, right=320, size=(256, 448))
     whole = torch.randn(1, 3, 64, 112)
-    part = box.cut(whole, size)
+    part = box.cut(whole)
     assert part.shape == (1, 3, 32, 48)
-    coarse = CoarseMatte(
-        alpha_logits=part[:, :1], predicted_error=part[:, :1], features=part, local_colours=part.repeat(1, 2, 1, 1)
-    )
-    pasted = box.paste(coarse, size)
-    assert torch.equal(box.cut(pasted.features, size), part)
-    assert pasted.predicted_error.count_nonzero() == part[:, :1].count_nonzero()
-    assert pasted.alpha.sum() <= part[:, :1].sigmoid().sum() + 1e-3
+    spread = box.spread(part, 0.0)
+    assert spread.shape == whole.shape
+    assert torch.equal(box.cut(spread), part)
+    assert spread.count_nonzero() == part.count_nonzero()
+
+
+@pytest.mark.parametrize("size", [(256, 448), (250, 440), (383, 672), (1000, 1777)])
+@pytest.mark.parametrize("corner", [(0, 0), (64, 128), (128, 320)])
+def test_the_maps_of_a_box_are_upsampled_as_if_they_were_pasted(size: tuple[int, int], corner: tuple[int, int]) -> None:
+    box = Box(top=corner[0], bottom=corner[0] + 128, left=corner[1], right=corner[1] + 128, size=(256, 448))
+    part = torch.randn(1, 1, 32, 32)
+    spanned = (-(-size[0] // 64) * 64, -(-size[1] // 64) * 64)
+    expected = upsample(box.spread(part, FAR_LOGIT), size, spanned=spanned)
+    for method in (upsample, resampling.upsample):
+        actual = upsample_to_photo(part, size, spanned=spanned, box=box, outside=FAR_LOGIT, method=method)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
+    window = (slice(7, 201), slice(100, 431))
+    shown = upsample_to_photo(part, size, spanned=spanned, box=box, outside=FAR_LOGIT, part=window)
+    torch.testing.assert_close(shown, expected[:, :, window[0], window[1]], rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_a_box_around_the_whole_picture_changes_nothing() -> None:
+def test_a_box_around_the_whole_image_changes_nothing() -> None:
     torch.manual_seed(0)
     model = Mask2Alpha(PRESETS["tiny"]).eval()
     image, mask = torch.rand(1, 3, 128, 192), make_mask(128, 192, 40, 80, 50, 130)
-    encoding = model.encode(image)
-    whole = model.decode_coarse(encoding, mask, RunOptions())
-    boxed = model.decode_coarse(encoding, mask, RunOptions(), Box(top=0, bottom=128, left=0, right=192))
-    torch.testing.assert_close(boxed.alpha_logits, whole.alpha_logits)
-    torch.testing.assert_close(boxed.features, whole.features)
+    whole = model(image, mask)
+    boxed = model(image, mask, RunOptions(box=Box(top=0, bottom=128, left=0, right=192, size=(128, 192))))
+    torch.testing.assert_close(boxed.coarse.alpha_logits, whole.coarse.alpha_logits)
+    torch.testing.assert_close(boxed.coarse.features, whole.coarse.features)
+    torch.testing.assert_close(boxed.alpha, whole.alpha)

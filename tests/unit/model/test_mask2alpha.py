@@ -5,7 +5,7 @@ import torch
 
 from mask2alpha.model.config import PRESETS, ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.outputs import RunOptions
+from mask2alpha.model.values import RunOptions
 
 TINY = PRESETS["tiny"]
 ONE_STEP = RunOptions(num_steps=1)
@@ -42,8 +42,8 @@ def test_one_encoding_with_many_masks_equals_separate_runs(
 ) -> None:
     encoding = model.encode(image)
     for repeated in (encoding.select(torch.zeros(3, dtype=torch.int64)), encoding.repeat(3)):
-        many = model.decode(image.expand(3, -1, -1, -1), repeated, masks)
-        alone = model.decode(image.expand(3, -1, -1, -1), repeated, masks, ONE_STEP)
+        many = model(image.expand(3, -1, -1, -1), masks, encoding=repeated)
+        alone = model(image.expand(3, -1, -1, -1), masks, ONE_STEP, encoding=repeated)
         for index in range(3):
             one = slice(index, index + 1)
             assert (many.alpha[one] - model(image, masks[one]).alpha).abs().mean() < 1e-3
@@ -85,7 +85,8 @@ def test_an_encoding_of_a_smaller_image_serves_the_full_resolution(
     model: Mask2Alpha, image: torch.Tensor, masks: torch.Tensor
 ) -> None:
     smaller = torch.nn.functional.interpolate(image, (64, 128), mode="area")
-    output = model.decode(image, model.encode(smaller), masks[:1], RunOptions(error_threshold=0.05))
+    options = RunOptions(error_threshold=0.05)
+    output = model(image, masks[:1], options, encoding=model.encode(smaller))
     assert output.alpha.shape == (1, 1, 128, 192)
     assert output.coarse.alpha_logits.shape == (1, 1, 16, 32)
 
@@ -106,6 +107,16 @@ def test_every_ablation_runs(config: ModelConfig, image: torch.Tensor, masks: to
     output = Mask2Alpha(config).eval()(image, masks[:1])
     assert output.alpha.shape == (1, 1, 128, 192)
     assert torch.isfinite(output.alpha).all()
+
+
+@torch.inference_mode()
+def test_decode_is_deprecated_and_does_what_forward_does(
+    model: Mask2Alpha, image: torch.Tensor, masks: torch.Tensor
+) -> None:
+    encoding = model.encode(image)
+    with pytest.warns(DeprecationWarning, match=r"since 0\.2 and goes in 0\.4; call `forward"):
+        old = model.decode(image, encoding, masks[:1])
+    assert torch.equal(old.alpha, model(image, masks[:1], encoding=encoding).alpha)
 
 
 def test_configuration_survives_the_round_trip_through_plain_values() -> None:

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mask2alpha.ops.resize import enlarge, halve, interpolate, resize, shrink_to_side, upsample
+from mask2alpha.model.fast import resampling
+from mask2alpha.ops.resize import resize, shrink_to_side, upsample
 
 
 def test_resize_to_the_same_size_is_the_identity() -> None:
@@ -24,32 +25,6 @@ def test_resize_keeps_a_constant_and_the_range() -> None:
     assert resized.max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 1, 1, 1), (1, 4, 1, 6), (2, 1, 9, 2)])
-@pytest.mark.parametrize("factor", [2, 4])
-@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-def test_enlarging_without_gradient_equals_the_general_kernel(
-    shape: tuple[int, ...], factor: int, memory_format: torch.memory_format
-) -> None:
-    feature_map = torch.randn(shape).contiguous(memory_format=memory_format)
-    expected = F.interpolate(feature_map, scale_factor=factor, mode="bilinear", align_corners=False)
-    with torch.inference_mode():
-        torch.testing.assert_close(enlarge(feature_map, factor), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_enlarging_has_a_gradient() -> None:
-    feature_map = torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: enlarge(x, 2), feature_map)
-
-
-@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-def test_halving_takes_the_mean_of_four_pixels(memory_format: torch.memory_format) -> None:
-    picture = torch.rand(2, 3, 6, 10).contiguous(memory_format=memory_format)
-    expected = F.avg_pool2d(picture, 2)
-    with torch.inference_mode():
-        torch.testing.assert_close(halve(picture), expected, rtol=0, atol=1e-6)
-    assert torch.equal(halve(picture), expected)
-
-
 @pytest.mark.parametrize(
     ("size", "max_side", "expected"),
     [
@@ -66,15 +41,27 @@ def test_shrink_to_side(size: tuple[int, int], max_side: int, expected: tuple[in
 
 
 @given(
-    size=st.tuples(st.integers(1, 200), st.integers(1, 40)),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 40)),
     coarse=st.tuples(st.integers(1, 30), st.integers(1, 30)),
     padding=st.tuples(st.integers(0, 70), st.integers(0, 9)),
 )
 @settings(max_examples=40, deadline=None)
-def test_rows_upsampled_a_few_at_a_time_equal_interpolate(size, coarse, padding):
-    x = torch.rand(2, 1, *coarse, generator=torch.Generator().manual_seed(0))
+def test_upsampling_equals_interpolate_of_what_the_map_spans(size, coarse, padding):
+    x = torch.rand(2, 3, *coarse, generator=torch.Generator().manual_seed(0))
     spanned = (size[0] + padding[0], size[1] + padding[1])
-    with torch.no_grad():
-        actual = upsample(x, size, spanned=spanned)
-    assert actual.is_contiguous()
-    assert torch.allclose(actual, interpolate(x, size, spanned), atol=1e-5)
+    expected = F.interpolate(x, spanned, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
+    assert torch.allclose(upsample(x, size, spanned=spanned), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [upsample, resampling.upsample])
+def test_a_part_is_upsampled_as_in_the_whole(method):
+    x = torch.rand(1, 1, 20, 30, dtype=torch.float64)
+    whole = F.interpolate(x, (77, 131), mode="bilinear", align_corners=False)[..., 20:50, 40:90]
+    part = method(x[..., 4:14, 8:22], (30, 50), spanned=(77, 131), origin=(20, 40), whole=(20, 30), first=(4, 8))
+    assert part.dtype == torch.float64
+    assert torch.allclose(part, whole, atol=1e-6)
+
+
+def test_upsampling_has_a_gradient() -> None:
+    x = torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: upsample(x, (5, 7), spanned=(6, 9)), x)

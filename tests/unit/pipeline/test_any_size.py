@@ -10,8 +10,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
-from mask2alpha.model.stage3_detail import recovery
+from mask2alpha.model.fast import detail as fast_detail
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.values import STRIDE_MULTIPLE
 from mask2alpha.ops.cells import CELL
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.pipeline.predictor import Predictor, settle_
@@ -63,7 +64,7 @@ def model() -> Mask2Alpha:
 def test_nothing_else_of_full_size_is_made(
     model: Mask2Alpha, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "WINDOW_SIDE", 256)
+    monkeypatch.setattr(fast_detail, "WINDOW_SIDE", 256)
     height, width = 1200, 1600
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     mask = np.zeros((height, width), bool)
@@ -85,17 +86,17 @@ def test_windows_of_a_shrunk_photograph_equal_the_plain_network(
 ) -> None:
     image = rng.random((*size, 3), dtype=np.float32)
     mask = rng.random((size[0] // 20 + 1, size[1] // 20 + 1)).repeat(20, 0).repeat(20, 1)[: size[0], : size[1]] > 0.5
-    monkeypatch.setattr(recovery, "WINDOW_SIDE", 100)
+    monkeypatch.setattr(fast_detail, "WINDOW_SIDE", 100)
     matte = Predictor(model, dtype=torch.float32, max_encoder_side=128, error_threshold=0.0).predict(image, mask)
-    monkeypatch.setattr(recovery, "WINDOW_SIDE", 10**6)
+    monkeypatch.setattr(fast_detail, "WINDOW_SIDE", 10**6)
     predictor = Predictor(model, dtype=torch.float32, max_encoder_side=128, error_threshold=0.0)
     encoded = predictor.encode(image)
     with torch.inference_mode():
-        output = predictor.model.decode(
+        output = predictor.model.forward(
             pad_to_multiple(image_to_tensor(image), STRIDE_MULTIPLE),
-            encoded.encoding,
             pad_to_multiple(mask_to_tensor(mask, size), STRIDE_MULTIPLE),
             predictor.options,
+            encoding=encoded.encoding,
         )
     # the plain network also corrects the padding, which the pixels beside it see
     reach = CELL * (predictor.model.detail.network.reach + 1)

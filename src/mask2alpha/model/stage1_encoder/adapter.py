@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from mask2alpha.model.config import EncoderConfig
 from mask2alpha.model.layers import ConvBlock, to_map, to_tokens
-from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.model.stage1_encoder.deformable import DeformableAttention, token_centres
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
-from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput, make_thumbnail
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
 from mask2alpha.model.stage1_encoder.vit import VisionTransformer
-from mask2alpha.ops.resize import enlarge, halve
+from mask2alpha.model.values import GuidedFeatures, ImageEncoding
 from mask2alpha.shapes import Size
 
 NUM_INTERACTIONS = 4
@@ -145,6 +144,8 @@ class PyramidMerge(nn.Module):
         # BEiT has no norm after its last block, and its tokens would drown the prior.
         self.token_norm = nn.Identity() if config.has_final_norm else nn.LayerNorm(dim)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
+        self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.halve = nn.AvgPool2d(2)
 
     def forward(self, levels: Sequence[Tensor], patches: Float[Tensor, "batch patches dim"]) -> tuple[Tensor, ...]:
         """The maps at strides 16, 32, 64.
@@ -158,7 +159,7 @@ class PyramidMerge(nn.Module):
         """
         os16, os32, os64 = levels
         vit_map = to_map(self.token_norm(patches).to(os16.dtype), (os32.shape[2], os32.shape[3]))
-        sums = (enlarge(vit_map, 2) + os16, os32 + vit_map, os64 + halve(vit_map))
+        sums = (self.enlarge(vit_map) + os16, os32 + vit_map, os64 + self.halve(vit_map))
         return tuple(_norm_channels(norm, x) for norm, x in zip(self.norms, sums, strict=True))
 
 
@@ -191,7 +192,7 @@ class VitAdapterEncoder(nn.Module):
         self.guidance = MaskGuidance() if config.has_guidance else None
         self.out_channels: tuple[int, ...] = (width, dim // 2, dim, dim, dim)
         self.num_kept_maps = 2
-        """How many of the finest maps `guide` hands on as `encode` made them, whatever they have become since."""
+        """Number of the finest maps that no mask changes: `guide` hands them on as they are."""
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """Everything that depends on the image alone.
@@ -205,7 +206,7 @@ class VitAdapterEncoder(nn.Module):
         """
         height, width = image.shape[2:]
         grid = (height // TOKEN_STRIDE, width // TOKEN_STRIDE)
-        half_image = self.input(image)
+        half_image, thumbnail = self.input(image)
         os4, os8, *levels = self.prior(half_image)
         grids = _grids_of(levels)
         spatial = _join_levels(
@@ -222,11 +223,10 @@ class VitAdapterEncoder(nn.Module):
                 spatial = self.extractors[index](spatial, grids, self._split_tokens(tokens)[1], grid)
             start = stop
         maps = (os4, os8, *_split_levels(spatial.to(os8.dtype), grids))
-        thumbnail = make_thumbnail(image)
         return ImageEncoding(tokens=tokens, token_grid=grid, maps=maps, thumbnail=thumbnail, size=(height, width))
 
-    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> tuple[Tensor, ...]:
-        """The feature maps for one mask per encoding.
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
+        """The features for one mask per encoding.
 
         Args:
             encoding: From `encode`.
@@ -242,7 +242,15 @@ class VitAdapterEncoder(nn.Module):
         coarsest = [(os64.shape[2], os64.shape[3])]
         extracted = self.last_extractor(to_tokens(os64), coarsest, patches, grid)
         levels = [os16, os32, to_map(extracted, coarsest[0])]
-        return (os4, os8, *self.merge(levels, self.vit.final_norm(patches)))
+        guided = self.vit.final_norm(patches)
+        return GuidedFeatures(
+            maps=(os4, os8, *self.merge(levels, guided)),
+            tokens=guided,
+            token_grid=grid,
+            thumbnail=encoding.thumbnail,
+            size=encoding.size,
+            spanned=encoding.spanned,
+        )
 
     def received_attention(
         self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from mask2alpha.model.config import EncoderConfig
 from mask2alpha.model.layers import Block, ConvBlock, ResidualBlock, to_map, to_tokens
-from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
-from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput, make_thumbnail
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
+from mask2alpha.model.values import GuidedFeatures, ImageEncoding
 
 
 class ConvStemEncoder(nn.Module):
@@ -44,11 +44,11 @@ class ConvStemEncoder(nn.Module):
         self.final_norm = nn.LayerNorm(dim, eps=config.layer_norm_eps) if config.has_final_norm else nn.Identity()
         self.out_channels = (*channels[:-1], dim)
         self.num_kept_maps = len(channels) - 1
-        """How many of the finest maps `guide` hands on as `encode` made them, whatever they have become since."""
+        """Number of the finest maps that no mask changes: `guide` hands them on as they are."""
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
-        """Everything that depends on the image alone; `image` in [0, 1], sides multiples of 64."""
-        x = self.input(image)
+        """Compute all that depends on the image alone; `image` is in [0, 1], its sides are multiples of 64."""
+        x, thumbnail = self.input(image)
         maps = []
         for stage in self.stages:
             x = stage(x)
@@ -63,15 +63,22 @@ class ConvStemEncoder(nn.Module):
             tokens=tokens,
             token_grid=grid,
             maps=tuple(maps[:-1]),
-            thumbnail=make_thumbnail(image),
-            size=_size_of(image),
+            thumbnail=thumbnail,
+            size=(image.shape[2], image.shape[3]),
         )
 
-    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> tuple[Tensor, ...]:
-        """The feature maps for one mask, finest first, with `out_channels` channels at strides 4, 8, 16, 32."""
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
+        """The features for one mask: `out_channels` channels at strides 4, 8, 16, 32."""
         key_scale = None if self.guidance is None else self.guidance(mask, encoding.token_grid)
-        tokens = self.blocks[-1](encoding.tokens, key_scale=key_scale)
-        return (*encoding.maps, to_map(self.final_norm(tokens), encoding.token_grid))
+        tokens = self.final_norm(self.blocks[-1](encoding.tokens, key_scale=key_scale))
+        return GuidedFeatures(
+            maps=(*encoding.maps, to_map(tokens, encoding.token_grid)),
+            tokens=tokens,
+            token_grid=encoding.token_grid,
+            thumbnail=encoding.thumbnail,
+            size=encoding.size,
+            spanned=encoding.spanned,
+        )
 
     def received_attention(
         self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
@@ -92,7 +99,3 @@ class ConvStemEncoder(nn.Module):
         assert isinstance(block, Block)
         received = block.received_attention(encoding.tokens, key_scale=key_scale)
         return received.view(-1, *encoding.token_grid)
-
-
-def _size_of(image: Tensor) -> tuple[int, int]:
-    return image.shape[2], image.shape[3]

@@ -1,8 +1,7 @@
 """Multi-scale deformable attention in plain PyTorch, as the ViT-Adapter uses it (paper 3.1).
 
 Every query looks at a few learnt places around its own position on each of several feature maps, instead of at every
-token. `F.grid_sample` fetches the values, so there is no extension to compile and every device and export path works;
-on a CPU, without gradient, `F.embedding_bag` does, which gathers and adds in one pass.
+token. `F.grid_sample` fetches the values, so there is no extension to compile and every device works.
 
 Legend: a *level* is one of the feature maps; their tokens stand one map after the other, each in raster order. Places
 are (x, y) in [0, 1], the corner of the picture being (0, 0) and the centre of the first of n pixels 0.5 / n.
@@ -46,9 +45,6 @@ def sample_levels(
     Returns:
         For every query the heads' sums, one head after the other, in the dtype of `values`.
     """
-    is_traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    if values.device.type == "cpu" and not (is_traced or torch.is_grad_enabled()):
-        return _sum_corners(values, grids, places, weights)
     batch, queries, heads = places.shape[:3]
     # Half precision would move the places by up to half a pixel: sample in float32 (float64 stays float64).
     dtype = torch.promote_types(values.dtype, torch.float32)
@@ -68,35 +64,6 @@ def sample_levels(
         total = summed if total is None else total + summed
     assert total is not None
     return total.view(batch, -1, queries).transpose(1, 2).to(values.dtype)
-
-
-def _sum_corners(values: Tensor, grids: Sequence[Size], places: Tensor, weights: Tensor) -> Tensor:
-    """`sample_levels` as one weighted sum per query and head, over the four corners around each place."""
-    batch, queries, heads = places.shape[:3]
-    dtype = torch.promote_types(values.dtype, torch.float32)
-    picture = torch.arange(batch).view(-1, 1, 1, 1) * values.shape[1]
-    head = torch.arange(heads).view(1, 1, -1, 1)
-    rows_read, shares = [], []
-    start = 0
-    for level, (rows, columns) in enumerate(grids):
-        x, y = places[:, :, :, level].to(dtype).unbind(-1)  # (B, queries, heads, points)
-        x, y = x * columns - 0.5, y * rows - 0.5
-        left, top = x.floor(), y.floor()
-        along_x, along_y = x - left, y - top
-        for row, row_share in ((top, 1 - along_y), (top + 1, along_y)):
-            of_row = weights[:, :, :, level].to(dtype) * row_share * ((row >= 0) & (row < rows))
-            row_start = picture + start + row.clamp(0, rows - 1).long() * columns
-            for column, column_share in ((left, 1 - along_x), (left + 1, along_x)):
-                shares.append(of_row * column_share * ((column >= 0) & (column < columns)))
-                rows_read.append((row_start + column.clamp(0, columns - 1).long()) * heads + head)
-        start += rows * columns
-    summed = F.embedding_bag(
-        torch.cat(rows_read, dim=-1).flatten(0, 2),
-        values.to(dtype).flatten(0, 2),
-        per_sample_weights=torch.cat(shares, dim=-1).flatten(0, 2),
-        mode="sum",
-    )
-    return summed.view(batch, queries, -1).to(values.dtype)
 
 
 class DeformableAttention(nn.Module):
@@ -155,6 +122,12 @@ class DeformableAttention(nn.Module):
         sizes_wh = centres.new_tensor([(columns, rows) for rows, columns in grids])
         offsets = self.offsets(queries).unflatten(-1, (*self.shape, 2)) / sizes_wh.view(-1, 1, 2)  # pixels to [0, 1]
         places = centres.view(1, -1, 1, 1, 1, 2) + offsets
-        gathered = sample_levels(values, grids, places, weights.unflatten(-1, (num_levels, num_points)))
+        gathered = self.sample(values, grids, places, weights.unflatten(-1, (num_levels, num_points)))
         projected: Tensor = self.projection(gathered)
         return projected
+
+    def sample(
+        self, values: Tensor, grids: Sequence[Size], places: Tensor, weights: Tensor
+    ) -> Float[Tensor, "batch queries dim"]:
+        """See `sample_levels`."""
+        return sample_levels(values, grids, places, weights)

@@ -41,18 +41,17 @@ def find_regions(mask: Float[Tensor, "batch 1 height width"], grid: Size) -> Int
     Returns:
         A `Region` per token.
     """
-    if mask.shape[2] % grid[0] == 0 and mask.shape[3] % grid[1] == 0:
-        # the same as below: rows first, which runs over whole lines of memory
-        rows, cells = (len(mask), 1, grid[0], -1, mask.shape[3]), (len(mask), 1, *grid, -1)
-        largest = mask.reshape(rows).amax(dim=3).reshape(cells).amax(dim=4)
-        smallest = mask.reshape(rows).amin(dim=3).reshape(cells).amin(dim=4)
-    else:
-        largest = F.adaptive_max_pool2d(mask, grid)
-        smallest = -F.adaptive_max_pool2d(-mask, grid)
-    largest = (largest > 0.5).to(torch.float32)  # 1 where the mask touches the token
-    smallest = (smallest > 0.5).to(torch.float32)  # 1 where it covers the token
-    dilated = F.max_pool2d(largest, 3, stride=1, padding=1)
-    eroded = -F.max_pool2d(-smallest, 3, stride=1, padding=1)
+    touched = (F.adaptive_max_pool2d(mask, grid) > 0.5).to(torch.float32)  # 1 where the mask touches the token
+    covered = (-F.adaptive_max_pool2d(-mask, grid) > 0.5).to(torch.float32)  # 1 where it covers the token
+    return sort_tokens(touched, covered)
+
+
+def sort_tokens(
+    touched: Float[Tensor, "batch 1 rows columns"], covered: Float[Tensor, "batch 1 rows columns"]
+) -> Int[Tensor, "batch rows columns"]:
+    """The `Region` of each token, given which the mask touches and which it covers (1 or 0)."""
+    dilated = F.max_pool2d(touched, 3, stride=1, padding=1)
+    eroded = -F.max_pool2d(-covered, 3, stride=1, padding=1)
     return (dilated + eroded).squeeze(1).round().to(torch.int64)
 
 
@@ -79,6 +78,12 @@ class MaskGuidance(nn.Module):
         Returns:
             ``1 + r + beta R`` per patch token, 1 per extra token.
         """
-        region_relevance = self.relevance[find_regions(mask, grid)].flatten(1)  # (B, rows * columns)
+        region_relevance = self.relevance[self.find_regions(mask, grid)].flatten(1)  # (B, rows * columns)
         key_scale = 1 + self.relevance_bias + self.relevance_gain * region_relevance
         return F.pad(key_scale, (num_extra_tokens, 0), value=1.0)
+
+    def find_regions(
+        self, mask: Float[Tensor, "batch 1 height width"], grid: Size
+    ) -> Int[Tensor, "batch rows columns"]:
+        """See the function `find_regions`."""
+        return find_regions(mask, grid)

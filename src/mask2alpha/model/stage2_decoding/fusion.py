@@ -1,4 +1,4 @@
-"""Fuse the encoder's maps and the mask into the one map at H/4 that every decoding step reads."""
+"""Fuse the encoder's maps, the mask and the evidence into the one map at H/4 that every decoding step reads."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,56 +8,64 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mask2alpha.model.colours import NUM_MAP_CUES
 from mask2alpha.model.config import DecoderConfig
 from mask2alpha.model.layers import MixBlock, ResidualBlock
-from mask2alpha.ops.resize import enlarge
+from mask2alpha.model.stage2_decoding.evidence import count_cues, shown_cues
+from mask2alpha.model.values import Evidence
 
 
 class FeatureFusion(nn.Module):
-    """A feature pyramid from the coarsest map down to stride 4; mask and colour cues are beside it at each level.
+    """A feature pyramid from the coarsest map down to stride 4, with mask and evidence beside it at each level.
 
     Runs once per mask, before the loop, so that a step is a few light convolutions. A level takes one convolution; only
     the finest, where thin parts are told apart, has a residual block besides (docs/decisions/0007).
+
+    Args:
+        in_channels: Channels of the feature maps, finest first.
+        num_projected: Number of the finest maps that no mask changes. `project` runs on them once per image, and
+            `forward` expects its results.
+        config: Widths, and which evidence is seen.
     """
 
-    def __init__(self, in_channels: tuple[int, ...], config: DecoderConfig) -> None:
+    def __init__(self, in_channels: tuple[int, ...], num_projected: int, config: DecoderConfig) -> None:
         super().__init__()
+        self.config = config
+        self.num_projected = num_projected
         widths = [min(config.pyramid_channels, config.fused_channels * 2**level) for level in range(len(in_channels))]
-        num_beside = 1 + NUM_MAP_CUES * config.has_colour_cues
         self.laterals = nn.ModuleList(
             nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths, strict=True)
         )
         self.reductions = nn.ModuleList(nn.Conv2d(coarser, width, 1) for width, coarser in pairwise(widths))
-        self.mixers = nn.ModuleList(MixBlock(width, num_beside, width) for width in widths)
+        self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.mixers = nn.ModuleList(MixBlock(width, 1 + count_cues(config), width) for width in widths)
         self.finish = ResidualBlock(widths[0])
 
-    def project(self, image_maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The lateral convolutions of the finest maps, done once per image where the mask has no part in them."""
-        return tuple(self.laterals[level](feature_map) for level, feature_map in enumerate(image_maps))
+    def project(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The maps of an image, with the finest `num_projected` of them through their lateral convolutions."""
+        finest, rest = maps[: self.num_projected], maps[self.num_projected :]
+        return (*(self.laterals[level](feature_map) for level, feature_map in enumerate(finest)), *rest)
 
     def forward(
-        self, pyramid: tuple[Tensor, ...], beside_os4: Float[Tensor, "batch _beside h w"], *, num_projected: int = 0
+        self, maps: tuple[Tensor, ...], mask_os4: Float[Tensor, "batch 1 h w"], evidence: Evidence
     ) -> Float[Tensor, "batch channels h w"]:
         """Fuse.
 
         Args:
-            pyramid: Feature maps at strides 4, 8, 16, ..., finest first.
-            beside_os4: What stands beside the features at each level: the mask as -1 and 1 and, with
-                `has_colour_cues`, the five cues; at stride 4.
-            num_projected: How many of the finest maps have been through `project`.
+            maps: Feature maps at strides 4, 8, 16, ..., finest first, through `project`.
+            mask_os4: The mask in [0, 1], at stride 4.
+            evidence: The evidence given the mask.
 
         Returns:
             The fused map at stride 4.
         """
-        beside = [beside_os4]
-        for _ in pyramid[1:]:
+        beside = [torch.cat([2 * mask_os4 - 1, *shown_cues(evidence, self.config)], dim=1)]
+        for _ in maps[1:]:
             beside.append(F.avg_pool2d(beside[-1], 2))
         fused: Tensor | None = None
-        for level in range(len(pyramid) - 1, -1, -1):
-            features = pyramid[level] if level < num_projected else self.laterals[level](pyramid[level])
+        for level in range(len(maps) - 1, -1, -1):
+            features = maps[level] if level < self.num_projected else self.laterals[level](maps[level])
             if fused is not None:
-                features = enlarge(self.reductions[level](fused), 2).add_(features)
+                features = self.enlarge(self.reductions[level](fused)).add_(features)
             level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
             fused = self.mixers[level](features, level_beside)
         assert fused is not None

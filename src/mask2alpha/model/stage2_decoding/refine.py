@@ -1,17 +1,16 @@
 """Iterative decoding: Algorithm 2 (inference) and the state that Algorithm 1 (training) draws (paper 3.2 and 3.4)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mask2alpha.model.colours import find_colour_evidence
-from mask2alpha.model.config import DecoderConfig
-from mask2alpha.model.outputs import CoarseMatte, DecodingState, FusedFeatures, RunOptions
-from mask2alpha.model.stage2_decoding.decoder import StepDecoder
+from mask2alpha.model.stage2_decoding.evidence import find_evidence
 from mask2alpha.model.stage2_decoding.states import advance, coarse_prob, turn_most_confident_fine
+from mask2alpha.model.values import CoarseMatte, DecodingState, DecodingStep, FusedFeatures, RunOptions
 
 
 def start_coarse(fused: FusedFeatures) -> DecodingState:
@@ -20,50 +19,52 @@ def start_coarse(fused: FusedFeatures) -> DecodingState:
     return DecodingState(mixed_matte=fused.mask_os4, is_fine=is_fine, evidence=fused.evidence)
 
 
-def refine(decoder: StepDecoder, fused: FusedFeatures, config: DecoderConfig, options: RunOptions) -> CoarseMatte:
+def refine(
+    step: Callable[[FusedFeatures, DecodingState], CoarseMatte], fused: FusedFeatures, options: RunOptions
+) -> CoarseMatte:
     """Algorithm 2: decode `num_steps` times; after each, the most confident coarse pixels turn fine.
 
     Args:
-        decoder: The step network.
+        step: One decoding step of a network.
         fused: What the steps read.
-        config: Default number of steps, update rule, and whether decoding is iterative at all.
-        options: Number of steps, sampler and trace of this run.
+        options: Number of steps, update rule, sampler and trace of this run; `RunOptions.filled`.
 
     Returns:
         The last step's prediction, when all pixels are fine; with `update="sticky"` each pixel's value of the step in
         which it turned fine.
     """
-    num_steps = (options.num_steps or config.num_steps) if config.is_iterative else 1
-    prepared = decoder.prepare(fused.features)
+    num_steps = options.num_steps
+    assert num_steps is not None
     state = start_coarse(fused)
-    trace: list[DecodingState] = []
+    trace: list[DecodingStep] = []
     sticky_logits = torch.zeros_like(fused.mask_os4, dtype=torch.float32)
-    for step in range(1, num_steps + 1):
-        coarse: CoarseMatte = decoder(prepared, fused.features, state)
-        if config.update == "sticky":
+    for number in range(1, num_steps + 1):
+        coarse = step(fused, state)
+        if options.update == "sticky":
             sticky_logits = torch.where(state.is_fine, sticky_logits, coarse.alpha_logits)
             coarse = replace(coarse, alpha_logits=sticky_logits)
-        if step == num_steps and not options.has_trace:
+        if number == num_steps and not options.has_trace:
             break  # nobody would see the last state, in which all pixels are fine
         is_fine = advance(
             state.is_fine,
             coarse.predicted_error,
-            step=step,
+            step=number,
             num_steps=num_steps,
             sampler=options.sampler,
             generator=options.generator,
         )
-        state = next_state(coarse.alpha, fused, is_fine)
+        before, state = state, next_state(coarse.alpha, fused, is_fine)
         if options.has_trace:
-            trace.append(state)
+            error = coarse.predicted_error
+            trace.append(DecodingStep(before=before, alpha=coarse.alpha, predicted_error=error, after=state))
     return replace(coarse, trace=tuple(trace))
 
 
 def next_state(
     alpha: Float[Tensor, "batch 1 h w"], fused: FusedFeatures, is_fine: Bool[Tensor, "batch 1 h w"]
 ) -> DecodingState:
-    """The state after a step that gave `alpha`: m_t, and what the colours say now that the target is better known."""
-    evidence = find_colour_evidence(fused.thumbnail, alpha.detach())
+    """The state after a step that gave `alpha`: m_t, and the evidence now that the target is better known."""
+    evidence = find_evidence(fused.guided, alpha.detach())
     return DecodingState(mixed_matte=mix(alpha, fused.mask_os4, is_fine), is_fine=is_fine, evidence=evidence)
 
 
@@ -86,16 +87,16 @@ def draw_training_state(
     """Algorithm 1: a random time, the states at that time, and the mixture of fine and coarse values.
 
     By the paper, pixels are fine independently of each other and fine values are the truth. At inference, however, the
-    network meets its own errors and the states that its own predicted error chose. In a share of the pictures both
+    network meets its own errors and the states that its own predicted error chose. In a share of the images both
     therefore come from the first step's prediction, which removes the exposure bias; in half of these the time is one
-    that inference with `num_steps` steps meets. What the colours say always comes from that prediction: from the truth
-    it would give the answer away.
+    that inference with `num_steps` steps meets. The evidence always comes from that prediction: from the truth it would
+    give the answer away.
 
     Args:
         fused: What the steps read.
         first: The first step's prediction, from `start_coarse`; not differentiated here.
         true_alpha_os4: The truth at stride 4.
-        own_share: Probability, per picture, that states and fine values are the network's own.
+        own_share: Probability, per image, that states and fine values are the network's own.
         num_steps: The usual number of steps at inference.
         generator: For all draws.
 
@@ -123,5 +124,5 @@ def draw_training_state(
             fine_values[one] = own_alpha[one]
         else:
             is_fine[one] = noise[one] < fine_share
-    evidence = find_colour_evidence(fused.thumbnail, own_alpha)
+    evidence = find_evidence(fused.guided, own_alpha)
     return DecodingState(mixed_matte=mix(fine_values, mask_os4, is_fine), is_fine=is_fine, evidence=evidence)

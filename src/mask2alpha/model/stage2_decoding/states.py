@@ -18,8 +18,8 @@ ERROR_STEPS = 8192
 """Predicted errors are compared in steps of this part of 1. Smaller differences are rounding, by which machines,
 precisions and backends differ, and in the plain background there are no others."""
 NUM_DIAGONALS = 256
-"""After so many diagonals their order repeats. With `ERROR_STEPS` it stays within what float32 counts exactly, as some
-backends have no wider numbers."""
+"""After so many diagonals their order repeats. Together with `ERROR_STEPS`, the order stays within the whole numbers
+that float32 holds exactly."""
 DIAGONAL_STEP = 159
 """From one diagonal's place in the order to the next one's: about `NUM_DIAGONALS` times the golden ratio's fraction."""
 
@@ -71,13 +71,15 @@ def order_by_confidence(
 ) -> Float[Tensor, "batch pixels"]:
     """The order in which pixels turn fine, from the smallest number on; whole numbers, -1 for those that are fine.
 
-    First counts the predicted error. Equal ones follow diagonal by diagonal in an order whose every beginning lies all
-    over the picture. In raster order they would turn fine from the top of the picture down, like no state drawn in
-    training; orders without stripes, or with level ones, score worse (docs/training_log.md, run 7).
+    The predicted error counts first. Equal errors follow diagonal by diagonal, in an order whose every beginning is
+    spread all over the image. In raster order they would turn fine from the top of the image down, like no state drawn
+    in training; orders without stripes, or with level ones, score worse (docs/training_log.md, run 7).
     """
-    down = torch.ones_like(predicted_error[:1, :, :, :1], dtype=torch.int32).cumsum(2, dtype=torch.int32)
-    across = torch.ones_like(predicted_error[:1, :, :1], dtype=torch.int32).cumsum(3, dtype=torch.int32)
-    diagonal = (down + across) * DIAGONAL_STEP % NUM_DIAGONALS
+    rows, columns = (
+        torch.arange(1, length + 1, dtype=torch.int32, device=predicted_error.device)
+        for length in (predicted_error.shape[2], predicted_error.shape[3])
+    )
+    diagonal = (rows[:, None] + columns) * DIAGONAL_STEP % NUM_DIAGONALS
     order = torch.add(diagonal, rank_errors(predicted_error), alpha=NUM_DIAGONALS)
     return torch.where(is_fine, -1.0, order).flatten(1)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mask2alpha.model.config import EncoderConfig
-from mask2alpha.model.outputs import ImageEncoding
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+from mask2alpha.model.values import ImageEncoding
 
 ABSOLUTE = EncoderConfig(
     kind="vit_adapter",
@@ -66,7 +66,7 @@ def test_maps_have_the_promised_strides_and_channels(config: EncoderConfig, size
     encoder = make_encoder(config)
     height, width = size
     encoding = encoder.encode(torch.rand(1, 3, height, width))
-    pyramid = encoder.guide(encoding, make_masks(1, height, width))
+    pyramid = encoder.guide(encoding, make_masks(1, height, width)).maps
     expected = [
         (1, channels, height // stride, width // stride)
         for channels, stride in zip(encoder.out_channels, (4, 8, 16, 32, 64), strict=True)
@@ -85,7 +85,7 @@ def test_without_injection_the_tokens_are_the_plain_vits(config: EncoderConfig) 
     for injector in encoder.injectors:
         injector.gain.zero_()
     image = torch.rand(1, 3, 128, 192)
-    half_image = encoder.input(image)
+    half_image, _ = encoder.input(image)
     if config.patch_size == 14:
         half_image = torch.nn.functional.interpolate(half_image, (4 * 14, 6 * 14), mode="bicubic")
     plain = encoder.vit.run_blocks(encoder.vit.embed(half_image), (4, 6), 0, config.depth - 1)
@@ -97,7 +97,9 @@ def test_a_new_encoder_leaves_the_vit_as_published_and_the_mask_unheard() -> Non
     encoder = VitAdapterEncoder(ABSOLUTE).eval()
     encoding = encoder.encode(torch.rand(1, 3, 128, 128))
     masks = make_masks(2, 128, 128)
-    for first, second in zip(encoder.guide(encoding, masks[:1]), encoder.guide(encoding, masks[1:]), strict=True):
+    for first, second in zip(
+        encoder.guide(encoding, masks[:1]).maps, encoder.guide(encoding, masks[1:]).maps, strict=True
+    ):
         torch.testing.assert_close(first, second)
 
 
@@ -107,7 +109,7 @@ def test_the_mask_changes_every_map_but_the_kept_ones(config: EncoderConfig) -> 
     encoder = make_encoder(config)
     encoding = encoder.encode(torch.rand(1, 3, 128, 128))
     masks = make_masks(2, 128, 128)
-    first, second = encoder.guide(encoding, masks[:1]), encoder.guide(encoding, masks[1:])
+    first, second = encoder.guide(encoding, masks[:1]).maps, encoder.guide(encoding, masks[1:]).maps
     are_equal = [torch.equal(x, y) for x, y in zip(first, second, strict=True)]
     assert are_equal == [True, True, False, False, False]
     assert encoder.num_kept_maps == 2
@@ -120,9 +122,9 @@ def test_guiding_leaves_the_encoding_as_it_was(config: EncoderConfig) -> None:
     image = torch.rand(1, 3, 128, 128)
     encoding = encoder.encode(image)
     before = [x.clone() for x in tensors_of(encoding)]
-    first = encoder.guide(encoding, make_masks(1, 128, 128))
+    first = encoder.guide(encoding, make_masks(1, 128, 128)).maps
     assert all(torch.equal(x, y) for x, y in zip(before, tensors_of(encoding), strict=True))
-    again = encoder.guide(encoder.encode(image), make_masks(1, 128, 128))
+    again = encoder.guide(encoder.encode(image), make_masks(1, 128, 128)).maps
     assert all(torch.equal(x, y) for x, y in zip(first, again, strict=True))
 
 
@@ -132,9 +134,9 @@ def test_one_encoding_with_many_masks_equals_separate_runs(config: EncoderConfig
     encoder = make_encoder(config)
     image = torch.rand(1, 3, 128, 192)
     masks = make_masks(3, 128, 192)
-    together = encoder.guide(encoder.encode(image).select(torch.zeros(3, dtype=torch.int64)), masks)
+    together = encoder.guide(encoder.encode(image).select(torch.zeros(3, dtype=torch.int64)), masks).maps
     for index in range(3):
-        alone = encoder.guide(encoder.encode(image), masks[index : index + 1])
+        alone = encoder.guide(encoder.encode(image), masks[index : index + 1]).maps
         for x, y in zip(together, alone, strict=True):
             torch.testing.assert_close(x[index : index + 1], y, rtol=1e-4, atol=1e-5)
 
@@ -144,10 +146,10 @@ def test_one_encoding_with_many_masks_equals_separate_runs(config: EncoderConfig
 def test_batch_equals_one_by_one(config: EncoderConfig) -> None:
     encoder = make_encoder(config)
     images, masks = torch.rand(3, 3, 128, 192), make_masks(3, 128, 192)
-    together = encoder.guide(encoder.encode(images), masks)
+    together = encoder.guide(encoder.encode(images), masks).maps
     for index in range(3):
         one = slice(index, index + 1)
-        alone = encoder.guide(encoder.encode(images[one]), masks[one])
+        alone = encoder.guide(encoder.encode(images[one]), masks[one]).maps
         for x, y in zip(together, alone, strict=True):
             torch.testing.assert_close(x[one], y, rtol=1e-4, atol=1e-5)
 
@@ -155,7 +157,7 @@ def test_batch_equals_one_by_one(config: EncoderConfig) -> None:
 @every_config
 def test_gradients_reach_every_parameter(config: EncoderConfig) -> None:
     encoder = make_encoder(config).train()
-    pyramid = encoder.guide(encoder.encode(torch.rand(2, 3, 128, 128)), make_masks(2, 128, 128))
+    pyramid = encoder.guide(encoder.encode(torch.rand(2, 3, 128, 128)), make_masks(2, 128, 128)).maps
     torch.stack([(x * torch.randn_like(x)).sum() for x in pyramid]).sum().backward()
     silent = [
         name for name, parameter in encoder.named_parameters() if parameter.grad is None or not parameter.grad.any()
@@ -168,7 +170,7 @@ def test_gradients_reach_every_parameter(config: EncoderConfig) -> None:
 def test_trains_under_bfloat16_autocast(config: EncoderConfig) -> None:
     encoder = make_encoder(config).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        pyramid = encoder.guide(encoder.encode(torch.rand(2, 3, 128, 128)), make_masks(2, 128, 128))
+        pyramid = encoder.guide(encoder.encode(torch.rand(2, 3, 128, 128)), make_masks(2, 128, 128)).maps
     assert all(x.isfinite().all() for x in pyramid)
     torch.stack([x.float().square().mean() for x in pyramid]).sum().backward()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in encoder.parameters())
@@ -179,9 +181,9 @@ def test_trains_under_bfloat16_autocast(config: EncoderConfig) -> None:
 def test_runs_in_bfloat16(config: EncoderConfig) -> None:
     encoder = make_encoder(config)
     image, masks = torch.rand(1, 3, 128, 192), make_masks(1, 128, 192)
-    exact = encoder.guide(encoder.encode(image), masks)
+    exact = encoder.guide(encoder.encode(image), masks).maps
     encoder.bfloat16()
-    rounded = encoder.guide(encoder.encode(image.bfloat16()), masks.bfloat16())
+    rounded = encoder.guide(encoder.encode(image.bfloat16()), masks.bfloat16()).maps
     for x, y in zip(rounded, exact, strict=True):
         assert x.dtype == torch.bfloat16
         assert (x.float() - y).abs().mean() < 0.1 * y.abs().mean()
@@ -205,7 +207,9 @@ def test_guidance_can_be_left_out() -> None:
     assert not [name for name in encoder.state_dict() if "relevance" in name]
     encoding = encoder.encode(torch.rand(1, 3, 64, 64))
     masks = make_masks(2, 64, 64)
-    for first, second in zip(encoder.guide(encoding, masks[:1]), encoder.guide(encoding, masks[1:]), strict=True):
+    for first, second in zip(
+        encoder.guide(encoding, masks[:1]).maps, encoder.guide(encoding, masks[1:]).maps, strict=True
+    ):
         assert torch.equal(first, second)
 
 

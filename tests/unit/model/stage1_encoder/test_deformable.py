@@ -1,9 +1,11 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from mask2alpha.model.fast.deformable import sum_corners
 from mask2alpha.model.stage1_encoder.deformable import DeformableAttention, sample_levels, token_centres
 
 GRIDS = [(4, 6), (2, 3), (1, 2)]
@@ -48,9 +50,8 @@ def random_arguments(dtype: torch.dtype = torch.float32, *, queries: int = 7) ->
 def test_sampling_equals_a_loop_over_queries_heads_levels_and_points() -> None:
     values, places, weights = random_arguments()
     slow = slow_sample_levels(values, places, weights)
-    torch.testing.assert_close(sample_levels(values, GRIDS, places, weights), slow, rtol=1e-5, atol=1e-5)
-    with torch.no_grad():  # another kernel
-        torch.testing.assert_close(sample_levels(values, GRIDS, places, weights), slow, rtol=1e-5, atol=1e-5)
+    for method in (sample_levels, sum_corners):
+        torch.testing.assert_close(method(values, GRIDS, places, weights), slow, rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_are_right_in_float64() -> None:
@@ -70,18 +71,20 @@ def test_token_centres_read_the_tokens_themselves() -> None:
         start += rows * columns
 
 
-def test_far_outside_is_zero() -> None:
+@pytest.mark.parametrize("method", [sample_levels, sum_corners])
+def test_far_outside_is_zero(method: Callable[..., Tensor]) -> None:
     values, places, weights = random_arguments()
-    assert not sample_levels(values, GRIDS, places + 5, weights).any()
+    assert not method(values, GRIDS, places + 5, weights).any()
 
 
-def test_half_precision_values_are_read_at_full_precision_places() -> None:
+@pytest.mark.parametrize("method", [sample_levels, sum_corners])
+def test_half_precision_values_are_read_at_full_precision_places(method: Callable[..., Tensor]) -> None:
     values = torch.randn(1, 128 * 128, 1, 4).bfloat16()
     places = torch.rand(1, 50, 1, 1, 1, 2)
     weights = torch.ones(1, 50, 1, 1, 1)
-    read = sample_levels(values, [(128, 128)], places, weights)
+    read = method(values, [(128, 128)], places, weights)
     assert read.dtype == torch.bfloat16
-    exact = sample_levels(values.float(), [(128, 128)], places, weights)
+    exact = method(values.float(), [(128, 128)], places, weights)
     torch.testing.assert_close(read.float(), exact, rtol=0.01, atol=0.01)
 
 

@@ -52,9 +52,9 @@ def test_new_guidance_leaves_the_encoder_as_the_plain_one() -> None:
     image, mask = torch.rand(1, 3, 128, 128), torch.zeros(1, 1, 128, 128)
     mask[..., 30:90, 40:100] = 1
     encoding = encoder.encode(image)
-    guided = encoder.guide(encoding, mask)
+    guided = encoder.guide(encoding, mask).maps
     encoder.guidance = None
-    plain = encoder.guide(encoding, mask)
+    plain = encoder.guide(encoding, mask).maps
     for one, other in zip(guided, plain, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -67,7 +67,7 @@ def test_trained_guidance_makes_the_features_depend_on_the_mask() -> None:
     encoding = encoder.encode(torch.rand(1, 3, 256, 256))
     mask = torch.zeros(1, 1, 256, 256)
     mask[..., :128] = 1
-    one, other = encoder.guide(encoding, mask)[-1], encoder.guide(encoding, 1 - mask)[-1]
+    one, other = encoder.guide(encoding, mask).maps[-1], encoder.guide(encoding, 1 - mask).maps[-1]
     assert not torch.allclose(one, other, atol=1e-4)
 
 

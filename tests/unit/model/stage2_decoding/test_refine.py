@@ -1,18 +1,24 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.colours import find_colour_evidence
-from mask2alpha.model.config import PRESETS
-from mask2alpha.model.outputs import DecodingState, FusedFeatures, RunOptions
+from mask2alpha.model.config import PRESETS, DecoderConfig
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
+from mask2alpha.model.stage2_decoding.evidence import find_evidence
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, mix, refine, start_coarse
 from mask2alpha.model.stage2_decoding.states import coarse_prob, num_fine, rank_errors
+from mask2alpha.model.values import DecodingState, FusedFeatures, GuidedFeatures, RunOptions
 
 CONFIG = PRESETS["tiny"].decoder
+
+
+def filled(decoder_config: DecoderConfig = CONFIG, **options: Any) -> RunOptions:
+    return RunOptions(**options).filled(replace(PRESETS["tiny"], decoder=decoder_config))
 
 
 @pytest.fixture
@@ -22,24 +28,27 @@ def decoder() -> StepDecoder:
 
 
 @pytest.fixture
-def fused() -> FusedFeatures:
+def fused(decoder: StepDecoder) -> FusedFeatures:
     generator = torch.Generator().manual_seed(1)
     mask = (torch.rand(2, 1, 16, 24, generator=generator) > 0.5).float()
     thumbnail = torch.rand(2, 3, 16, 24, generator=generator)
+    features = torch.randn(2, CONFIG.fused_channels, 16, 24, generator=generator)
+    guided = GuidedFeatures(maps=(), tokens=torch.zeros(2, 1, 1), token_grid=(1, 1), thumbnail=thumbnail, size=(64, 96))
     return FusedFeatures(
-        features=torch.randn(2, CONFIG.fused_channels, 16, 24, generator=generator),
+        features=features,
+        prepared=decoder.prepare(features),
         mask_os4=mask,
-        thumbnail=thumbnail,
-        evidence=find_colour_evidence(thumbnail, mask),
+        evidence=find_evidence(guided, mask),
+        guided=guided,
     )
 
 
 def test_trace_grows_by_the_schedule_and_ends_all_fine(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    coarse = refine(decoder, fused, CONFIG, RunOptions(num_steps=5, has_trace=True))
+    coarse = refine(decoder, fused, filled(num_steps=5, has_trace=True))
     assert len(coarse.trace) == 5
     mask = fused.mask_os4
     previous = torch.zeros_like(mask, dtype=torch.bool)
-    for step, state in enumerate(coarse.trace, start=1):
+    for step, state in enumerate((traced.after for traced in coarse.trace), start=1):
         assert (state.is_fine | ~previous).all()
         assert state.is_fine[0].sum().item() == num_fine(step, 5, 16 * 24)
         torch.testing.assert_close(state.mixed_matte[~state.is_fine], mask[~state.is_fine])
@@ -48,28 +57,39 @@ def test_trace_grows_by_the_schedule_and_ends_all_fine(decoder: StepDecoder, fus
 
 
 def test_formula_returns_the_last_prediction(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    coarse = refine(decoder, fused, CONFIG, RunOptions(num_steps=3, has_trace=True))
-    torch.testing.assert_close(coarse.trace[-1].mixed_matte, coarse.alpha)
-    repeated = decoder(decoder.prepare(fused.features), fused.features, coarse.trace[-2])
+    coarse = refine(decoder, fused, filled(num_steps=3, has_trace=True))
+    torch.testing.assert_close(coarse.trace[-1].after.mixed_matte, coarse.alpha)
+    torch.testing.assert_close(coarse.trace[-1].alpha, coarse.alpha)
+    repeated = decoder(fused, coarse.trace[-2].after)
     torch.testing.assert_close(coarse.alpha_logits, repeated.alpha_logits)
 
 
 def test_sticky_pixels_keep_the_value_they_turned_fine_with(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    options = RunOptions(num_steps=4, has_trace=True)
-    coarse = refine(decoder, fused, replace(CONFIG, update="sticky"), options)
-    for before, after in zip(coarse.trace, coarse.trace[1:], strict=False):
+    options = {"num_steps": 4, "has_trace": True}
+    coarse = refine(decoder, fused, filled(replace(CONFIG, update="sticky"), **options))
+    states = [step.after for step in coarse.trace]
+    for before, after in pairwise(states):
         torch.testing.assert_close(after.mixed_matte[before.is_fine], before.mixed_matte[before.is_fine])
-    torch.testing.assert_close(coarse.alpha, coarse.trace[-1].mixed_matte)
+    torch.testing.assert_close(coarse.alpha, states[-1].mixed_matte)
+    chosen_at_run_time = refine(decoder, fused, filled(update="sticky", **options))
+    torch.testing.assert_close(chosen_at_run_time.alpha, coarse.alpha, rtol=0, atol=0)
+
+
+def test_each_traced_step_reads_the_state_that_the_one_before_left(decoder: StepDecoder, fused: FusedFeatures) -> None:
+    trace = refine(decoder, fused, filled(num_steps=3, has_trace=True)).trace
+    assert trace[0].before.mixed_matte is fused.mask_os4
+    for step, following in pairwise(trace):
+        assert following.before is step.after
 
 
 def test_decoding_that_is_not_iterative_is_one_pass_from_the_mask(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    single = refine(decoder, fused, replace(CONFIG, is_iterative=False), RunOptions(num_steps=7))
-    expected = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    single = refine(decoder, fused, filled(replace(CONFIG, is_iterative=False), num_steps=7))
+    expected = decoder(fused, start_coarse(fused))
     torch.testing.assert_close(single.alpha_logits, expected.alpha_logits)
 
 
 def test_trace_is_empty_unless_asked_for(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    assert refine(decoder, fused, CONFIG, RunOptions()).trace == ()
+    assert refine(decoder, fused, filled()).trace == ()
 
 
 def test_bernoulli_repeats_with_the_same_generator_seed(decoder: StepDecoder, fused: FusedFeatures) -> None:
@@ -77,8 +97,7 @@ def test_bernoulli_repeats_with_the_same_generator_seed(decoder: StepDecoder, fu
         refine(
             decoder,
             fused,
-            CONFIG,
-            RunOptions(sampler="bernoulli", generator=torch.Generator().manual_seed(seed), num_steps=4),
+            filled(sampler="bernoulli", generator=torch.Generator().manual_seed(seed), num_steps=4),
         ).alpha_logits
         for seed in (3, 3, 4)
     ]
@@ -98,7 +117,7 @@ def test_mix_takes_alpha_where_fine_and_the_mask_elsewhere() -> None:
 
 
 def draw(decoder: StepDecoder, fused: FusedFeatures, truth: torch.Tensor, *, own_share: float) -> DecodingState:
-    first = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    first = decoder(fused, start_coarse(fused))
     generator = torch.Generator().manual_seed(5)
     return draw_training_state(fused, first, truth, own_share=own_share, num_steps=3, generator=generator)
 
@@ -109,7 +128,7 @@ def test_training_states_mix_the_truth_or_the_own_prediction(decoder: StepDecode
     from_truth = draw(decoder, fused, truth, own_share=0.0)
     torch.testing.assert_close(from_truth.mixed_matte, torch.where(from_truth.is_fine, truth, mask))
     own = draw(decoder, fused, truth, own_share=1.0)
-    guess = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    guess = decoder(fused, start_coarse(fused))
     torch.testing.assert_close(own.mixed_matte, torch.where(own.is_fine, guess.alpha.detach(), mask))
     assert not own.mixed_matte.requires_grad
     for picture in range(2):  # chosen by the own predicted error: no coarse pixel is surer than a fine one
@@ -119,7 +138,7 @@ def test_training_states_mix_the_truth_or_the_own_prediction(decoder: StepDecode
 
 
 def test_half_of_the_own_states_are_those_that_inference_meets(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    first = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
+    first = decoder(fused, start_coarse(fused))
     num_pixels = fused.mask_os4[0].numel()
     met = {math.floor((1 - coarse_prob(step / 3)) * num_pixels) for step in (1, 2)}
     generator = torch.Generator().manual_seed(0)
@@ -136,12 +155,12 @@ def test_half_of_the_own_states_are_those_that_inference_meets(decoder: StepDeco
 
 
 def test_colours_are_looked_at_again_with_each_better_matte(decoder: StepDecoder, fused: FusedFeatures) -> None:
-    coarse = refine(decoder, fused, CONFIG, RunOptions(num_steps=3, has_trace=True))
-    first = decoder(decoder.prepare(fused.features), fused.features, start_coarse(fused))
-    expected = find_colour_evidence(fused.thumbnail, first.alpha)
-    torch.testing.assert_close(coarse.trace[0].evidence.cues, expected.cues)
+    coarse = refine(decoder, fused, filled(num_steps=3, has_trace=True))
+    first = decoder(fused, start_coarse(fused))
+    expected = find_evidence(fused.guided, first.alpha)
+    torch.testing.assert_close(coarse.trace[0].after.evidence.cues, expected.cues)
     assert not torch.equal(expected.cues, fused.evidence.cues)
-    last_read = coarse.trace[-2].evidence  # the state that the last step read
+    last_read = coarse.trace[-1].before.evidence  # the state that the last step read
     torch.testing.assert_close(coarse.local_colours, last_read.local_colours)
 
 

@@ -2,15 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.func import functional_call
 
-from mask2alpha.model.stage3_detail import sparse
-from mask2alpha.model.stage3_detail.sparse import (
-    ActiveSet,
-    DenseLevel,
-    SparseTensor,
-    SubmanifoldConv,
-    submanifold_conv,
-)
+from mask2alpha.model.stage3_detail.resnet import relu
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, DenseLevel, SparseTensor, SubmanifoldConv
 
 SHAPES = [(2, 8, 10), (1, 7, 9), (2, 1, 5), (1, 1, 1)]
 DENSITIES = ["some", "none", "all", "one"]
@@ -56,34 +51,6 @@ def test_submanifold_convolution_equals_its_dense_twin(shape, density):
     assert_close(actual, conv.forward_dense(x) * active)
 
 
-@pytest.mark.parametrize("has_onednn", [True, False])
-def test_wide_convolution_equals_its_dense_twin_with_either_matrix_product(monkeypatch, has_onednn):
-    monkeypatch.setattr(sparse, "cpu_has_amx", lambda: False)
-    if not has_onednn:
-        monkeypatch.setattr(sparse, "ONEDNN_LINEAR", None)
-    active = make_active((2, 8, 10), "some")
-    x = make_input(active, 3)
-    conv = randomise(SubmanifoldConv(3, 2 * sparse.ONEDNN_LEAST_COLUMNS))
-    with torch.no_grad():
-        actual = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
-        assert_close(actual, conv.forward_dense(x) * active)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("density", DENSITIES)
-@pytest.mark.parametrize("channels", [2, sparse.NARROW, sparse.NARROW + 1])
-@torch.no_grad()
-def test_convolution_without_gradient_equals_its_dense_twin(shape, density, channels):
-    active = make_active(shape, density)
-    x, skip = make_input(active, 3), make_input(active, channels, seed=3)
-    conv = randomise(SubmanifoldConv(3, channels))
-    active_set = ActiveSet.from_mask(active)
-    rows = SparseTensor.from_dense(x, active_set)
-    assert_close(conv(rows).to_dense(), conv.forward_dense(x) * active)
-    added = conv(rows, skip=SparseTensor.from_dense(skip, active_set).features, has_relu=True).to_dense()
-    assert_close(added, (conv.forward_dense(x) + skip).relu() * active)
-
-
 @given(
     batch=st.integers(1, 3),
     height=st.integers(1, 12),
@@ -96,7 +63,7 @@ def test_convolutions_in_a_row_equal_their_dense_twins(batch, height, width, den
     active = torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(seed)) < density
     x = make_input(active, 2, seed)
     first, second = randomise(SubmanifoldConv(2, 3), seed), randomise(SubmanifoldConv(3, 2), seed)
-    actual = second(first(SparseTensor.from_dense(x, ActiveSet.from_mask(active)), has_relu=True)).to_dense()
+    actual = second(relu(first(SparseTensor.from_dense(x, ActiveSet.from_mask(active))))).to_dense()
     level = DenseLevel(active.float())
     expected = second.forward_dense(level.relu_(first.forward_dense(x))) * active
     assert torch.allclose(actual, expected, rtol=1e-5, atol=1e-4)
@@ -132,26 +99,10 @@ def test_pictures_of_a_batch_do_not_touch_each_other():
         assert_close(together[part], alone)
 
 
-def test_chunks_do_not_change_the_result(monkeypatch):
-    active = make_active((1, 9, 9), "some")
-    tensor = SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))
-    conv = randomise(SubmanifoldConv(2, 3))
-
-    def run():
-        conv.zero_grad()
-        result = conv(tensor).features
-        result.square().sum().backward()
-        return result.detach(), conv.weight.grad.clone()
-
-    whole = run()
-    monkeypatch.setattr(sparse, "CHUNK_BYTES_CPU", 200)
-    for actual, expected in zip(run(), whole, strict=True):
-        assert torch.allclose(actual, expected, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize("density", ["some", "one"])
 def test_gradients_in_float64(density):
     active_set = ActiveSet.from_mask(make_active((2, 4, 3), density))
+    conv = SubmanifoldConv(2, 3)
 
     def random(*shape):
         generator = torch.Generator().manual_seed(len(shape))
@@ -160,7 +111,8 @@ def test_gradients_in_float64(density):
     rows, weight, bias = random(len(active_set), 2), random(3, 2, 3, 3), random(3)
 
     def convolve(rows, weight, bias):
-        return submanifold_conv(SparseTensor(features=rows, active_set=active_set), weight, bias).features
+        parameters = {"weight": weight, "bias": bias}
+        return functional_call(conv, parameters, (SparseTensor(features=rows, active_set=active_set),)).features
 
     assert torch.autograd.gradcheck(convolve, (rows, weight, bias))
 
@@ -171,15 +123,6 @@ def test_gradients_of_an_empty_active_set_are_zero():
     conv(SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))).features.sum().backward()
     assert not conv.weight.grad.any()
     assert not conv.bias.grad.any()
-
-
-def test_result_is_the_same_without_gradients():
-    active = make_active((1, 6, 7), "some")
-    tensor = SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))
-    conv = randomise(SubmanifoldConv(2, 3))
-    with torch.no_grad():
-        without = conv(tensor).features
-    assert torch.allclose(conv(tensor).features, without, atol=1e-6)
 
 
 @pytest.mark.parametrize("is_autocast", [True, False])

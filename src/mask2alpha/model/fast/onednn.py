@@ -1,9 +1,4 @@
-"""A model made for inference: the same function with fewer operations.
-
-Batch norms are folded into the convolutions before them, and the weights of convolutions and linear layers are stored
-in the dtype they are multiplied in, so that no call has to convert them. On a CPU, what follows a convolution is done
-by the convolution itself.
-"""
+"""Convolutions that add and rectify by themselves: oneDNN's, on a CPU, without gradient."""
 
 import copy
 from typing import Any
@@ -11,10 +6,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mask2alpha.model.layers import ConvBlock, MixBlock, ResidualBlock, SumConv
-from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 
 ONEDNN_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
@@ -22,46 +15,6 @@ ONEDNN_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
 builds without it (docs/decisions/0005)."""
 ONEDNN_ADDING_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise_", None)
 """The same, added to a tensor in place before the ReLU."""
-
-
-def fold_batch_norm(model: Mask2Alpha) -> Mask2Alpha:
-    """A copy, in evaluation mode, without batch norms; it returns what `model.eval()` does, up to rounding."""
-    folded = copy.deepcopy(model).eval()
-    for module in folded.modules():
-        if isinstance(module, ConvBlock) and isinstance(module.norm, nn.BatchNorm2d):
-            module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
-        elif isinstance(module, StepDecoder) and isinstance(module.norm, nn.BatchNorm2d):
-            _fold_sum(module, module.norm)
-    return folded
-
-
-@torch.no_grad()
-def _fold_sum(decoder: StepDecoder, norm: nn.BatchNorm2d) -> None:
-    """The decoder's first norm follows the sum of two convolutions: both are scaled, one takes the shift."""
-    scale, shift = _scale_and_shift(norm)
-    decoder.state.weight.mul_(scale.view(-1, 1, 1, 1))
-    decoder.prepare.weight.mul_(scale.view(-1, 1, 1, 1))
-    assert decoder.prepare.bias is not None
-    decoder.prepare.bias.mul_(scale).add_(shift)
-    decoder.norm = nn.Identity()
-
-
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None
-    assert variance is not None
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return scale, norm.bias - mean * scale
-
-
-def store_weights_as(model: nn.Module, dtype: torch.dtype) -> None:
-    """Convert, in place, the weights of the convolutions and linear layers; autocast then finds nothing to convert.
-
-    Norms, learnt scales and tables stay as they are: autocast computes with them in their own dtype.
-    """
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.to(dtype)
 
 
 def join_activations(model: nn.Module) -> None:

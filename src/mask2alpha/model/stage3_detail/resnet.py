@@ -22,9 +22,8 @@ class SparseResidualBlock(nn.Module):
 
     def forward(self, sparse: SparseTensor) -> SparseTensor:
         """Refine the rows of `sparse`."""
-        hidden = self.conv1(sparse, has_relu=True)
-        refined: SparseTensor = self.conv2(hidden, skip=sparse.features, has_relu=True)
-        return refined
+        hidden = relu(self.conv1(sparse))
+        return relu(sparse.replace(sparse.features + self.conv2(hidden).features))
 
     def forward_dense(
         self, x: Float[Tensor, "batch channels height width"], level: DenseLevel
@@ -69,9 +68,9 @@ class SparseResNet(nn.Module):
         Returns:
             `out_channels` channels on the same active set.
         """
-        x = self.first_block(self.stem(sparse, has_relu=True))
-        narrow = self.narrow_blocks(x.replace(self.narrow(x.features).relu_()))
-        x = self.last_block(x.replace(self.widen(narrow.features).add_(x.features).relu_()))
+        x = self.first_block(relu(self.stem(sparse)))
+        narrow = self.narrow_blocks(relu(x.replace(self.narrow(x.features))))
+        x = self.last_block(relu(x.replace(self.widen(narrow.features) + x.features)))
         output: SparseTensor = self.head(x)
         return output
 
@@ -95,6 +94,11 @@ class SparseResNet(nn.Module):
             narrow = cast("SparseResidualBlock", block).forward_dense(narrow, level)
         x = self.last_block.forward_dense(level.relu_(_apply_to_maps(self.widen, narrow) + x), level)
         return self.head.forward_dense(x) * level.active
+
+
+def relu(sparse: SparseTensor) -> SparseTensor:
+    """Rectify the rows."""
+    return sparse.replace(sparse.features.relu())
 
 
 def _apply_to_maps(linear: nn.Linear, x: Float[Tensor, "batch _in rows columns"]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Windows in which the detail stage works, so that its memory does not grow with the photograph.
+"""Windows in which the detail stage works, so that its memory does not grow with the photo.
 
 A window is computed with a *halo*: the pixels around it that the sparse network looks at from within. The window's own
-pixels then come out as if the whole photograph had been computed at once.
+pixels then come out as if the whole photo had been computed at once.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mask2alpha.shapes import Size
 
 WINDOW_SIDE = 1024
-"""Longest side of a window without its halo, in cells; with all of them active, it takes about 1 GB. A picture that has
+"""Longest side of a window without its halo, in cells; with all of them active, it takes about 1 GB. A photo that has
 no more active cells than such a window is one window."""
 
 
@@ -20,7 +20,7 @@ class Window:
     rows: slice
     columns: slice
     outer_rows: slice
-    """`rows` with the halo, cut off at the picture's border."""
+    """`rows` with the halo, cut off at the photo's border."""
     outer_columns: slice
 
     @property
@@ -30,10 +30,10 @@ class Window:
 
 
 def split_into_windows(size: Size, *, side: int, halo: int, region: tuple[slice, slice] | None = None) -> list[Window]:
-    """Windows of about equal size that cover a picture, or a part of it, once.
+    """Windows of about equal size that cover a photo, or a part of it, once.
 
     Args:
-        size: (rows, columns) of the picture's cells; all here counts cells.
+        size: (rows, columns) of the photo's cells; all here counts cells.
         side: Longest side of a window.
         halo: How far the network looks.
         region: Rows and columns to be covered; default: all.

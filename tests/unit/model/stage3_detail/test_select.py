@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.stage3_detail.active import (
+from mask2alpha.model.stage3_detail.select import (
     limit_active,
     rim_weight,
     select_active,

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mask2alpha.model.stage3_detail.resnet import SparseResNet
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor
-from mask2alpha.model.stage3_detail.sparse_resnet import SparseResNet
 
 
 def make_network(channels=(4, 6), in_channels=3):

@@ -1,0 +1,35 @@
+"""Evidence: what image and matte together say about each pixel, shown to the fusion and to every decoding step.
+
+It is found anew whenever there is a better matte. A further kind of evidence gets a module of its own beside
+`evidence_colours.py`, and is joined here: its channels are added in `find_evidence` and counted in `count_cues`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mask2alpha.model.config import DecoderConfig
+from mask2alpha.model.stage2_decoding.evidence_colours import NUM_COLOUR_CUES, find_colour_evidence
+from mask2alpha.model.values import Evidence, GuidedFeatures
+
+
+@torch.no_grad()
+def find_evidence(guided: GuidedFeatures, matte_os4: Float[Tensor, "batch 1 h w"]) -> Evidence:
+    """The evidence given a guess at the target; not differentiated.
+
+    Args:
+        guided: What the encoder handed over.
+        matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
+    """
+    local_colours, colour_cues = find_colour_evidence(guided.thumbnail, matte_os4)
+    return Evidence(cues=colour_cues, local_colours=local_colours)
+
+
+def count_cues(config: DecoderConfig) -> int:
+    """How many channels of evidence the fusion and each decoding step see."""
+    return NUM_COLOUR_CUES * config.has_colour_cues
+
+
+def shown_cues(evidence: Evidence, config: DecoderConfig) -> list[Float[Tensor, "batch cues h w"]]:
+    """The channels of `count_cues`, as a list of maps."""
+    return [evidence.cues] if config.has_colour_cues else []
