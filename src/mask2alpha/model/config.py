@@ -14,13 +14,14 @@ HALF = (0.5, 0.5, 0.5)
 class EncoderConfig:
     """Stage 1, the mask-guided encoder; it works on the photograph at half resolution (paper 3.1)."""
 
-    kind: Literal["conv_stem", "vit_adapter"] = "conv_stem"
-    """`conv_stem`: residual convolutions, ViT blocks on the last map. `vit_adapter`: ViT with a ViT-Adapter."""
+    kind: Literal["conv_stem", "backbone", "vit_adapter"] = "conv_stem"
+    """`conv_stem`: residual convolutions, ViT blocks on the last map. `backbone`: residual convolutions beside a
+    frozen, published ViT. `vit_adapter`: ViT with a ViT-Adapter."""
     stem_channels: tuple[int, ...] = (32, 64, 96, 192)
-    """Channels of the stem's maps at strides 2, 4, 8, 16 of the half-resolution input (`conv_stem`);
+    """Channels of the stem's maps at strides 2, 4, 8, ... of the half-resolution input (`conv_stem`, `backbone`);
     for `vit_adapter` only the first is used: the width of the spatial prior."""
     stem_blocks: tuple[int, ...] = (30, 19, 8, 1)
-    """Residual blocks at each stride (`conv_stem`)."""
+    """Residual blocks at each stride (`conv_stem`, `backbone`)."""
     patch_size: int = 16
     """Pixels of the half-resolution input per token and side; 14 or 16."""
     embed_dim: int = 192
@@ -56,6 +57,13 @@ class EncoderConfig:
     """Mean subtracted from the [0, 1] image, per channel."""
     image_std: tuple[float, float, float] = IMAGENET_STD
     """Standard deviation dividing it, per channel."""
+    backbone: str | None = None
+    """Name of the published weights that the ViT has (`backbone`); they have a file of their own. None: the ViT's
+    weights are saved with all others."""
+    token_budget: int = 1200
+    """About how many patches the ViT sees, whatever the size and shape of the photo (`backbone`)."""
+    num_components: int = 32
+    """Components of the guided tokens on which the semantic evidence is fitted (`backbone`)."""
     has_guidance: bool = True
     """MGFSM, the mask-guided scaling in the last block (off: the paper's Table 3 ablation)."""
 
@@ -64,7 +72,7 @@ class EncoderConfig:
             raise InputError(f"num_heads must divide embed_dim; got {self.num_heads} and {self.embed_dim}")
         if self.patch_size not in (14, 16):
             raise InputError(f"patch_size must be 14 or 16; got {self.patch_size}")
-        if self.kind == "conv_stem" and len(self.stem_channels) != len(self.stem_blocks):
+        if self.kind != "vit_adapter" and len(self.stem_channels) != len(self.stem_blocks):
             raise InputError("stem_channels and stem_blocks must have one entry per stride")
 
 
@@ -86,6 +94,10 @@ class DecoderConfig:
     """False: a single pass that never sees a state (the paper's Table 4 row "none")."""
     has_colour_cues: bool = True
     """Whether the fusion sees what the local colours of target and surroundings say about each pixel."""
+    has_semantic_cue: bool = False
+    """Whether they also see what the backbone's tokens say about it: the semantic evidence."""
+    token_channels: int = 0
+    """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: they do not."""
     update: Literal["formula", "sticky"] = "formula"
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 
@@ -163,7 +175,42 @@ PRESETS: dict[str, ModelConfig] = {
         decoder=DecoderConfig(fused_channels=16, pyramid_channels=24, step_channels=8, step_channels_os8=16),
         detail=DetailConfig(channels=(8, 8), feature_channels=4),
     ),
+    "tiny_backbone": ModelConfig(
+        encoder=EncoderConfig(
+            kind="backbone",
+            stem_channels=(8, 16, 24),
+            stem_blocks=(1, 1, 1),
+            patch_size=14,
+            embed_dim=32,
+            depth=2,
+            num_heads=2,
+            positions="absolute",
+            position_grid=5,
+            has_class_token=True,
+            token_budget=24,
+            num_components=4,
+        ),
+        decoder=DecoderConfig(
+            fused_channels=16,
+            pyramid_channels=24,
+            step_channels=8,
+            step_channels_os8=16,
+            has_semantic_cue=True,
+            token_channels=32,
+        ),
+        detail=DetailConfig(channels=(8, 8), feature_channels=4),
+    ),
     "small": ModelConfig(),
+    "base": ModelConfig(
+        encoder=replace(
+            _DINOV2_SMALL,
+            kind="backbone",
+            backbone="dinov2_small",
+            stem_channels=(32, 64, 96),
+            stem_blocks=(6, 6, 5),
+        ),
+        decoder=DecoderConfig(has_semantic_cue=True, token_channels=384),
+    ),
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(
         encoder=replace(_DINOV2_SMALL, embed_dim=768, num_heads=12, adapter_heads=12),
@@ -191,4 +238,5 @@ PRESETS: dict[str, ModelConfig] = {
         detail=DetailConfig(channels=(96, 64), feature_channels=16),
     ),
 }
-"""Named models. `tiny` is for tests, `small` ships with weights, `beitv2_base` is the paper's."""
+"""Named models. `base` and `small` ship with weights, `tiny` and `tiny_backbone` are for tests, `beitv2_base` is the
+paper's."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mask2alpha.model.box import Box
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import find_evidence
@@ -32,6 +33,14 @@ from mask2alpha.model.values import (
     RunOptions,
 )
 from mask2alpha.ops.padding import padded_size
+
+Encoder: TypeAlias = ConvStemEncoder | BackboneEncoder | VitAdapterEncoder
+ENCODERS: dict[str, type[Encoder]] = {
+    "conv_stem": ConvStemEncoder,
+    "backbone": BackboneEncoder,
+    "vit_adapter": VitAdapterEncoder,
+}
+"""Stage 1 by `EncoderConfig.kind`."""
 
 
 class Network(ABC):
@@ -115,9 +124,7 @@ class Mask2Alpha(Network, nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder: ConvStemEncoder | VitAdapterEncoder = (
-            ConvStemEncoder(config.encoder) if config.encoder.kind == "conv_stem" else VitAdapterEncoder(config.encoder)
-        )
+        self.encoder = ENCODERS[config.encoder.kind](config.encoder)
         self.fusion = FeatureFusion(self.encoder.out_channels, self.encoder.num_kept_maps, config.decoder)
         self.decoder = StepDecoder(config.decoder)
         self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
@@ -139,7 +146,7 @@ class Mask2Alpha(Network, nn.Module):
         evidence = find_evidence(features, mask_os4)
         if box is not None:
             features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
-        fused = self.fusion(features.maps, mask_os4, evidence)
+        fused = self.fusion(features, mask_os4, evidence)
         return FusedFeatures(
             features=fused,
             prepared=self.decoder.prepare(fused),
@@ -171,7 +178,7 @@ class Mask2Alpha(Network, nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "Mask2Alpha":
-        """Load `"small"` (shipped with the package), a local .safetensors file or folder, or a hub id `org/name`.
+        """Load `"base"` or `"small"` (shipped with the package), a local .safetensors file or folder, or a hub id `org/name`.
 
         Raises:
             CheckpointError: It cannot be found, read, or does not fit.

@@ -19,6 +19,9 @@ from mask2alpha.shapes import Size
 STRIDE_MULTIPLE = 64
 """The sides of what is encoded are multiples of this. A photo is padded to them at the right and at the bottom."""
 
+COMPONENT_STRIDE = 16
+"""Stride of the map of components on which the semantic evidence is fitted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -114,6 +117,9 @@ class GuidedFeatures:
     """(rows, columns) of `tokens`; any grid over the whole image, whatever the strides of the maps."""
     thumbnail: Float[Tensor, "batch 3 _h4 _w4"]
     """The image at stride 4, in [0, 1], of the box where there is one."""
+    components: Float[Tensor, "batch components _h16 _w16"] | None = None
+    """Principal components of `tokens`, spread over the image at stride 16, of the box where there is one; None for
+    encoders without a backbone."""
     size: Size
     """(height, width) of the encoded image."""
     spanned: Size | None = None
@@ -124,21 +130,28 @@ class GuidedFeatures:
     def cut(self, box: Box) -> "GuidedFeatures":
         """The same, with maps and thumbnail of `box` alone."""
         maps = tuple(box.cut(feature_map) for feature_map in self.maps)
-        return replace(self, maps=maps, thumbnail=box.cut(self.thumbnail), box=box)
+        components = None if self.components is None else box.cut(self.components)
+        return replace(self, maps=maps, thumbnail=box.cut(self.thumbnail), components=components, box=box)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What image and matte together say about each pixel, at stride 4 (`stage2_decoding/evidence.py`)."""
 
-    cues: Float[Tensor, "batch cues h w"]
-    """The channels that the fusion and each decoding step see beside the features, each of the order of 1."""
+    colour_cues: Float[Tensor, "batch _cues h w"]
+    """What the colours say, in five channels of the order of 1."""
+    semantic_cue: Float[Tensor, "batch 1 h w"] | None
+    """What the backbone's tokens say, of the order of 1; None without a backbone."""
     local_colours: Float[Tensor, "batch 6 h w"]
     """Colours of the target and of its surroundings nearby, in [0, 1]; the detail stage reads them, too."""
 
     def cut(self, box: Box) -> "Evidence":
         """The part of a box."""
-        return Evidence(cues=box.cut(self.cues), local_colours=box.cut(self.local_colours))
+        return Evidence(
+            colour_cues=box.cut(self.colour_cues),
+            semantic_cue=None if self.semantic_cue is None else box.cut(self.semantic_cue),
+            local_colours=box.cut(self.local_colours),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

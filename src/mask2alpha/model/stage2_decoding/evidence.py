@@ -1,7 +1,7 @@
 """Evidence: what image and matte together say about each pixel, shown to the fusion and to every decoding step.
 
-It is found anew whenever there is a better matte. A further kind of evidence gets a module of its own beside
-`evidence_colours.py`, and is joined here: its channels are added in `find_evidence` and counted in `count_cues`.
+It is found anew whenever there is a better matte. Each kind of evidence has a module of its own, `evidence_*.py`, and is
+joined here: its channels are added in `find_evidence` and counted in `count_cues`.
 """
 
 import torch
@@ -10,6 +10,11 @@ from torch import Tensor
 
 from mask2alpha.model.config import DecoderConfig
 from mask2alpha.model.stage2_decoding.evidence_colours import NUM_COLOUR_CUES, find_colour_evidence
+from mask2alpha.model.stage2_decoding.evidence_semantics import (
+    NUM_SEMANTIC_CUES,
+    find_reach,
+    find_semantic_evidence,
+)
 from mask2alpha.model.values import Evidence, GuidedFeatures
 
 
@@ -22,14 +27,22 @@ def find_evidence(guided: GuidedFeatures, matte_os4: Float[Tensor, "batch 1 h w"
         matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
     """
     local_colours, colour_cues = find_colour_evidence(guided.thumbnail, matte_os4)
-    return Evidence(cues=colour_cues, local_colours=local_colours)
+    semantic_cue = None
+    if guided.components is not None:
+        reach = find_reach(guided.size, guided.token_grid)
+        semantic_cue = find_semantic_evidence(guided.components, matte_os4, reach=reach)
+    return Evidence(colour_cues=colour_cues, semantic_cue=semantic_cue, local_colours=local_colours)
 
 
 def count_cues(config: DecoderConfig) -> int:
     """How many channels of evidence the fusion and each decoding step see."""
-    return NUM_COLOUR_CUES * config.has_colour_cues
+    return NUM_COLOUR_CUES * config.has_colour_cues + NUM_SEMANTIC_CUES * config.has_semantic_cue
 
 
-def shown_cues(evidence: Evidence, config: DecoderConfig) -> list[Float[Tensor, "batch cues h w"]]:
+def shown_cues(evidence: Evidence, config: DecoderConfig) -> list[Float[Tensor, "batch _cues h w"]]:
     """The channels of `count_cues`, as a list of maps."""
-    return [evidence.cues] if config.has_colour_cues else []
+    cues = [evidence.colour_cues] if config.has_colour_cues else []
+    if config.has_semantic_cue:
+        assert evidence.semantic_cue is not None
+        cues.append(evidence.semantic_cue)
+    return cues

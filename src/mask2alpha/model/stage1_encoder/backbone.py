@@ -1,0 +1,120 @@
+"""The default encoder: a frozen, published ViT beside a convolutional stem (paper 3.1).
+
+The ViT gives semantics, the stem fine strides. The ViT sees the whole photo on about `token_budget` patches, whatever
+its size and shape, so that its cost is the same for every photo; a patch may then stand for 14 or for 80 pixels of the
+image. The mask steers the ViT's last block, as in the other encoders.
+
+A linear projection of the guided tokens on their principal components is what the semantic evidence is fitted on.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mask2alpha.model.config import EncoderConfig
+from mask2alpha.model.layers import ConvBlock, ResidualBlock, to_map
+from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
+from mask2alpha.model.stage1_encoder.vit import VisionTransformer
+from mask2alpha.model.values import COMPONENT_STRIDE, GuidedFeatures, ImageEncoding
+from mask2alpha.shapes import Size
+
+
+class BackboneEncoder(nn.Module):
+    """Image -> the stem's maps at strides 4, 8, 16, and the ViT's tokens; the mask steers the ViT's last block."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.input = HalfResolutionInput(config)
+        self.stages = nn.ModuleList()
+        previous = 3
+        for width, blocks in zip(config.stem_channels, config.stem_blocks, strict=True):
+            residuals = [ResidualBlock(width) for _ in range(blocks)]
+            self.stages.append(nn.Sequential(ConvBlock(previous, width, stride=2), *residuals))
+            previous = width
+        self.vit = VisionTransformer(config).requires_grad_(False)
+        self.guidance = MaskGuidance() if config.has_guidance else None
+        self.token_budget = config.token_budget
+        self.register_buffer("component_mean", torch.zeros(config.embed_dim))
+        self.register_buffer("component_basis", torch.eye(config.embed_dim, config.num_components))
+        self.component_mean: Tensor
+        self.component_basis: Tensor
+        self.out_channels = config.stem_channels
+        self.num_kept_maps = len(config.stem_channels)
+        """Number of the finest maps that no mask changes: `guide` hands them on as they are."""
+
+    def token_grid(self, size: Size, budget: int | None = None) -> Size:
+        """(rows, columns) of the patches on an image of (height, width): about square ones, about `budget` of them."""
+        budget = budget or self.token_budget
+        rows = max(1, round(math.sqrt(budget * size[0] / size[1])))
+        return rows, max(1, round(budget / rows))
+
+    def encode(self, image: Float[Tensor, "batch 3 height width"], token_budget: int | None = None) -> ImageEncoding:
+        """Compute all that depends on the image alone.
+
+        Args:
+            image: In [0, 1]; sides multiples of 64.
+            token_budget: Default: the configuration's.
+        """
+        half, thumbnail = self.input(image)
+        x = half
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        size = (image.shape[2], image.shape[3])
+        grid = self.token_grid(size, token_budget)
+        with torch.no_grad():
+            tokens = self.vit.embed(self._fit_patches(image, half, grid))
+            tokens = self.vit.run_blocks(tokens, grid, 0, len(self.vit.blocks) - 1)
+        return ImageEncoding(tokens=tokens, token_grid=grid, maps=tuple(maps), thumbnail=thumbnail, size=size)
+
+    def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
+        """The features for one mask; `mask` is of the encoded size, in [0, 1]."""
+        tokens = self.vit.run_last_block(encoding.tokens, encoding.token_grid, self._scale_keys(encoding, mask))
+        patches = self.vit.final_norm(tokens)[:, self.vit.num_extra_tokens :]
+        return GuidedFeatures(
+            maps=encoding.maps,
+            tokens=patches,
+            token_grid=encoding.token_grid,
+            components=self._find_components(patches, encoding.token_grid, encoding.size),
+            thumbnail=encoding.thumbnail,
+            size=encoding.size,
+            spanned=encoding.spanned,
+        )
+
+    def received_attention(
+        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
+    ) -> Float[Tensor, "batch rows columns"]:
+        """How much attention each patch receives in the guided block, as `ConvStemEncoder.received_attention`.
+
+        The attention that [CLS] receives is what the patches' sum is short of 1.
+        """
+        key_scale = self._scale_keys(encoding, mask) if has_guidance else None
+        received = self.vit.received_attention(encoding.tokens, encoding.token_grid, key_scale)
+        return received[:, self.vit.num_extra_tokens :].reshape(-1, *encoding.token_grid)
+
+    def _scale_keys(self, encoding: ImageEncoding, mask: Tensor) -> Tensor | None:
+        if self.guidance is None:
+            return None
+        key_scale: Tensor = self.guidance(mask, encoding.token_grid, num_extra_tokens=self.vit.num_extra_tokens)
+        return key_scale
+
+    def _fit_patches(self, image: Tensor, half: Tensor, grid: Size) -> Tensor:
+        """The normalised image at the ViT's size, from the smallest version that has enough pixels."""
+        size = (grid[0] * self.vit.patch_size, grid[1] * self.vit.patch_size)
+        source = half if half.shape[2] >= size[0] else (image - self.input.mean) / self.input.std
+        return F.interpolate(source, size, mode="bicubic", align_corners=False, antialias=True)
+
+    @torch.no_grad()
+    def _find_components(
+        self, patches: Float[Tensor, "batch tokens dim"], grid: Size, size: Size
+    ) -> Float[Tensor, "batch components _h _w"]:
+        """The principal components of the tokens, spread over the image; not differentiated."""
+        with torch.autocast(patches.device.type, enabled=False):
+            components = (patches.float() - self.component_mean) @ self.component_basis
+            spread = (size[0] // COMPONENT_STRIDE, size[1] // COMPONENT_STRIDE)
+            return F.interpolate(to_map(components, grid), spread, mode="bilinear", align_corners=False)
