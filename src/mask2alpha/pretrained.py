@@ -27,6 +27,7 @@ from mask2alpha.checkpoints import check_fit, find_checkpoint
 from mask2alpha.errors import CheckpointError
 from mask2alpha.model.pretrained_names import rename_published
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 
 LICENCES = {
     "facebook/dinov2-small": "Apache-2.0",
@@ -50,7 +51,7 @@ class WeightOrigin:
     """An SPDX name; None where it is not known, as for local files."""
 
 
-def load_encoder_weights(encoder: VitAdapterEncoder, source: str | Path) -> WeightOrigin:
+def load_encoder_weights(encoder: VitAdapterEncoder | BackboneEncoder, source: str | Path) -> WeightOrigin:
     """Load published weights into the ViT of `encoder`; the adapter's own layers are not touched.
 
     Args:

@@ -7,7 +7,9 @@ from mask2alpha.model.mask2alpha import Mask2Alpha
 
 NUM_PARAMETERS_M = {
     "tiny": (0.0, 1.0),
+    "tiny_backbone": (0.0, 1.0),
     "small": (1.0, 8.0),
+    "base": (21.0, 26.0),
     "dinov2_small": (21.0, 40.0),
     "dinov2_base": (86.0, 150.0),
     "beitv2_base": (86.0, 150.0),
@@ -46,7 +48,7 @@ def test_every_preset_builds_within_its_size(name: str) -> None:
     assert smallest <= count_parameters(model) <= largest
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "dinov2_small"])
+@pytest.mark.parametrize("name", ["tiny", "tiny_backbone", "small", "base", "dinov2_small"])
 def test_every_light_preset_runs(name: str) -> None:
     run_at_64(PRESETS[name])
 

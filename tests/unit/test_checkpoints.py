@@ -1,3 +1,4 @@
+import copy
 import json
 from pathlib import Path
 
@@ -5,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mask2alpha import __version__, checkpoints
-from mask2alpha.checkpoints import find_checkpoint, load_model, read_metadata, save_model
+from mask2alpha import __version__, backbones, checkpoints
+from mask2alpha.backbones import load_backbone
+from mask2alpha.checkpoints import build_model, find_checkpoint, load_model, read_metadata, save_model
 from mask2alpha.errors import CheckpointError
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
@@ -164,3 +166,52 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
         save_model(tiny, saved)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.fixture(scope="module")
+def base() -> Mask2Alpha:
+    torch.manual_seed(0)
+    return build_model(PRESETS["base"])
+
+
+def test_a_named_backbone_stays_out_of_the_checkpoint_and_comes_back(base: Mask2Alpha, tmp_path: Path) -> None:
+    path = save_model(base, tmp_path / "head.safetensors")
+    assert path.stat().st_size < 16e6
+    assert not any(name.startswith("encoder.vit.") for name in load_file(path))
+    loaded = load_model(path).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in base.state_dict().items())
+
+
+def test_a_trained_backbone_is_not_lost_silently(base: Mask2Alpha, tmp_path: Path) -> None:
+    changed = copy.deepcopy(base)
+    with torch.no_grad():
+        next(changed.encoder.vit.parameters()).add_(1)
+    with pytest.raises(CheckpointError, match=r"not that of the backbone 'dinov2_small'.*encoder\.backbone=None"):
+        save_model(changed, tmp_path / "head.safetensors")
+
+
+def test_a_backbone_without_a_name_is_saved_with_the_rest(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Mask2Alpha(PRESETS["tiny_backbone"])
+    loaded = load_model(save_model(model, tmp_path / "tiny.safetensors")).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_an_unknown_backbone_is_named() -> None:
+    with pytest.raises(CheckpointError, match=r"no backbone 'dinov9'; there are dinov2_small"):
+        load_backbone("dinov9")
+
+
+@pytest.mark.parametrize("content", [b"", b"something else"])
+def test_a_damaged_backbone_is_refused(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / "dinov2_small.safetensors"
+    damaged.write_bytes(content)
+    monkeypatch.setattr(backbones, "backbone_path", lambda name: damaged)
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        load_backbone("dinov2_small")
+
+
+def test_a_missing_backbone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "backbone_path", lambda name: tmp_path / "missing.safetensors")
+    with pytest.raises(CheckpointError, match="cannot be read; reinstall"):
+        load_backbone("dinov2_small")

@@ -239,12 +239,12 @@ def _initial_model(
 
         from mask2alpha.errors import InputError
         from mask2alpha.model.mask2alpha import Mask2Alpha
-        from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
+        from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
         from mask2alpha.pretrained import load_encoder_weights
 
         torch.manual_seed(recipe.seed)
         model = Mask2Alpha(recipe.model)
-        if not isinstance(model.encoder, VitAdapterEncoder):
-            raise InputError(f"--encoder-weights: the encoder of {recipe.name!r} is no ViT")
+        if isinstance(model.encoder, ConvStemEncoder) or recipe.model.encoder.backbone is not None:
+            raise InputError(f"--encoder-weights: recipe {recipe.name!r} has no ViT that takes published weights")
         return model, asdict(load_encoder_weights(model.encoder, encoder_weights))
     return None, None

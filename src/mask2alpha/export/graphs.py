@@ -104,7 +104,7 @@ class FusionGraph(nn.Module):
         """As the last lines of `Mask2Alpha.fuse`; `maps` are the encoder's, of one image, finest first."""
         model = self.model
         pyramid = (*(feature_map.expand(mask_os4.shape[0], -1, -1, -1) for feature_map in maps), guided)
-        features = model.fusion(pyramid, mask_os4, Evidence(colour_cues=cues, semantic_cue=None, local_colours=cues))  # which it does not read
+        features = model.fusion(pyramid, mask_os4, Evidence(cues=cues, local_colours=cues))  # which it does not read
         has_detail = model.config.detail.selection != "none"
         return model.decoder.prepare(features), model.detail.project(features) if has_detail else features
 
@@ -118,7 +118,7 @@ class StepGraph(nn.Module):
 
     def forward(self, prepared: Tensor, mixed_matte: Tensor, is_fine: Tensor, cues: Tensor) -> tuple[Tensor, ...]:
         """As `StepDecoder.forward`."""
-        evidence = Evidence(colour_cues=cues, semantic_cue=None, local_colours=cues)  # a step does not read the colours
+        evidence = Evidence(cues=cues, local_colours=cues)  # a step does not read the colours
         state = DecodingState(mixed_matte=mixed_matte, is_fine=is_fine, evidence=evidence)
         alpha_logits, error_logits = self.decoder.predict_logits(prepared, state).split(1, dim=1)
         return alpha_logits, exact_sigmoid(error_logits)

@@ -138,7 +138,7 @@ class ExportedNetwork(Network):
             features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
         *image_maps, guided = features.maps
         maps = dict(zip(map_names(self.config), (feature_map[:1] for feature_map in image_maps), strict=True))
-        made = self._run("fusion", mask_os4=mask_os4, cues=evidence.colour_cues, guided=guided, **maps)
+        made = self._run("fusion", mask_os4=mask_os4, cues=evidence.cues, guided=guided, **maps)
         return FusedFeatures(
             features=made["features"],
             prepared=made["prepared"],
@@ -154,7 +154,7 @@ class ExportedNetwork(Network):
             prepared=fused.prepared,
             mixed_matte=state.mixed_matte,
             is_fine=state.is_fine,
-            cues=state.evidence.colour_cues,
+            cues=state.evidence.cues,
         )
         return CoarseMatte(
             alpha_logits=made["alpha_logits"],

@@ -129,9 +129,13 @@ class Mask2Alpha(Network, nn.Module):
         self.decoder = StepDecoder(config.decoder)
         self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
 
-    def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
-        """See `Network.encode`."""
-        encoding = self.encoder.encode(image)
+    def encode(self, image: Float[Tensor, "batch 3 height width"], *, token_budget: int | None = None) -> ImageEncoding:
+        """See `Network.encode`; `token_budget` overrides the configuration's, for encoders with a backbone."""
+        if token_budget is None:
+            encoding = self.encoder.encode(image)
+        else:
+            assert isinstance(self.encoder, BackboneEncoder)
+            encoding = self.encoder.encode(image, token_budget)
         return replace(encoding, maps=self.fusion.project(encoding.maps))
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
@@ -178,7 +182,7 @@ class Mask2Alpha(Network, nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> "Mask2Alpha":
-        """Load `"base"` or `"small"` (shipped with the package), a local .safetensors file or folder, or a hub id `org/name`.
+        """Load a shipped model (`"base"` or `"small"`), a local .safetensors file or folder, or a hub id `org/name`.
 
         Raises:
             CheckpointError: It cannot be found, read, or does not fit.

@@ -138,20 +138,15 @@ class GuidedFeatures:
 class Evidence:
     """What image and matte together say about each pixel, at stride 4 (`stage2_decoding/evidence.py`)."""
 
-    colour_cues: Float[Tensor, "batch _cues h w"]
-    """What the colours say, in five channels of the order of 1."""
-    semantic_cue: Float[Tensor, "batch 1 h w"] | None
-    """What the backbone's tokens say, of the order of 1; None without a backbone."""
+    cues: Float[Tensor, "batch cues h w"]
+    """What the colours say, in five channels, then, with a backbone, what its tokens say, in one; each of the order of
+    1. The fusion and each decoding step see them beside the features."""
     local_colours: Float[Tensor, "batch 6 h w"]
     """Colours of the target and of its surroundings nearby, in [0, 1]; the detail stage reads them, too."""
 
     def cut(self, box: Box) -> "Evidence":
         """The part of a box."""
-        return Evidence(
-            colour_cues=box.cut(self.colour_cues),
-            semantic_cue=None if self.semantic_cue is None else box.cut(self.semantic_cue),
-            local_colours=box.cut(self.local_colours),
-        )
+        return Evidence(cues=box.cut(self.cues), local_colours=box.cut(self.local_colours))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

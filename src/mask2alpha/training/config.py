@@ -103,6 +103,8 @@ class Recipe:
     """Each step draws tau of the detail stage between these, log-uniformly."""
     error_quantile: float = 0.75
     """Quantile of the error that the error head learns, in (0, 1); 0.5 is the paper's L1."""
+    token_budgets: tuple[int, int] = (400, 1000)
+    """Each step draws the number of patches that a frozen backbone sees between these, log-uniformly."""
     detail_window: int = 128
     """Side of the window of each crop on which the detail stage is trained, in pixels; a multiple of 4."""
     uses_bfloat16: bool = True
@@ -113,6 +115,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 < self.error_quantile < 1:
             raise InputError(f"error_quantile must be between 0 and 1; got {self.error_quantile}")
+        if not 1 <= self.token_budgets[0] <= self.token_budgets[1]:
+            raise InputError(
+                f"token_budgets must be two numbers from 1 on, the smaller first; got {self.token_budgets}"
+            )
         if self.detail_window < 4 or self.detail_window % 4:
             raise InputError(f"detail_window must be a positive multiple of 4; got {self.detail_window}")
 

@@ -14,7 +14,11 @@ from mask2alpha.checkpoints import build_model, save_model
 from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import TrainingError
+from mask2alpha.model.fast.attention import FastAttention
+from mask2alpha.model.fast.optimise import put_twins
+from mask2alpha.model.layers import Attention
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.training.components import fit_components
 from mask2alpha.training.config import Recipe
 from mask2alpha.training.distributed import Processes
 from mask2alpha.training.losses import weighted_sum
@@ -74,6 +78,9 @@ def train(
     model = build_model(recipe.model)
     if initial_weights is not None:
         model.load_state_dict(initial_weights.state_dict())
+    elif not (run_folder / STATE_FILE).exists():
+        fit_components(model, sources, size=recipe.data.size)
+    put_twins(model, {Attention: FastAttention})  # the same function, with gradients too
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, recipe.optim)
     average = AveragedWeights(model, recipe.optim.ema_decay)

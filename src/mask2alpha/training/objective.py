@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
-from mask2alpha.model.values import CoarseMatte, MattingOutput, RunOptions
+from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
 from mask2alpha.training.config import Recipe
 
@@ -44,7 +44,7 @@ class MattingObjective(nn.Module):
         masks = mask.flatten(0, 1).unsqueeze(1).float() / 255  # (B * K, 1, H, W)
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
-        encoding = self.model.encode(pixels).select(images)
+        encoding = self._encode(pixels, generator).select(images)
         fused = self.model.fuse(self.model.guide(encoding, masks), masks)
         truth_os4 = F.avg_pool2d(truth, 4)
         first = coarse = self.model.step(fused, start_coarse(fused))
@@ -80,6 +80,14 @@ class MattingObjective(nn.Module):
             terms_first = coarse_losses(first, truth_os4, error_quantile=self.recipe.error_quantile)
             terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
         return {**terms, **detail_losses(output, window.cut(truth, stride=1))}
+
+    def _encode(self, pixels: Float[Tensor, "batch 3 height width"], generator: torch.Generator) -> ImageEncoding:
+        """Encode; a backbone sees a random number of tokens, since those of a photo are of many sizes at inference."""
+        if self.model.config.encoder.kind != "backbone":
+            return self.model.encode(pixels)
+        fewest, most = self.recipe.token_budgets
+        draw = torch.rand((), generator=generator, device=pixels.device).item()
+        return self.model.encode(pixels, token_budget=round(fewest * (most / fewest) ** draw))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,8 @@ class BackboneEncoder(nn.Module):
     def token_grid(self, size: Size, budget: int | None = None) -> Size:
         """(rows, columns) of the patches on an image of (height, width): about square ones, about `budget` of them."""
         budget = budget or self.token_budget
-        rows = max(1, round(math.sqrt(budget * size[0] / size[1])))
-        return rows, max(1, round(budget / rows))
+        shape = math.sqrt(size[0] / size[1])
+        return max(1, round(math.sqrt(budget) * shape)), max(1, round(math.sqrt(budget) / shape))
 
     def encode(self, image: Float[Tensor, "batch 3 height width"], token_budget: int | None = None) -> ImageEncoding:
         """Compute all that depends on the image alone.

@@ -1,7 +1,7 @@
 """Evidence: what image and matte together say about each pixel, shown to the fusion and to every decoding step.
 
-It is found anew whenever there is a better matte. Each kind of evidence has a module of its own, `evidence_*.py`, and is
-joined here: its channels are added in `find_evidence` and counted in `count_cues`.
+It is found anew whenever there is a better matte. Each kind of evidence has a module of its own, `evidence_*.py`, and
+is joined here: its channels are added in `find_evidence` and counted in `count_cues`.
 """
 
 import torch
@@ -26,12 +26,11 @@ def find_evidence(guided: GuidedFeatures, matte_os4: Float[Tensor, "batch 1 h w"
         guided: What the encoder handed over.
         matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
     """
-    local_colours, colour_cues = find_colour_evidence(guided.thumbnail, matte_os4)
-    semantic_cue = None
+    local_colours, cues = find_colour_evidence(guided.thumbnail, matte_os4)
     if guided.components is not None:
         reach = find_reach(guided.size, guided.token_grid)
-        semantic_cue = find_semantic_evidence(guided.components, matte_os4, reach=reach)
-    return Evidence(colour_cues=colour_cues, semantic_cue=semantic_cue, local_colours=local_colours)
+        cues = torch.cat([cues, find_semantic_evidence(guided.components, matte_os4, reach=reach)], dim=1)
+    return Evidence(cues=cues, local_colours=local_colours)
 
 
 def count_cues(config: DecoderConfig) -> int:
@@ -40,9 +39,10 @@ def count_cues(config: DecoderConfig) -> int:
 
 
 def shown_cues(evidence: Evidence, config: DecoderConfig) -> list[Float[Tensor, "batch _cues h w"]]:
-    """The channels of `count_cues`, as a list of maps."""
-    cues = [evidence.colour_cues] if config.has_colour_cues else []
+    """The channels of `count_cues`, as a list of maps: those of the colours, then that of the tokens."""
+    shown = []
+    if config.has_colour_cues:
+        shown.append(evidence.cues[:, :NUM_COLOUR_CUES])
     if config.has_semantic_cue:
-        assert evidence.semantic_cue is not None
-        cues.append(evidence.semantic_cue)
-    return cues
+        shown.append(evidence.cues[:, NUM_COLOUR_CUES:])
+    return shown

@@ -35,7 +35,7 @@ class FeatureFusion(nn.Module):
         num_levels = len(in_channels) + (config.token_channels > 0)
         widths = [min(config.pyramid_channels, config.fused_channels * 2**level) for level in range(num_levels)]
         self.laterals = nn.ModuleList(
-            nn.Conv2d(channels, width, 1) for channels, width in zip(in_channels, widths[: len(in_channels)], strict=True)
+            nn.Conv2d(channels, widths[level], 1) for level, channels in enumerate(in_channels)
         )
         self.token_laterals = nn.ModuleDict(
             {str(level): nn.Conv2d(config.token_channels, widths[level], 1) for level in range(num_levels)[-2:]}
@@ -72,7 +72,7 @@ class FeatureFusion(nn.Module):
         for level in range(len(self.mixers) - 1, -1, -1):
             features = self._features_of(level, guided)
             if fused is not None:
-                features = features + self.enlarge(self.reductions[level](fused))
+                features = self.enlarge(self.reductions[level](fused)).add_(features)
             level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
             fused = self.mixers[level](features, level_beside)
         assert fused is not None
