@@ -2,13 +2,11 @@
 
 Five percent of the pixels are active.
 
-The stage is all of `Mask2Alpha.recover`: upsampling, selection, tables, network, correction. Each dtype runs in a
+The stage is all of `Mask2Alpha.detail`: upsampling, selection, tables, network, correction. Each dtype runs in a
 process of its own, with large pages asked for (`measuring.LARGE_PAGES`) and without: both forms allocate maps of many
 megabytes, and without large pages a good part of the time goes into page faults.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -18,10 +16,9 @@ import numpy as np
 import torch
 from measuring import LARGE_PAGES, Settings, build_predictor, in_child, load_example, ratio, summarise, take_turns
 
-from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.stage2_decoding.refine import refine
-from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, SubmanifoldConv
-from mask2alpha.model.values import CoarseMatte, RunOptions
+from mask2alpha.model.fast.sparse import convolve, with_zero_row
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, SubmanifoldConv
+from mask2alpha.model.values import RunOptions
 from mask2alpha.ops.cells import CELL
 from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor
 
@@ -50,15 +47,15 @@ def run(settings: Settings) -> dict[str, Any]:
 
 
 def measure_stage(side: int, dtype: str, repeats: int) -> dict[str, Any]:
-    """`recover` of one coarse matte, sparse and dense."""
+    """The detail stage on one coarse matte, sparse and dense."""
     image, mask = load_example(side, side)
     predictor = build_predictor("small", dtype=getattr(torch, dtype))
     pictures = image_to_tensor(image), mask_to_tensor(mask, (side, side))
-    with _running(predictor.dtype):
-        coarse = _decode(predictor.model, *pictures)
+    with predictor.running():
+        coarse = predictor.model.forward(*pictures).coarse
         error = predictor.predict(image, mask).predicted_error
         options = RunOptions(error_threshold=float(np.quantile(error, 1 - ACTIVE_SHARE)))
-        recover = partial(predictor.model.recover, *pictures, coarse)
+        recover = partial(predictor.model.detail, *pictures, coarse)
         times = take_turns(
             {
                 "sparse": partial(recover, options),
@@ -67,16 +64,6 @@ def measure_stage(side: int, dtype: str, repeats: int) -> dict[str, Any]:
             repeats,
         )
     return {**summarise(times), "dense_over_sparse": ratio(times, "dense", "sparse")}
-
-
-def _decode(model: Mask2Alpha, image: torch.Tensor, mask: torch.Tensor) -> CoarseMatte:
-    return refine(model.decoder, model.fuse(model.encode(image), mask), model.config.decoder, RunOptions())
-
-
-@contextmanager
-def _running(dtype: torch.dtype) -> Iterator[None]:
-    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-        yield
 
 
 def measure_convolution(side: int, repeats: int) -> dict[str, Any]:
@@ -93,16 +80,16 @@ def measure_convolution(side: int, repeats: int) -> dict[str, Any]:
     own = SubmanifoldConv(channels, channels)
     peer = spconv.SubMConv2d(channels, channels, 3, padding=1, bias=True, indice_key="same")
     given = spconv.SparseConvTensor(features, active_set.coordinates.int(), list(active_set.size), 1)
-    rows = SparseTensor(features=features, active_set=active_set)
+    convolve_own = partial(convolve, own, with_zero_row(features), active_set.neighbours)
     with torch.inference_mode():
         peer.weight.copy_(own.weight.permute(0, 2, 3, 1))
         peer.bias.copy_(own.bias)
         made = peer(given)
-        difference = float((made.features - own(rows).features).abs().max())
+        difference = float((made.features - convolve_own()[:-1]).abs().max())
         if difference > 1e-3:
             return {"failed": f"it gives other rows than ours and its dense twin (by up to {difference:.2g})"}
         given = made.replace_feature(features)  # holds the table from now on
-        times = take_turns({"ours": lambda: own(rows), "spconv": lambda: peer(given)}, repeats)
+        times = take_turns({"ours": convolve_own, "spconv": lambda: peer(given)}, repeats)
     return {
         **summarise(times),
         "spconv_over_ours": ratio(times, "spconv", "ours"),

@@ -51,12 +51,16 @@ class StageWatch:
         self.seconds: dict[str, float] = defaultdict(float)
         self.counter: OpCounter | None = None
         self._last_end = 0.0
-        model.encode = self._watched(model.encode, "encode", after="prepare")  # type: ignore[method-assign]
-        model.fuse = self._watched(model.fuse, "guide and fuse", after="restore")  # type: ignore[method-assign]
-        model.decoder.forward = self._watched(  # type: ignore[method-assign]
-            model.decoder.forward, "steps", after="between steps"
+        for name, stage, before in (
+            ("encode", "encode", "prepare"),
+            ("guide", "guide and fuse", "restore"),
+            ("fuse", "guide and fuse", "guide and fuse"),
+            ("step", "steps", "between steps"),
+        ):
+            setattr(model, name, self._watched(getattr(model, name), stage, after=before))
+        model.detail.forward = self._watched(  # type: ignore[method-assign]
+            model.detail.forward, "detail", after="between steps"
         )
-        model.recover = self._watched(model.recover, "detail", after="between steps")  # type: ignore[method-assign]
 
     def time(self, call: Callable[[], object]) -> float:
         """The seconds of a call; `seconds` then says how they divide."""
@@ -92,6 +96,7 @@ def measure_size(height: int, width: int, repeats: int) -> dict[str, Any]:
     """One size, in this process."""
     image, mask = load_example(height, width)
     predictor = build_predictor("small")
+    assert isinstance(predictor.model, Mask2Alpha)
     watch = StageWatch(predictor.model)
     start_megabytes = peak_megabytes()
     totals, stages = [], defaultdict(list)

@@ -3,15 +3,20 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mask2alpha.ops.resize import bilinear_axis
 from mask2alpha.ops.resize import upsample as upsample_plainly
+from mask2alpha.ops.units import as_unit
 from mask2alpha.shapes import Size
 
 ROWS_AT_ONCE = 64
 """Full-resolution rows that `upsample` makes at a time on a CPU."""
+NUM_BANDS = 64
+"""Bands in which `shrink_by_area` divides a mask."""
+BANDS_AT_ONCE = 4
+"""Number of bands that `shrink_by_area` makes at a time: they stay in the cache together."""
 
 
 class FastAvgPool2d(nn.AvgPool2d):
@@ -106,3 +111,36 @@ def _allocate(shape: tuple[int, ...], *, like: Tensor) -> Tensor:
     if like.device.type != "cpu" or like.dtype != torch.float32:
         return like.new_empty(shape)
     return torch.from_numpy(np.empty(shape, dtype=np.float32))
+
+
+def shrink_by_area(x: Shaped[Tensor, "1 1 _h _w"], size: Size, *, spanned: Size) -> Float[Tensor, "1 1 height width"]:
+    """`F.interpolate(mode="area")` of pixels padded to `spanned` by repeating the last row and column.
+
+    No map of full size is made. Both heights are multiples of 64, so that each 64th of one is a 64th of the other: a
+    band. Some bands are made at a time.
+
+    Args:
+        x: bool, uint8 of which 255 is 1, or floats in [0, 1]; the upper left of what is padded.
+        size: (height, width), multiples of 64.
+        spanned: (height, width) of the padded pixels, multiples of 64.
+    """
+    own = (x.shape[2], x.shape[3])
+    means = [
+        _area_means(side // NUM_BANDS, new // NUM_BANDS).to(x.device) for side, new in zip(spanned, size, strict=True)
+    ]
+    rows = torch.arange(spanned[0], device=x.device).clamp(max=own[0] - 1)
+    small = torch.empty(size, device=x.device)
+    groups, missing = NUM_BANDS // BANDS_AT_ONCE, spanned[1] - own[1]
+    for group_rows, small_rows in zip(rows.view(groups, -1), small.view(groups, -1), strict=True):
+        bands = as_unit(x[0, 0].index_select(0, group_rows)).view(BANDS_AT_ONCE, -1, own[1])
+        bands = means[0] @ (F.pad(bands, (0, missing), mode="replicate") if missing else bands)
+        shrunk = bands.view(-1, means[1].shape[1]) @ means[1].t()
+        small_rows.copy_(shrunk.view(-1).clamp_(0, 1))  # sums of rounded shares may miss 1 by a bit
+    return small[None, None]
+
+
+def _area_means(length: int, new_length: int) -> Float[Tensor, "_new _old"]:
+    """The matrix that takes the mean of the pixels, whole ones, that each new pixel touches."""
+    index, new = torch.arange(length), torch.arange(new_length)[:, None]
+    touched = (index >= new * length // new_length) & (index < -(-(new + 1) * length // new_length))
+    return touched / touched.sum(dim=1, keepdim=True)
