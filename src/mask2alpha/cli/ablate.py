@@ -26,7 +26,12 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 @click.command()
 @benchmark_options
-@click.option("--table", type=click.Choice(["3", "4", "5"]), required=True, help="3: MGFSM, 4: steps, 5: detail stage.")
+@click.option(
+    "--table",
+    type=click.Choice(["3", "4", "5", "algorithm"]),
+    required=True,
+    help="Vary MGFSM (3), the number of steps (4), the detail stage (5), or the choices within Algorithm 2.",
+)
 @click.option(
     "--model",
     "sources",
@@ -94,9 +99,9 @@ def command(
     from mask2alpha.evaluation.ablation_report import format_ablation
     from mask2alpha.evaluation.ablations import run_ablation
 
-    number = cast("Table", int(table))
-    if steps is not None and number != 4:
-        raise click.UsageError("--steps belongs to --table 4")
+    number = cast("Table", table if table == "algorithm" else int(table))
+    if steps is not None and number not in (4, "algorithm"):
+        raise click.UsageError("--steps belongs to --table 4 and --table algorithm")
     opened = open_chosen(benchmark, root, kinds, recipes, mask_folder)
     ablation = run_ablation(
         number,
@@ -130,10 +135,12 @@ def load_named(source: str) -> "NamedModel":
 
 def plan(table: "Table", models: "list[NamedModel]", steps: tuple[int, ...] | None) -> "list[Variant]":
     """The rows of a table."""
-    from mask2alpha.evaluation.ablations import PAPER_STEPS, plan_table_3, plan_table_4, plan_table_5
+    from mask2alpha.evaluation import ablations
 
     if table == 3:
-        return plan_table_3(models)
+        return ablations.plan_table_3(models)
     if table == 4:
-        return plan_table_4(models, PAPER_STEPS if steps is None else steps)
-    return plan_table_5(models)
+        return ablations.plan_table_4(models, steps or ablations.PAPER_STEPS)
+    if table == 5:
+        return ablations.plan_table_5(models)
+    return ablations.plan_algorithm(models, steps or ablations.ALGORITHM_STEPS)
