@@ -212,15 +212,15 @@ def plan_algorithm(models: Sequence[NamedModel], steps: Sequence[int] = ALGORITH
     _require(is_met, "algorithm", "one iterative model", models)
     source = models[0]
     own = source.model.config.decoder.num_steps
-    sticky = switch(source.model, update="sticky")
+    choices: list[tuple[str, Mask2Alpha, Sampler]] = [
+        ("sticky update", switch(source.model, update="sticky"), "topk"),
+        ("bernoulli sampler", source.model, "bernoulli"),
+        ("as run", source.model, "topk"),
+    ]
     variants = [
-        Variant(label=f"{label}, {count} steps", source=source, model=model, num_steps=count, sampler=chosen)
+        Variant(label=f"{label}, {count} steps", source=source, model=model, num_steps=count, sampler=sampler)
         for count in (*(count for count in dict.fromkeys(steps) if count != own), own)
-        for label, model, chosen in (
-            ("sticky update", sticky, "topk"),
-            ("bernoulli sampler", source.model, "bernoulli"),
-            ("as run", source.model, "topk"),
-        )
+        for label, model, sampler in choices
     ]
     variants[-1] = replace(variants[-1], is_reference=True)
     return variants
