@@ -6,6 +6,7 @@
 #   make bench     times on this machine       make setup      all of it installed, nothing run
 #   make fuzz      a minute of damaged files   make clean      removes .venv and what was made
 #   make docs      the site, in build/site     make notebooks  runs the notebooks, keeps their output
+#   make figures   every table and picture of the documentation, from the weights (VALIDATION=folder)
 #   make dist      wheel and sdist in dist/    make sbom       what an installation consists of, in dist/
 #   make compat    the wheel in every Python   make constraints  pins anew    make api  the pinned interface anew
 #
@@ -25,15 +26,17 @@ RELEASE := .cache/release
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS)
 PYTEST_ARGS ?=
+VALIDATION ?=
+PARTS ?=
 START := $(shell date +%s)
 TORCH ?=
 COMPAT ?=
 
-.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks dist sbom compat constraints api clean
+.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks figures dist sbom compat constraints api clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '3,10s/^# *//p' Makefile
+	@sed -n '3,11s/^# *//p' Makefile
 
 setup: $(DEV)
 
@@ -71,6 +74,9 @@ docs: $(DOCS)
 
 notebooks: $(DOCS)
 	$(RUN) tools/run_notebooks.py
+
+figures: $(DEV)
+	OMP_NUM_THREADS=1 $(RUN) tools/make_figures.py $(if $(VALIDATION),--validation "$(VALIDATION)") $(PARTS)
 
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python tools/make_distributions.py

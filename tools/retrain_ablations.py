@@ -1,4 +1,4 @@
-"""Train the small recipe without each part of the method, with several seeds, and tell in docs/results.md.
+"""Train the small recipe without each part of the method, with several seeds, and write the table into docs/results.md.
 
     python tools/retrain_ablations.py DATA ROOT --output runs/ablations
 
@@ -19,8 +19,10 @@ from pathlib import Path
 
 import click
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "results.md"
-BEGIN, END = "<!-- begin: retrained -->", "<!-- end: retrained -->"
+sys.path.insert(0, str(Path(__file__).parent))
+from marked_pages import find_page, replace_between
+
+DOCS = Path(__file__).parents[1] / "docs"
 METRICS = ("sad", "mse", "grad", "conn")
 DEFAULT_STEPS = "2"
 """Decoding steps of the preset, with which variants are compared."""
@@ -67,8 +69,7 @@ def main(
     data: str, root: str, output: Path, steps: int, seeds: int, size: int, names: tuple[str, ...], only: str
 ) -> None:
     """Train, score, and write the table."""
-    if BEGIN not in DOCUMENT.read_text(encoding="utf-8"):
-        raise click.ClickException(f"{DOCUMENT} has no place for the table: {BEGIN} and {END} on lines of their own")
+    find_page(DOCS, "retrained")
     chosen = [variant for variant in VARIANTS if not names or variant.name in names]
     runs = [(variant, seed) for seed in range(seeds) for variant in chosen]
     start, stride = (int(part) for part in only.split("/"))
@@ -77,9 +78,7 @@ def main(
             run(variant, seed, data, root, output, steps, size)
     if all((output / f"{variant.name}_{seed}.json").exists() or is_clear(variant, output) for variant, seed in runs):
         table = make_table(chosen, seeds, output, steps, size)
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+        replace_between(DOCS, "retrained", table)
         print(table)
 
 

@@ -26,39 +26,62 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 @click.command()
 @benchmark_options
-@click.option("--table", type=click.Choice(["3", "4", "5"]), required=True, help="3: MGFSM, 4: steps, 5: detail stage.")
+@click.option(
+    "--table",
+    type=click.Choice(["3", "4", "5", "algorithm"]),
+    required=True,
+    help="Vary MGFSM (3), the number of steps (4), the detail stage (5), or the choices within Algorithm 2.",
+)
 @click.option(
     "--model",
     "sources",
     multiple=True,
     default=("small",),
     show_default=True,
-    help="Shipped name, .safetensors file or folder, or hub id; repeat it for networks trained separately.",
+    help="Model to score: a shipped name, a .safetensors file or folder, or a hub id. Repeat the option for networks "
+    "that were trained separately.",
 )
-@click.option("--steps", callback=parse_steps, metavar="N,...", help="Of table 4.  [default: 1,3,6,10,20]")
+@click.option(
+    "--steps",
+    callback=parse_steps,
+    metavar="N,...",
+    help="Numbers of steps, for table 4 and for `algorithm`.  [default: 1,3,6,10,20; 10]",
+)
 @click.option(
     "--error-threshold",
     type=click.FloatRange(0, 1),
     default=None,
-    help="Predicted error above which SGSDR recomputes a pixel.  [default: each model's]",
+    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
 )
 @click.option(
-    "--repeats", type=click.IntRange(min=0), default=5, show_default=True, help="Of the timing; 0 measures no times."
+    "--repeats",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Number of repeats of the timing; 0 measures no times.",
 )
 @click.option(
     "--timed-photos",
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="Photographs timed, the first ones.",
+    help="Number of photos to time, from the first on.",
 )
-@click.option("--device", default=None, help="Where the network runs.  [default: cuda where there is one]")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--device", default=None, help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Number format of the network.",
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=None,
-    help="Folder for one CSV file a row; a stopped run goes on from it, and tables share rows.",
+    help="Folder for one CSV file per row. A stopped run continues from it, and tables share rows.",
 )
 @format_option
 def command(
@@ -80,12 +103,12 @@ def command(
 ) -> None:
     """Score a model with and without a part of the method on a benchmark.
 
-    With one --model, parts are switched off at run time: nothing is trained again, unlike in the paper's tables. With
-    several, each is run as it was trained. Table 4 varies the number of steps and times both the decoder's loop and the
-    whole call. The paper's numbers stand beside ours.
+    With one --model, the command switches parts off at run time; it trains nothing again, unlike the paper. With
+    several, it runs each as it was trained. Table 4 varies the number of steps and times the decoder's loop and the
+    whole call. `algorithm` tries a sticky update and a random sampler. The report has the paper's numbers, too.
 
-    BENCHMARK is a published set's name as for `mask2alpha eval`, or left out: then ROOT holds image/NAME.png,
-    alpha/NAME.png and mask/KIND/NAME.png.
+    BENCHMARK is a name as for `mask2alpha eval`. Without it, ROOT holds image/NAME.png, alpha/NAME.png and
+    mask/KIND/NAME.png.
     """
     import sys
 
@@ -94,9 +117,9 @@ def command(
     from mask2alpha.evaluation.ablation_report import format_ablation
     from mask2alpha.evaluation.ablations import run_ablation
 
-    number = cast("Table", int(table))
-    if steps is not None and number != 4:
-        raise click.UsageError("--steps belongs to --table 4")
+    number = cast("Table", table if table == "algorithm" else int(table))
+    if steps is not None and number not in (4, "algorithm"):
+        raise click.UsageError("--steps belongs to --table 4 and --table algorithm")
     opened = open_chosen(benchmark, root, kinds, recipes, mask_folder)
     ablation = run_ablation(
         number,
@@ -130,10 +153,12 @@ def load_named(source: str) -> "NamedModel":
 
 def plan(table: "Table", models: "list[NamedModel]", steps: tuple[int, ...] | None) -> "list[Variant]":
     """The rows of a table."""
-    from mask2alpha.evaluation.ablations import PAPER_STEPS, plan_table_3, plan_table_4, plan_table_5
+    from mask2alpha.evaluation import ablations
 
     if table == 3:
-        return plan_table_3(models)
+        return ablations.plan_table_3(models)
     if table == 4:
-        return plan_table_4(models, PAPER_STEPS if steps is None else steps)
-    return plan_table_5(models)
+        return ablations.plan_table_4(models, steps or ablations.PAPER_STEPS)
+    if table == 5:
+        return ablations.plan_table_5(models)
+    return ablations.plan_algorithm(models, steps or ablations.ALGORITHM_STEPS)

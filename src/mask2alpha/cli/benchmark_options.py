@@ -1,4 +1,4 @@
-"""What `eval`, `compare` and `ablate` share: naming a benchmark and the masks that guide on it."""
+"""The options that `eval`, `compare` and `ablate` share: a benchmark and its guidance masks."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,20 +20,24 @@ def benchmark_options(command: Command) -> Command:
         click.argument("benchmark", metavar="[BENCHMARK]"),
         click.argument("root", required=False, default=None),
         click.option(
-            "--kinds", default=None, metavar="KIND,...", help="Kinds of masks, in this order.  [default: all]"
+            "--kinds",
+            default=None,
+            metavar="KIND,...",
+            help="Score these kinds of masks, in this order.  [default: all]",
         ),
         click.option(
             "--masks",
             "recipes",
             default=None,
             metavar="RECIPE,...",
-            help="Make the masks from true alphas: exact-v1, eroded-v1, dilated-v1, lowres-v1, perturbed-v1, or all.",
+            help="Make the masks from the true alphas by these recipes: exact-v1, eroded-v1, dilated-v1, lowres-v1, "
+            "perturbed-v1, or all.",
         ),
         click.option(
             "--mask-folder",
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             default=None,
-            help="Take the masks KIND/NAME.png of this folder.",
+            help="Read the masks KIND/NAME.png from this folder.",
         ),
     )
     for decorate in reversed(decorators):
@@ -49,7 +53,7 @@ def format_option(command: Command) -> Command:
         type=click.Choice(["text", "markdown", "json"]),
         default="text",
         show_default=True,
-        help="Form of what is printed.",
+        help="Format of the report.",
     )(command)
 
 

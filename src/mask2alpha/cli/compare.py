@@ -38,38 +38,44 @@ def with_mask_files(opened: "Benchmark", made_masks: Path) -> "Benchmark":
     multiple=True,
     required=True,
     metavar="METHOD",
-    help="Repeat for each method; differences are taken to the first.",
+    help="Method to compare, as listed above; repeatable. Differences are taken to the first.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder for the report and each method's results; a stopped run goes on from it.",
+    help="Folder for the report and the results of each method. A stopped run continues from it.",
 )
-@click.option("--title", default=None, help="What the report calls the data.  [default: the folder's name]")
+@click.option("--title", default=None, help="Title of the report.  [default: the folder's name]")
 @click.option(
     "--cost-sizes",
     default="",
     callback=parse_sizes,
     metavar="MP,...",
-    help="Also measure time and memory on the first pair resized to these, in megapixels.",
+    help="Also measure time and memory on the first pair, resized to these sizes in megapixels.",
 )
 @click.option(
     "--sheet-rows",
     type=click.IntRange(min=0),
     default=12,
     show_default=True,
-    help="Most rows of pictures in the HTML report, 0.1 to 0.2 MB each.",
+    help="Largest number of rows with photos and mattes in the HTML report; each takes 0.1 to 0.2 MB.",
 )
 @click.option(
     "--redo",
     multiple=True,
     metavar="LABEL",
-    help="Throw this method's kept results away first, as after a change of code; repeatable.",
+    help="Measure this method again, for example after a change of its code; repeatable.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=10_000,
+    show_default=True,
+    help="Number of resamples of the bootstrap.",
+)
 def command(
     benchmark: str,
     root: str | None,
@@ -85,12 +91,11 @@ def command(
     seed: int,
     resamples: int,
 ) -> None:
-    r"""Compare methods on the photographs, true alphas and guidance masks in the folder ROOT.
+    """Compare methods on the photos, true alphas and guidance masks in the folder ROOT.
 
-    BENCHMARK is a published set's name as for `mask2alpha eval`, or left out: then ROOT holds image/NAME.png,
-    alpha/NAME.png and mask/KIND/NAME.png. OUTPUT gets comparison.html (everything, to look at), comparison.md,
-    comparison.json, figures/*.svg and methods/, where results are kept pair by pair: methods that are done are not run
-    again.
+    BENCHMARK is a name as for `mask2alpha eval`. Without it, ROOT holds image/NAME.png, alpha/NAME.png and
+    mask/KIND/NAME.png. The command writes comparison.html (the whole report), comparison.md, comparison.json,
+    figures/*.svg and methods/, which has the results of each pair. It does not run finished methods again.
 
     \b
     METHOD is one of
@@ -104,9 +109,10 @@ def command(
       predictions:FOLDER                   mattes KIND/NAME.png made elsewhere
       onnx:FILE[,size=N,mean=X,std=X,guide=mask|trimap,width=15,
           activation=sigmoid,within=N]     any matting or segmentation network
-    Each also takes label=NAME. pymatting and ONNX Runtime: pip install
-    'mask2alpha[peers]'.
-    """
+
+    Every method also takes label=NAME. The report needs the extra `report`, pymatting and ONNX Runtime the extra
+    `peers`: pip install 'mask2alpha[report,peers]'.
+    """  # noqa: D301
     import json
     import sys
 

@@ -22,55 +22,70 @@ MASK_MODEL = "mask"
 @click.option(
     "--model",
     default=None,
-    help="Shipped name, .safetensors file, folder or hub id; `mask` scores the input masks.  [default: small]",
+    help="Score this model: a shipped name, a .safetensors file or folder, or a hub id. `mask` scores the masks "
+    "themselves.  [default: small]",
 )
 @click.option(
     "--predictions",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=None,
-    help="Score the mattes KIND/NAME.png in this folder instead of a model's.",
+    help="Score the mattes KIND/NAME.png in this folder instead of a model.",
 )
 @click.option(
     "--segmenter",
     default=None,
     metavar="MODULE:FUNCTION",
-    help="Let your own Python function make the masks from the photographs.",
+    help="Make the masks from the photos with your own Python function.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["whole", "trimap-unknown", "him2k"]),
     default="whole",
     show_default=True,
-    help="What counts: every pixel, a trimap's unknown region, or as HIM2K's IMQ.",
+    help="Score every pixel, the unknown region of a trimap, or instances as HIM2K does.",
 )
 @click.option(
     "--convention",
     type=click.Choice(["adobe", "aim"]),
     default="adobe",
     show_default=True,
-    help="How Grad and Conn are computed: Deep Image Matting's way, or that of AIM, GFM and P3M.",
+    help="Compute Grad and Conn as Deep Image Matting (adobe) or as AIM, GFM and P3M (aim) do.",
 )
-@click.option("--steps", "num_steps", type=click.IntRange(min=1), default=None, help="Decoding steps.")
+@click.option(
+    "--steps",
+    "num_steps",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Number of decoding steps.  [default: the model's]",
+)
 @click.option(
     "--error-threshold",
     type=click.FloatRange(0, 1),
     default=None,
-    help="Predicted error above which a pixel is recomputed at full resolution.",
+    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
 )
-@click.option("--active-budget", type=click.IntRange(min=0), default=None, help="Most pixels recomputed per mask.")
-@click.option("--device", default=None, help="Where the network runs.  [default: cuda where there is one]")
+@click.option(
+    "--active-budget",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Largest number of pixels recomputed per mask.  [default: no limit]",
+)
+@click.option(
+    "--device", default=None, help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]"
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),
     default="float32",
     show_default=True,
-    help="The network's arithmetic; scores are always computed in float64.",
+    help="Number format of the network. Scores are always computed in float64.",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    help="CSV file with one row a pair; a stopped run goes on from it. With pyarrow also a .parquet.",
+    help="CSV file to write, one row per photo and mask. A stopped run continues from it. With pyarrow installed, a "
+    ".parquet file is written, too.",
 )
 @format_option
 def command(
@@ -92,14 +107,14 @@ def command(
     output: Path | None,
     style: Literal["text", "markdown", "json"],
 ) -> None:
-    """Score a model on a benchmark: photographs, true alphas and guidance masks in the folder ROOT.
+    """Score a model on the photos, true alphas and guidance masks in the folder ROOT.
 
-    BENCHMARK is one of aim-500, am-2k, p3m-500-np, p3m-500-p, m-him2k, him2k, composition-1k, ppm-100, alphamatting,
-    each in the layout of its authors (docs/evaluation.md draws them), or folder, which may be left out: then ROOT holds
-    image/NAME.png, alpha/NAME.png and mask/KIND/NAME.png.
+    BENCHMARK is aim-500, am-2k, p3m-500-np, p3m-500-p, m-him2k, him2k, composition-1k, ppm-100 or alphamatting, in the
+    layout of its authors (see docs/evaluation.md), or folder. Without BENCHMARK, ROOT holds image/NAME.png,
+    alpha/NAME.png and mask/KIND/NAME.png.
 
-    Reported are SAD, MSE, Grad and Conn per kind of mask, beside what the input mask itself would score and, where the
-    paper has any, the published rows.
+    The report has SAD, MSE, Grad, Conn and SAD per megapixel for each kind of mask, the scores of the masks themselves,
+    the share of pairs that are worse than their masks and, where the paper has them, the published rows.
     """
     import sys
 

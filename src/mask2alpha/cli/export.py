@@ -11,8 +11,9 @@ import click
 def command(source: str, folder: Path) -> None:
     """Write MODEL (a shipped name, a .safetensors file or its folder, or a hub id) as ONNX files into FOLDER.
 
-    There are six, run one after the other: encoder, state, guide, fusion, step, detail. Sizes and the number of masks
-    are open. docs/export.md says how to call them; in Python `mask2alpha.export.runtime.load_predictor(FOLDER)` does.
+    The six files run one after the other: encoder, state, guide, fusion, step, detail. They accept any size and any
+    number of masks. docs/export.md says how to call them; in Python, use
+    `mask2alpha.export.runtime.load_predictor(FOLDER)`.
     """
     from mask2alpha.export.onnx_files import export_model
 

@@ -1,4 +1,4 @@
-"""`mask2alpha info`: what runs here, and what the weights say about themselves."""
+"""`mask2alpha info`: versions, devices, and the metadata of the weights."""
 
 import json
 import platform
@@ -8,10 +8,12 @@ import click
 
 @click.command()
 @click.option(
-    "--model", "source", help="Only this model: shipped name, .safetensors file or folder, or hub id org/name."
+    "--model",
+    "source",
+    help="Show only this model: a shipped name, a .safetensors file or folder, or a hub id org/name.",
 )
 def command(source: str | None) -> None:
-    """Show versions, device, and the weights and their origin."""
+    """Show versions, devices, and the weights with their origin."""
     from mask2alpha.checkpoints import shipped_names
 
     if source is None:

@@ -9,19 +9,19 @@ from mask2alpha._version import __version__
 from mask2alpha.errors import Mask2AlphaError
 
 COMMANDS = {
-    "matte": "Matte photographs with guidance masks.",
-    "video": "Matte every frame of a clip, steadily.",
-    "mask": "Make a rough mask of what you point at in a photograph.",
-    "serve": "Serve mattes over HTTP, with a page to make them.",
-    "batch": "Matte a manifest of photographs, here or on a Ray cluster.",
-    "eval": "Measure mattes against true ones.",
-    "compare": "Compare methods on the same pairs.",
-    "explain": "Draw what the network does with a photograph and a mask.",
-    "ablate": "Measure a model with and without parts of the method.",
-    "train": "Train a model by a recipe.",
+    "matte": "Matte photos with guidance masks.",
+    "video": "Matte every frame of a clip without flicker.",
+    "mask": "Make a guidance mask from a box, points or strokes.",
+    "serve": "Serve mattes over HTTP, with a web page.",
+    "batch": "Matte a manifest of photos, here or on a Ray cluster.",
+    "eval": "Score mattes against true alphas.",
+    "compare": "Compare methods on the same photos and masks.",
+    "explain": "Draw what the network does with a photo and a mask.",
+    "ablate": "Score a model with and without parts of the method.",
+    "train": "Train a model with a recipe.",
     "export": "Write a model as ONNX files.",
-    "push": "Share weights on the Hugging Face hub.",
-    "info": "Show versions, device, and the weights and their origin.",
+    "push": "Upload weights to the Hugging Face hub.",
+    "info": "Show versions, devices, and where the weights come from.",
 }
 """Subcommand (the module `mask2alpha.cli.<name>`, attribute `command`) to its line of help."""
 
@@ -63,4 +63,4 @@ class OneLineError(click.ClickException):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mask2alpha")
 def main() -> None:
-    """A photograph and a rough mask in, a full-resolution alpha matte out."""
+    """Make a full-resolution alpha matte from a photo and a rough mask."""

@@ -1,4 +1,4 @@
-"""`mask2alpha mask`: a photograph and what the user points at in, a rough mask out."""
+"""`mask2alpha mask`: a guidance mask from a box, points or strokes."""
 
 from pathlib import Path
 
@@ -37,15 +37,15 @@ def _numbers(text: str, count: int) -> list[float]:
 
 @click.command()
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="The mask to write.")
-@click.option("--box", callback=parse_box, metavar="L,T,R,B", help="Left, top, right, bottom around the target.")
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="Mask file to write.")
+@click.option("--box", callback=parse_box, metavar="L,T,R,B", help="Box around the target: left, top, right, bottom.")
 @click.option(
     "--target",
     "on_target",
     callback=parse_strokes,
     multiple=True,
     metavar='"X,Y …"',
-    help="A point on the target, or the corners of a stroke over it. May be repeated.",
+    help="Point on the target, or corners of a stroke over it; repeatable.",
 )
 @click.option(
     "--rest",
@@ -53,20 +53,24 @@ def _numbers(text: str, count: int) -> list[float]:
     callback=parse_strokes,
     multiple=True,
     metavar='"X,Y …"',
-    help="The same for what is not the target.",
+    help="Point or stroke that is not on the target; repeatable.",
 )
-@click.option("--brush", type=click.FloatRange(min=0, min_open=True), help="Width of strokes.  [default: a hundredth]")
-@click.option("--label", help="What the target is called, for segmenters that name what they find.")
+@click.option(
+    "--brush",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Width of strokes in pixels.  [default: 1 % of the longer side]",
+)
+@click.option("--label", help="Name of the target, for segmenters that label what they find.")
 @click.option(
     "--by",
     "maker_name",
     default="grabcut",
     show_default=True,
     metavar="SEGMENTER",
-    help="grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
+    help="Segmenter: grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
 )
-@click.option("--device", help="For networks: cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
-@click.option("--overwrite", "has_overwrite", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--device", help="Device of a segmenting network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
+@click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite an existing file.")
 def command(
     photo: Path,
     target: Path,
@@ -79,14 +83,14 @@ def command(
     device: str | None,
     has_overwrite: bool,
 ) -> None:
-    r"""Make a rough mask of what you point at in PHOTO, for `mask2alpha matte`.
+    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`.
 
-    Coordinates are pixels of the upright photograph, from its upper left corner.
+    Coordinates are pixels of the upright photo, from its upper left corner.
 
     \b
     mask2alpha mask photo.jpg -o mask.png --box 30,10,400,300
     mask2alpha mask photo.jpg -o mask.png --target "90,40 120,200" --rest 10,10
-    """
+    """  # noqa: D301
     from mask2alpha.errors import InputError
     from mask2alpha.imaging.decode import read_image
     from mask2alpha.imaging.encode import check_format, write_image
@@ -96,10 +100,10 @@ def command(
     if target.exists() and not has_overwrite:
         raise InputError(f"{target} exists; --overwrite replaces it")
     if target.resolve() == photo.resolve():
-        raise InputError(f"{target} is the photograph and would be overwritten")
+        raise InputError(f"{target} is the photo and would be overwritten")
     check_format(target, has_alpha=False, is_16_bit=False)
     prompt = Prompt(box_xyxy=box, target=on_target, rest=on_rest, brush=brush, label=label)
     pixels = read_image(photo).pixels
     mask = make_mask_maker(maker_name, device=device).make_mask(pixels, prompt)
     write_image(target, mask)
-    click.echo(f"{target}: {(mask > 127).mean():.0%} of the photograph", err=True)
+    click.echo(f"{target}: {(mask > 127).mean():.0%} of the photo", err=True)

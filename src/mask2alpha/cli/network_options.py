@@ -9,7 +9,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def network_options(
-    *, budget: str = "no limit", device: str = "cuda where there is one", places: str = ".safetensors file or folder"
+    *, budget: str = "no limit", device: str = "cuda if available", places: str = ".safetensors file or folder"
 ) -> Callable[[Command], Command]:
     """Give a command `source`, `num_steps`, `error_threshold`, `active_budget`, `device` and `dtype`.
 
@@ -24,10 +24,10 @@ def network_options(
             "source",
             default="small",
             show_default=True,
-            help=f"Shipped name, {places}, or hub id org/name.",
+            help=f"Model to use: a shipped name, a {places}, or a hub id org/name.",
         ),
         click.option(
-            "--steps", "num_steps", type=click.IntRange(min=1), help="Decoding steps.  [default: the model's]"
+            "--steps", "num_steps", type=click.IntRange(min=1), help="Number of decoding steps.  [default: the model's]"
         ),
         click.option(
             "--error-threshold",
@@ -35,13 +35,15 @@ def network_options(
             help="Recompute pixels whose predicted error is higher.  [default: the model's]",
         ),
         click.option(
-            "--active-budget", type=click.IntRange(min=0), help=f"Most pixels recomputed.  [default: {budget}]"
+            "--active-budget",
+            type=click.IntRange(min=0),
+            help=f"Largest number of pixels recomputed.  [default: {budget}]",
         ),
-        click.option("--device", help=f"cpu, cuda, cuda:1, mps.  [default: {device}]"),
+        click.option("--device", help=f"Device of the network: cpu, cuda, cuda:1, mps.  [default: {device}]"),
         click.option(
             "--dtype",
             type=click.Choice(["float32", "bfloat16", "float16"]),
-            help="Of the network's arithmetic.  [default: bfloat16 where the hardware has it]",
+            help="Number format of the network.  [default: bfloat16 if the hardware has it]",
         ),
     )
 

@@ -12,61 +12,123 @@ _MEBIBYTE = 2**20
 
 
 @click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE"})
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all of them.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every address.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option(
     "--model",
     default="small",
     show_default=True,
-    help="Shipped name, .safetensors file or folder, or a hub id that was downloaded before.",
+    help="Model to use: a shipped name, a .safetensors file or folder, or a hub id that was downloaded before.",
 )
-@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Of the network's arithmetic.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that matte.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of each worker.  [default: the cores, shared out]")
-@click.option("--queue", type=click.IntRange(min=0), default=32, show_default=True, help="Requests that may wait.")
+@click.option("--device", help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
 @click.option(
-    "--deadline", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds to the answer."
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Number format of the network.  [default: bfloat16 if the hardware has it]",
 )
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of worker processes.")
 @click.option(
-    "--time-limit", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds of a worker's work."
-)
-@click.option(
-    "--upload-timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds for an upload."
-)
-@click.option("--max-body", type=click.FloatRange(min=0.001), default=64.0, show_default=True, help="MiB of an upload.")
-@click.option(
-    "--max-pixels", type=click.FloatRange(min=0.001), default=40.0, show_default=True, help="Megapixels of a picture."
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Number of threads of each worker.  [default: the cores divided by the workers]",
 )
 @click.option(
-    "--worker-memory", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="GiB of work memory each."
+    "--queue",
+    type=click.IntRange(min=0),
+    default=32,
+    show_default=True,
+    help="Number of requests that may wait; further ones are answered with status 429.",
 )
 @click.option(
-    "--worker-cache", type=click.FloatRange(min=0), default=512, show_default=True, help="MiB of encodings each keeps."
+    "--deadline",
+    type=click.FloatRange(min=0.1),
+    default=120.0,
+    show_default=True,
+    help="Seconds from a complete upload to the answer; then the status is 503.",
 )
-@click.option("--encodings", type=click.IntRange(min=1), default=64, show_default=True, help="Photographs kept.")
 @click.option(
-    "--encoding-expiry", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds without use."
+    "--time-limit",
+    type=click.FloatRange(min=0.1),
+    default=120.0,
+    show_default=True,
+    help="Seconds that one request may keep a worker busy; then the worker is replaced.",
+)
+@click.option(
+    "--upload-timeout",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="Seconds for an upload to arrive.",
+)
+@click.option(
+    "--max-body",
+    type=click.FloatRange(min=0.001),
+    default=64.0,
+    show_default=True,
+    help="Size limit of an upload in MiB.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.FloatRange(min=0.001),
+    default=40.0,
+    show_default=True,
+    help="Size limit of a photo, mask or background in megapixels.",
+)
+@click.option(
+    "--worker-memory",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    help="Memory in GiB that each worker may take beyond its model.",
+)
+@click.option(
+    "--worker-cache",
+    type=click.FloatRange(min=0),
+    default=512,
+    show_default=True,
+    help="Size in MiB of each worker's cache of encodings and mattes.",
+)
+@click.option(
+    "--encodings",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Number of uploaded photos kept for further masks.",
+)
+@click.option(
+    "--encoding-expiry",
+    type=click.FloatRange(min=1),
+    default=900.0,
+    show_default=True,
+    help="Seconds after its last use until an uploaded photo is deleted.",
 )
 @click.option(
     "--api-keys",
     "api_key_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with one line sha256:HEX per accepted key; see --new-key.",
+    help="File with one line sha256:HEX per accepted key; --new-key makes one.",
 )
-@click.option("--cors-origin", "cors_origins", multiple=True, help="Another site whose pages may use the service.")
+@click.option(
+    "--cors-origin", "cors_origins", multiple=True, help="Let pages of this other site use the service; repeatable."
+)
 @click.option(
     "--allowed-host",
     "allowed_hosts",
     multiple=True,
-    help="Name under which the service is reached.  [default: this machine's own where it listens locally, else any]",
+    help="Answer only requests to this host name; repeatable.  [default: local names if --host is local, else any]",
 )
 @click.option(
     "--spool",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder for uploads in passing.  [default: the system's temporary folder]",
+    help="Folder for temporary files.  [default: the system's temporary folder]",
 )
-@click.option("--new-key", is_flag=True, help="Print a new API key and its line for the file, and end.")
+@click.option("--new-key", is_flag=True, help="Print a new API key and its line for --api-keys, then exit.")
 def command(
     host: str,
     port: int,
@@ -79,10 +141,10 @@ def command(
     new_key: bool,
     **settings: Any,
 ) -> None:
-    """Serve mattes over HTTP, and the page to make them with, until Ctrl-C or SIGTERM.
+    """Serve mattes over HTTP, with a web page, until Ctrl-C or SIGTERM.
 
-    Every option can be given in the environment: --max-body as MASK2ALPHA_SERVE_MAX_BODY. Logs go to standard error,
-    one JSON object a line.
+    Environment variables set options, too: MASK2ALPHA_SERVE_MAX_BODY sets --max-body. Logs go to standard error, one
+    JSON object per line.
     """
     if new_key:
         _print_new_key()
@@ -91,11 +153,13 @@ def command(
         from mask2alpha.serving.server import serve
         from mask2alpha.serving.settings import ServiceSettings
     except ImportError as error:
-        raise InputError(f'the service needs more packages ({error.name}): pip install "mask2alpha[serve]"') from error
+        raise InputError(
+            f'the service needs more packages ({error.name} is missing): pip install "mask2alpha[serve]"'
+        ) from error
     keys = read_key_hashes(api_key_file) if api_key_file else ()
     is_local = host in ("localhost", "::1") or host.startswith("127.")
     if not is_local and not keys:
-        click.echo("Warning: whoever reaches this address may use the service; --api-keys asks for keys", err=True)
+        click.echo("Warning: anyone who reaches this address can use the service; --api-keys restricts it", err=True)
     serve(
         ServiceSettings(
             max_body=round(max_body * _MEBIBYTE),
@@ -112,10 +176,10 @@ def command(
 
 
 def read_key_hashes(path: Path) -> tuple[str, ...]:
-    """The hashes in a file of keys; empty lines and those that begin with # are skipped.
+    """Read the hashes in a file of keys; empty lines and lines that begin with # are skipped.
 
     Raises:
-        InputError: A line is no `sha256:` with 64 hexadecimal digits, or there is none.
+        InputError: A line is not `sha256:` with 64 hexadecimal digits, or the file has no key.
     """
     import re
 
@@ -129,7 +193,7 @@ def read_key_hashes(path: Path) -> tuple[str, ...]:
             raise InputError(f"{path}, line {number}: accepted: sha256: and 64 hexadecimal digits; see --new-key")
         hashes.append(match[1])
     if not hashes:
-        raise InputError(f"{path}: no key in it; leave --api-keys out to serve without keys")
+        raise InputError(f"{path}: has no key; leave --api-keys out to serve without keys")
     return tuple(hashes)
 
 
@@ -138,5 +202,5 @@ def _print_new_key() -> None:
     import secrets
 
     key = secrets.token_urlsafe(32)
-    click.echo(f"key, to be kept by its user: {key}")
-    click.echo(f"line for the file of --api-keys: sha256:{hashlib.sha256(key.encode()).hexdigest()}")
+    click.echo(f"key, for its user: {key}")
+    click.echo(f"line for the --api-keys file: sha256:{hashlib.sha256(key.encode()).hexdigest()}")

@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     "--foregrounds",
     multiple=True,
     metavar="KIND=PATH[@SHARE]",
-    help="A data set of foregrounds, decoded as needed: cutouts, pairs, dim, aim500, am2k, p3m10k, him2k, ihim50k. "
-    "Repeatable; SHARE is how often it is drawn.",
+    help="Add a data set of foregrounds, decoded when they are drawn. KIND is cutouts, pairs, dim, aim500, am2k, "
+    "p3m10k, him2k or ihim50k; SHARE says how often it is drawn. Repeatable.",
 )
 @click.option(
     "--backgrounds",
     multiple=True,
     metavar="KIND=PATH[@SHARE]",
-    help="A data set of backgrounds: photos, coco, bg20k. Repeatable.",
+    help="Add a data set of backgrounds. KIND is photos, coco or bg20k. Repeatable.",
 )
 @click.option(
     "--data-card",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=None,
-    help="JSON that says where the data comes from and under which licences, for the weights file.  "
-    "[default: SOURCES.json or README.md beside --data]",
+    help="JSON file that says where the data comes from and under which licences; the weights file keeps it.  "
+    "[default: SOURCES.json or README.md in --data]",
 )
 @click.option(
     "--run",
@@ -48,23 +48,39 @@ if TYPE_CHECKING:
     "run_folder",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for checkpoints and log; a stopped run in it goes on.",
+    help="Folder for checkpoints and the log. A stopped run in it continues.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
-@click.option("--init", "initial", default=None, help="Start a new run from this model instead of random weights.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a setting of the recipe, for example optim.lr=3e-4. Repeatable.",
+)
+@click.option(
+    "--init",
+    "initial",
+    default=None,
+    help="Start a new run from this model: a shipped name, a .safetensors file or folder, or a hub id.",
+)
 @click.option(
     "--encoder-weights",
     default=None,
-    help="Start a new run with this published ViT: hub id, .safetensors file or folder.",
+    help="Start a new run with this published ViT as encoder: a hub id, or a .safetensors file or folder.",
 )
-@click.option("--budget-minutes", type=float, default=None, help="Stop after this much training time.")
-@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="Time between checkpoints.")
+@click.option(
+    "--budget-minutes",
+    type=float,
+    default=None,
+    help="Stop after this many minutes of training.  [default: the recipe's number of steps]",
+)
+@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="Minutes between checkpoints.")
 @click.option(
     "--preview-minutes",
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Time between sheets of sample mattes (image, mask, alpha, truth) in previews/; 0: none.",
+    help="Minutes between sheets of sample mattes (image, mask, alpha, true alpha) in previews/; 0 writes none.",
 )
 @click.option(
     "--validate",
@@ -79,12 +95,16 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Training time between validations.",
+    help="Minutes of training between validations.",
 )
-@click.option("--validate-kinds", default=None, metavar="KIND,...", help="Kinds of masks to validate.  [default: all]")
-@click.option("--tensorboard", "has_tensorboard", is_flag=True, help="Write for TensorBoard too.")
-@click.option("--device", default="cpu", show_default=True, help="Where the network runs.")
-@click.option("--threads", type=int, default=None, help="CPU threads of the network.")
+@click.option(
+    "--validate-kinds", default=None, metavar="KIND,...", help="Validate with these kinds of masks.  [default: all]"
+)
+@click.option(
+    "--tensorboard", "has_tensorboard", is_flag=True, help="Write the log and the previews for TensorBoard, too."
+)
+@click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, cuda:1, mps.")
+@click.option("--threads", type=int, default=None, help="Number of CPU threads of the network.  [default: PyTorch's]")
 def command(
     recipe: str,
     data_root: Path | None,
@@ -105,10 +125,10 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Train RECIPE (`small`, `paper`, `debug`); averaged weights are left in the run folder as model.safetensors.
+    """Train RECIPE: `small`, `paper` or `debug`. The run folder gets the averaged weights as model.safetensors.
 
-    Ctrl-C or a termination signal ends the run after the step at hand, with a checkpoint; the same command goes on.
-    Several processes: torchrun --nproc-per-node N -m mask2alpha train RECIPE ...
+    Ctrl-C or a termination signal ends the run after the current step and writes a checkpoint; the same command
+    continues it. To train with several processes: torchrun --nproc-per-node N -m mask2alpha train RECIPE ...
     """
     import signal
 

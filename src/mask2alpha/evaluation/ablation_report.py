@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mask2alpha.evaluation.ablations import Ablation, AblationRow, fit_line
-from mask2alpha.evaluation.paper import PUBLISHED_ABLATIONS, PublishedRow
+from mask2alpha.evaluation.paper import PUBLISHED_ABLATIONS, PublishedAblation, PublishedRow
 from mask2alpha.evaluation.tables import Style, Table, render_report
 
 _METRICS = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
@@ -14,7 +14,8 @@ _NOTHING = "-"
 def format_ablation(ablation: Ablation, style: Style = "text") -> str:
     """The table in one of the three forms, without a final newline."""
     bullet = "- " if style == "markdown" else ""
-    title = f"Table {ablation.table}: {PUBLISHED_ABLATIONS[ablation.table].caption}"
+    name = "Algorithm 2" if ablation.table == "algorithm" else f"Table {ablation.table}"
+    title = f"{name}: {PUBLISHED_ABLATIONS[ablation.table].caption}"
     notes = "\n".join(f"{bullet}{note}" for note in list_notes(ablation))
     return render_report([title, _table(ablation), notes], _as_dict(ablation), style)
 
@@ -26,8 +27,10 @@ def find_published(ablation: Ablation, row: AblationRow) -> PublishedRow | None:
         key = "with" if config.encoder.has_guidance else "without"
     elif ablation.table == 4:
         key = str(row.variant.num_steps) if row.variant.num_steps > 1 else "none"
-    else:
+    elif ablation.table == 5:
         key = config.detail.selection
+    else:
+        return None
     return PUBLISHED_ABLATIONS[ablation.table].rows.get(key)
 
 
@@ -40,9 +43,7 @@ def list_notes(ablation: Ablation) -> list[str]:
         "resolution, SAD, Grad and Conn in thousands (Adobe convention); kinds of masks: "
         f"{', '.join(settings['kinds'])}. `vs last` is the row's SAD against that of the last row, the whole method; "
         "`better`: on how many pairs its SAD is lower.",
-        f"`paper` columns are published numbers, not ours: {published.conditions}. Only the order of the rows and the "
-        "relative changes can be compared; other photographs, masks, training data and network sizes make the numbers "
-        "themselves incomparable.",
+        _note_on_paper(published),
         _note_on_training(ablation),
     ]
     if ablation.table == 4:
@@ -53,6 +54,16 @@ def list_notes(ablation: Ablation) -> list[str]:
     if ablation.rows[0].times is not None:
         notes += _notes_on_time(ablation)
     return notes
+
+
+def _note_on_paper(published: PublishedAblation) -> str:
+    if not published.rows:
+        return f"There are no `paper` columns: {published.conditions}."
+    return (
+        f"`paper` columns are published numbers, not ours: {published.conditions}. Only the order of the rows and the "
+        "relative changes can be compared; other photographs, masks, training data and network sizes make the numbers "
+        "themselves incomparable."
+    )
 
 
 def _note_on_training(ablation: Ablation) -> str:
@@ -99,12 +110,12 @@ def fit_times(ablation: Ablation) -> tuple[float, float] | None:
 
 
 def _table(ablation: Ablation) -> Table:
-    published = PUBLISHED_ABLATIONS[ablation.table]
-    paper_metrics = [metric for metric in _METRICS if getattr(published.reference, metric[1]) is not None]
-    has_paper_times = published.reference.seconds is not None
+    reference = PUBLISHED_ABLATIONS[ablation.table].reference
+    paper_metrics = [metric for metric in _METRICS if getattr(reference, metric[1], None) is not None]
+    has_paper_times = reference is not None and reference.seconds is not None
     header = ["", *(title for title, _, _ in _METRICS), "vs last", "better"]
     header += ["loop ms", "whole ms"] if ablation.rows[0].times is not None else []
-    header += [*(f"paper {title}" for title, _, _ in paper_metrics), "paper vs last"]
+    header += [*(f"paper {title}" for title, _, _ in paper_metrics), *(["paper vs last"] if reference else [])]
     header += ["paper ms"] if has_paper_times else []
     masks = ablation.reference.evaluation.mask_mean()
     first = ["the mask itself", *(f"{getattr(masks, name):.{digits}f}" for _, name, digits in _METRICS)]
@@ -122,11 +133,13 @@ def _row_cells(
     cells += [_change(scores.sad, whole.sad), _NOTHING if row is ablation.reference else f"{better}/{total}"]
     if row.times is not None:
         cells += [f"{1000 * row.times.loop:.1f}", f"{1000 * row.times.whole:.1f}"]
-    published = find_published(ablation, row)
+    reference, published = PUBLISHED_ABLATIONS[ablation.table].reference, find_published(ablation, row)
+    if reference is None:
+        return cells
     if published is None:
         return cells + [_NOTHING] * (len(paper_metrics) + 1 + has_paper_times)
     cells += [f"{getattr(published, name):.{_digits(name, published)}f}" for _, name, _ in paper_metrics]
-    cells.append(_change(published.sad, PUBLISHED_ABLATIONS[ablation.table].reference.sad))
+    cells.append(_change(published.sad, reference.sad))
     if has_paper_times:
         cells.append(_NOTHING if published.seconds is None else f"{1000 * published.seconds:.0f}")
     return cells

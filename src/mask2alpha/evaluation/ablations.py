@@ -8,9 +8,10 @@ was trained with the part leans on it.
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -20,21 +21,25 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Benchmark
-from mask2alpha.evaluation.runner import Evaluation, evaluate, use_predictor
+from mask2alpha.evaluation.runner import Evaluation, Predict, evaluate, use_predictor
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage2_decoding.states import Sampler
 from mask2alpha.pipeline.encoder_input import shrink_mask
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_pixels
 
-Table: TypeAlias = Literal[3, 4, 5]
+Table: TypeAlias = Literal[3, 4, 5, "algorithm"]
+"""One of the paper's tables, or `algorithm`: the choices within Algorithm 2, which the paper does not ablate."""
 Selection: TypeAlias = Literal["none", "shm", "sgsdr"]
 PAPER_STEPS = (1, 3, 6, 10, 20)
 """Table 4's numbers of steps, a single pass in the place of "none"."""
-SELECTIONS: tuple[Selection, ...] = ("none", "shm", "sgsdr")
+ALGORITHM_STEPS = (10,)
+"""Numbers of steps with which Algorithm 2's choices are compared, beside each model's own."""
 _SELECTION_LABELS = {"none": "no detail stage", "shm": "SHM", "sgsdr": "SGSDR"}
 _GUIDANCE_LABELS = {False: "without MGFSM", True: "with MGFSM"}
+_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +64,15 @@ class Variant:
     model: Mask2Alpha
     """The network as it is run."""
     num_steps: int
+    sampler: Sampler = "topk"
+    """How the pixels that turn fine are chosen; `bernoulli` starts from the same seed for every photo."""
     is_reference: bool = False
     """Whether the other rows are compared with this one: the whole method."""
 
     @property
     def is_switched(self) -> bool:
         """Whether a part that the network was trained with is off or replaced."""
-        return self.model.config != self.source.model.config
+        return self.model.config != self.source.model.config or self.sampler != "topk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,13 +115,20 @@ class Ablation:
         return sum(one.scores.sad < other.scores.sad for one, other in pairs), len(pairs)
 
 
-def switch(model: Mask2Alpha, *, has_guidance: bool | None = None, selection: Selection | None = None) -> Mask2Alpha:
+def switch(
+    model: Mask2Alpha,
+    *,
+    has_guidance: bool | None = None,
+    selection: Selection | None = None,
+    update: Literal["formula", "sticky"] | None = None,
+) -> Mask2Alpha:
     """The same weights with a part off or replaced; nothing is trained again.
 
     Args:
         model: It is not changed; the result shares its weights.
         has_guidance: Whether the mask steers the encoder's last block (MGFSM).
         selection: How the pixels of the detail stage are chosen.
+        update: Whether fine pixels follow the newest prediction (`formula`) or keep their first value (`sticky`).
 
     Raises:
         InputError: The weights lack a part that is asked for.
@@ -124,6 +138,8 @@ def switch(model: Mask2Alpha, *, has_guidance: bool | None = None, selection: Se
         config = replace(config, encoder=replace(config.encoder, has_guidance=has_guidance))
     if selection is not None:
         config = replace(config, detail=replace(config.detail, selection=selection))
+    if update is not None:
+        config = replace(config, decoder=replace(config.decoder, update=update))
     switched = Mask2Alpha(config)
     weights = model.state_dict()
     missing = sorted(name for name in switched.state_dict() if name not in weights)
@@ -140,28 +156,8 @@ def plan_table_3(models: Sequence[NamedModel]) -> list[Variant]:
     Raises:
         InputError: There are more than two models, or two that do not differ in this, or one that has no guidance.
     """
-    if len(models) == 1:
-        _require(models[0].model.config.encoder.has_guidance, "table 3", "a model trained with guidance", models)
-        variants = [(models[0], switch(models[0].model, has_guidance=has_guidance)) for has_guidance in (False, True)]
-    else:
-        ordered = sorted(models, key=lambda named: named.model.config.encoder.has_guidance)
-        _require(
-            [named.model.config.encoder.has_guidance for named in ordered] == [False, True],
-            "table 3",
-            "one model, or one trained without guidance and one with it",
-            models,
-        )
-        variants = [(named, named.model) for named in ordered]
-    return [
-        Variant(
-            label=_GUIDANCE_LABELS[model.config.encoder.has_guidance],
-            source=named,
-            model=model,
-            num_steps=model.config.decoder.num_steps,
-            is_reference=model.config.encoder.has_guidance,
-        )
-        for named, model in variants
-    ]
+    expected = ("a model trained with guidance", "one model, or one trained without guidance and one with it")
+    return _plan_part(models, "table 3", "encoder.has_guidance", _GUIDANCE_LABELS, expected)
 
 
 def plan_table_4(models: Sequence[NamedModel], steps: Sequence[int] = PAPER_STEPS) -> list[Variant]:
@@ -198,28 +194,68 @@ def plan_table_5(models: Sequence[NamedModel]) -> list[Variant]:
     Raises:
         InputError: Several models do not differ in this, none has SGSDR, or one model has no detail stage.
     """
+    expected = ("a model with a detail stage", "one model, or one trained with each of none, shm and sgsdr")
+    return _plan_part(models, "table 5", "detail.selection", _SELECTION_LABELS, expected)
+
+
+def plan_algorithm(models: Sequence[NamedModel], steps: Sequence[int] = ALGORITHM_STEPS) -> list[Variant]:
+    """Algorithm 2 with a sticky update, with a random sampler, and as it is run, for each number of steps.
+
+    The reference is the model as it is run, with its own number of steps.
+
+    Raises:
+        InputError: There is not exactly one model, or it does not iterate.
+    """
+    is_met = len(models) == 1 and models[0].model.config.decoder.is_iterative
+    _require(is_met, "algorithm", "one iterative model", models)
+    source = models[0]
+    own = source.model.config.decoder.num_steps
+    choices: list[tuple[str, Mask2Alpha, Sampler]] = [
+        ("sticky update", switch(source.model, update="sticky"), "topk"),
+        ("bernoulli sampler", source.model, "bernoulli"),
+        ("as run", source.model, "topk"),
+    ]
+    variants = [
+        Variant(label=f"{label}, {count} steps", source=source, model=model, num_steps=count, sampler=sampler)
+        for count in (*(count for count in dict.fromkeys(steps) if count != own), own)
+        for label, model, sampler in choices
+    ]
+    variants[-1] = replace(variants[-1], is_reference=True)
+    return variants
+
+
+def _plan_part(
+    models: Sequence[NamedModel], what: str, path: str, labels: Mapping[Any, str], expected: tuple[str, str]
+) -> list[Variant]:
+    """A row for each value of a part of the network: of one model by switches, of several as they were trained.
+
+    Args:
+        models: The networks.
+        what: The table, for messages.
+        path: Where the part stands in the configuration.
+        labels: The rows' titles by the part's value: the first is without it, the last is the whole method.
+        expected: What is accepted as one model, and as several.
+    """
+    read = attrgetter(path)
+    values = list(labels)
     if len(models) == 1:
-        _require(models[0].model.config.detail.selection != "none", "table 5", "a model with a detail stage", models)
-        variants = [(models[0], switch(models[0].model, selection=selection)) for selection in SELECTIONS]
+        _require(read(models[0].model.config) != values[0], what, expected[0], models)
+        part = path.rpartition(".")[2]
+        chosen = [(models[0], switch(models[0].model, **{part: value})) for value in values]
     else:
-        ordered = sorted(models, key=lambda named: SELECTIONS.index(named.model.config.detail.selection))
-        found = [named.model.config.detail.selection for named in ordered]
-        _require(
-            len(set(found)) == len(found) and "sgsdr" in found,
-            "table 5",
-            "one model, or one trained with each of none, shm and sgsdr",
-            models,
-        )
-        variants = [(named, named.model) for named in ordered]
+        ordered = sorted(models, key=lambda named: values.index(read(named.model.config)))
+        found = [read(named.model.config) for named in ordered]
+        _require(len(set(found)) == len(found) and values[-1] in found, what, expected[1], models)
+        chosen = [(named, named.model) for named in ordered]
     return [
         Variant(
-            label=_SELECTION_LABELS[model.config.detail.selection],
+            label=labels[read(model.config)],
             source=named,
             model=model,
             num_steps=model.config.decoder.num_steps,
-            is_reference=model.config.detail.selection == "sgsdr",
+            is_reference=read(model.config) == values[-1],
         )
-        for named, model in variants
+        for named, model in chosen
     ]
 
 
@@ -256,19 +292,14 @@ def run_ablation(
     Raises:
         InputError: As for `runner.evaluate` and `Predictor`.
     """
-    predictors = [
-        Predictor(
-            variant.model, device=device, dtype=dtype, num_steps=variant.num_steps, error_threshold=error_threshold
-        )
-        for variant in variants
-    ]
+    predictors = [make_predictor(variant, device, dtype, error_threshold) for variant in variants]
     evaluations = []
     for variant, predictor in zip(variants, predictors, strict=True):
         about = describe(variant, predictor)
         file_name = re.sub(r"[^a-z0-9.]+", "_", f"{benchmark.name}, {about}".lower()) + ".csv"
         evaluations.append(
             evaluate(
-                use_predictor(predictor),
+                _reseeding(use_predictor(predictor), predictor.options.generator),
                 benchmark,
                 kinds=kinds,
                 predictor=about,
@@ -301,6 +332,31 @@ def run_ablation(
     )
 
 
+def make_predictor(
+    variant: Variant, device: str | None, dtype: torch.dtype, error_threshold: float | None
+) -> Predictor:
+    """A predictor that runs a variant."""
+    predictor = Predictor(
+        variant.model, device=device, dtype=dtype, num_steps=variant.num_steps, error_threshold=error_threshold
+    )
+    if variant.sampler != "topk":
+        generator = torch.Generator(predictor.device)
+        predictor.options = replace(predictor.options, sampler=variant.sampler, generator=generator)
+    return predictor
+
+
+def _reseeding(predict: Predict, generator: torch.Generator | None) -> Predict:
+    """Start from the same seed for every photo, so that scores do not depend on which photos came before."""
+    if generator is None:
+        return predict
+
+    def seeded(image: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[Any]:
+        generator.manual_seed(_SEED)
+        return predict(image, masks)
+
+    return seeded
+
+
 def describe(variant: Variant, predictor: Predictor) -> str:
     """The variant in words; the same words mean the same weights and settings."""
     config = variant.model.config
@@ -312,6 +368,8 @@ def describe(variant: Variant, predictor: Predictor) -> str:
             f"detail {config.detail.selection}",
             f"guidance {'on' if config.encoder.has_guidance else 'off'}",
             f"error threshold {config.detail.error_threshold if threshold is None else threshold:g}",
+            *(["sticky update"] if config.decoder.update == "sticky" else []),
+            *([f"{variant.sampler} sampler"] if variant.sampler != "topk" else []),
             f"{str(predictor.dtype).removeprefix('torch.')} on {predictor.device.type}",
         ]
     )

@@ -38,7 +38,7 @@ def test_writes_the_mask_of_what_is_pointed_at(photo, tmp_path, prompt):
     truth = np.zeros((80, 120), bool)
     truth[OBJECT] = True
     assert (mask & truth).sum() / (mask | truth).sum() > 0.95
-    assert "25% of the photograph" in result.output
+    assert "25% of the photo" in result.output
 
 
 @pytest.mark.parametrize(

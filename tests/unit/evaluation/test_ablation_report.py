@@ -12,6 +12,7 @@ from mask2alpha.evaluation.ablations import (
     Table,
     Times,
     Variant,
+    plan_algorithm,
     plan_table_3,
     plan_table_4,
     plan_table_5,
@@ -88,6 +89,16 @@ def test_tables_3_and_5_show_the_papers_four_metrics(named: NamedModel) -> None:
     five = cells(make_ablation(5, plan_table_5([named]), has_times=False))
     assert [row[0] for row in five[3:]] == ["no detail stage", "SHM", "SGSDR"]
     assert five[5][7:] == ["37.05", "19.98", "28.80", "53.47", "+0.0 %"]
+
+
+def test_where_the_paper_has_no_rows_there_are_no_columns_of_it(named: NamedModel) -> None:
+    ablation = make_ablation("algorithm", plan_algorithm([named], [7]), has_times=False)
+    table = cells(ablation)
+    assert table[0][1:] == ["SAD", "MSE", "Grad", "Conn", "vs last", "better"]
+    assert table[3][0] == "sticky update, 7 steps"
+    for style in ("text", "markdown", "json"):
+        assert "no ablation of its choices" in format_ablation(ablation, style)
+    assert format_ablation(ablation).startswith("Algorithm 2: the choices within Algorithm 2\n")
 
 
 @pytest.mark.parametrize("table", [3, 4, 5])

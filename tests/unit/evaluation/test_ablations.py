@@ -14,6 +14,7 @@ from mask2alpha.evaluation.ablations import (
     Selection,
     fit_line,
     measure_times,
+    plan_algorithm,
     plan_table_3,
     plan_table_4,
     plan_table_5,
@@ -142,6 +143,39 @@ def test_table_5_switches_one_model_or_compares_several() -> None:
     for wrong in ([trained[1]], [trained[0], trained[0]], [trained[1], name(make_model(with_selection("shm")))]):
         with pytest.raises(InputError, match="table 5 needs"):
             plan_table_5(wrong)
+
+
+def test_the_choices_within_algorithm_2_are_compared_with_the_method_as_it_is_run() -> None:
+    variants = plan_algorithm([name(make_model())], [5])
+    own = TINY.decoder.num_steps
+    assert [variant.num_steps for variant in variants] == [5, 5, 5, own, own, own]
+    assert [variant.label for variant in variants[:3]] == [
+        "sticky update, 5 steps",
+        "bernoulli sampler, 5 steps",
+        "as run, 5 steps",
+    ]
+    assert [variant.model.config.decoder.update for variant in variants[:3]] == ["sticky", "formula", "formula"]
+    assert [variant.sampler for variant in variants[:3]] == ["topk", "bernoulli", "topk"]
+    assert [variant.is_switched for variant in variants] == [True, True, False] * 2
+    assert [variant.is_reference for variant in variants] == [False] * 5 + [True]
+    for wrong in ([], [name(make_model())] * 2, [name(make_model(NOT_ITERATIVE))]):
+        with pytest.raises(InputError, match="algorithm needs one iterative model"):
+            plan_algorithm(wrong)
+
+
+def test_algorithm_2s_choices_change_the_scores_and_do_not_depend_on_the_order_of_photos(
+    benchmark_folder: GuidedFolder,
+) -> None:
+    variants = plan_algorithm([name(make_model())], [])
+    scores = [
+        row.evaluation.mean()
+        for row in run_ablation("algorithm", variants, benchmark_folder, device="cpu", repeats=0).rows
+    ]
+    assert len(set(scores)) == 3
+    benchmark_folder.photographs = benchmark_folder.photographs[::-1]
+    again = run_ablation("algorithm", variants, benchmark_folder, device="cpu", repeats=0)
+    for row, score in zip(again.rows, scores, strict=True):
+        assert row.evaluation.mean().sad == pytest.approx(score.sad, rel=1e-12)
 
 
 @pytest.fixture
