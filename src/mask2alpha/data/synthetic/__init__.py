@@ -1,4 +1,4 @@
-"""Synthetic foregrounds with exact alpha, drawn on the fly: bodies, fur, hair, feathers, plants, nets, smoke.
+"""Synthetic foregrounds with exact alpha, drawn on the fly: bodies, fur, hair, feathers, plants, nets, smoke, glass.
 
 Everything is drawn from a random generator and from photographs that serve as textures, so that a training run has as
 many cut-outs as it takes. A cut-out composes as `alpha * colour + (1 - alpha) * background`: so its alpha is exact.
@@ -14,9 +14,11 @@ from mask2alpha.data.synthetic.plants import bush, flower, grass, plant, twigs
 from mask2alpha.data.synthetic.structures import (
     Maker,
     cables,
+    glass,
     net,
     pompom,
     smoke,
+    web,
     wicker,
 )
 from mask2alpha.data.synthetic.wisps import wispy
@@ -34,17 +36,19 @@ def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 KINDS: dict[str, tuple[Maker, float]] = {
     "solid": (solid, 0.10),
-    "furry": (furry, 0.15),
-    "haired": (haired, 0.11),
-    "wispy": (wispy, 0.17),
+    "furry": (furry, 0.12),
+    "haired": (haired, 0.10),
+    "wispy": (wispy, 0.15),
     "feathered": (feathered, 0.05),
     "grass": (grass, 0.03),
-    "plant": (plant, 0.08),
-    "bush": (bush, 0.11),
+    "plant": (plant, 0.06),
+    "bush": (bush, 0.09),
     "flower": (flower, 0.05),
     "twigs": (twigs, 0.03),
-    "net": (net, 0.04),
-    "wicker": (wicker, 0.02),
+    "net": (net, 0.05),
+    "web": (web, 0.04),
+    "glass": (glass, 0.04),
+    "wicker": (wicker, 0.03),
     "cables": (cables, 0.02),
     "pompom": (pompom, 0.02),
     "smoke": (smoke, 0.02),

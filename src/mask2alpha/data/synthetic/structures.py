@@ -1,4 +1,4 @@
-"""Foregrounds that are mostly edge: nets, wicker, cables, wheels, pompoms, smoke."""
+"""Foregrounds that are mostly edge, or seen through: nets, webs, wicker, cables, wheels, pompoms, smoke, glass."""
 
 from collections.abc import Callable
 
@@ -63,6 +63,78 @@ def net(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
         )
         return Cutout(flat.colour, np.asarray(cv2.multiply(flat.alpha, hem, scale=1 / 255), np.uint8))
     return flat
+
+
+def web(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
+    """A spider's web: spokes, and threads that sag between them, some with drops of dew."""
+    tone = np.clip(np.full(3, rng.uniform(120, 252)) + rng.normal(0, 12, 3), 4, 252).astype(np.float32)
+    layers = StrandLayers(plain(size, tone * np.float32(0.9)))
+    centre = size * rng.uniform(0.25, 0.75, 2)
+    spokes = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(9, 42))))
+    lengths = size * rng.uniform(0.35, 0.75) * rng.uniform(0.8, 1.25, len(spokes))
+    thickness = 1 if rng.random() < 0.55 else 2
+    opacity = float(rng.uniform(0.35, 1.0))
+    pitch = size * float(np.exp(rng.uniform(np.log(0.012), np.log(0.05))))
+    sag, has_dew = float(rng.uniform(0.0, 0.35)), rng.random() < 0.5
+    directions = np.stack([np.cos(spokes), np.sin(spokes)], 1)
+    ends = centre + directions * lengths[:, None]
+    layers.draw(np.stack([np.broadcast_to(centre, ends.shape), ends], 1).astype(np.float32), tone, thickness, opacity)
+    at = np.linspace(0, 1, 9)[:, None]
+    threads = []
+    for index in range(len(spokes)):
+        following = (index + 1) % len(spokes)
+        gap = (spokes[following] - spokes[index]) % (2 * np.pi)
+        if gap > 1.2:
+            continue
+        reach = min(lengths[index], lengths[following])
+        for step in range(2, int(reach / pitch)):
+            if rng.random() < 0.06:  # torn
+                continue
+            start, end = (
+                centre + directions[spoke] * pitch * (step + rng.normal(0, 0.12)) for spoke in (index, following)
+            )
+            middle = (start + end) / 2
+            pull = (centre - middle) * sag * gap + np.array([0.0, sag * gap * pitch])
+            threads.append(start + at * (end - start) + 4 * at * (1 - at) * pull * 0.5)
+    if threads:
+        lines = np.stack(threads).astype(np.float32)
+        layers.draw(lines, tone, thickness, opacity)
+        if has_dew:
+            beads = lines[:, 1:-1:2].reshape(-1, 1, 2)
+            layers.draw(np.concatenate([beads, beads + 0.4], 1), np.clip(tone * 1.15, 0, 254), int(rng.integers(2, 5)))
+    return lit(rng, layers)
+
+
+def glass(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
+    """A bulb, bottle or crystal: nearly clear inside, denser at its rim, white where it glints; some have a base."""
+    body = make_body(rng, size, textures, shape="thing")
+    solid = (body.alpha > 127).astype(np.uint8)
+    depth = cv2.distanceTransform(solid, cv2.DIST_L2, 3)
+    width = size * float(np.exp(rng.uniform(np.log(0.006), np.log(0.04))))
+    density = float(rng.uniform(0.02, 0.35)) + float(rng.uniform(0.3, 1.0)) * np.exp(-depth / width)
+    density += float(rng.uniform(0.0, 0.2)) * np.maximum(fractal_noise(rng, size, 3), 0)
+    light = np.zeros((size, size), np.uint8)
+    for _ in range(int(rng.integers(2, 9 if rng.random() < 0.6 else 30))):  # glints, or the facets of a crystal
+        points = size * rng.uniform(0.2, 0.8, (int(rng.integers(2, 5)), 2))
+        if rng.random() < 0.5:
+            thickness = max(1, round(size * float(rng.uniform(0.002, 0.02))))
+            cv2.polylines(light, [np.rint(points).astype(np.int32)], False, int(rng.integers(90, 255)), thickness)
+        else:
+            radii = size * rng.uniform(0.005, 0.06, 2)
+            spot = np.rint(blob(rng, (points[0, 0], points[0, 1]), (radii[0], radii[1]), 0.2)).astype(np.int32)
+            cv2.fillPoly(light, [spot], int(rng.integers(90, 255)))
+    glints = cv2.GaussianBlur(light, (0, 0), max(0.6, size * float(rng.uniform(0.001, 0.008)))).astype(np.float32) / 255
+    density = np.maximum(density, glints)
+    tone = np.clip(np.full(3, rng.uniform(60, 245)) + rng.normal(0, 18, 3), 4, 252).astype(np.float32)
+    colour = plain(size, tone).astype(np.float32)
+    colour += (255 - colour) * np.clip(1.3 * glints, 0, 1)[..., None]
+    if rng.random() < 0.5:  # a base or a lid of another stuff
+        rows = np.flatnonzero(solid.any(axis=1))
+        cut = int(np.quantile(rows, rng.uniform(0.7, 0.9))) if len(rows) else size
+        density[cut:] = 1.0
+        colour[cut:] = body.colour[cut:]
+    alpha = np.clip(density, 0, 1) * sharp(rng, body.alpha)
+    return Cutout(np.clip(colour, 0, 255).astype(np.uint8), alpha.astype(np.uint8))
 
 
 def wicker(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
