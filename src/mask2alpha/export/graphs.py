@@ -120,7 +120,7 @@ class StepGraph(nn.Module):
         """As `StepDecoder.forward`."""
         evidence = Evidence(cues=cues, local_colours=cues)  # a step does not read the colours
         state = DecodingState(mixed_matte=mixed_matte, is_fine=is_fine, evidence=evidence)
-        alpha_logits, error_logits = self.decoder.predict_logits(prepared, state).split(1, dim=1)
+        alpha_logits, error_logits = torch.split(self.decoder.predict_logits(prepared, state), 1, dim=1)
         return alpha_logits, exact_sigmoid(error_logits)
 
 

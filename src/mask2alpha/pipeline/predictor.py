@@ -270,8 +270,8 @@ def _group_by_box(small_masks: dict[int, Float[Tensor, "1 1 _h _w"]]) -> list[tu
     """The masks of small targets one by one, each with its box; all others together."""
     boxes = {index: find_box(mask) for index, mask in small_masks.items()}
     together = [index for index, box in boxes.items() if box is None]
-    alone = [(box, [index]) for index, box in boxes.items() if box is not None]
-    return [*alone, (None, together)] if together else alone
+    groups = [(box, [index]) for index, box in boxes.items() if box is not None]
+    return [*groups, *([(None, together)] if together else [])]
 
 
 def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> Matte | None:
