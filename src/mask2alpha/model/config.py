@@ -12,7 +12,7 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
-    """Stage 1, the mask-guided encoder; it works on the photograph at half resolution (paper 3.1)."""
+    """Stage 1, the mask-guided encoder; it works on the image at half resolution (paper 3.1)."""
 
     kind: Literal["conv_stem", "vit_adapter"] = "conv_stem"
     """`conv_stem`: residual convolutions, ViT blocks on the last map. `vit_adapter`: ViT with a ViT-Adapter."""

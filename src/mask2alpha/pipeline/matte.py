@@ -12,7 +12,8 @@ from torch import Tensor
 from mask2alpha.errors import InputError
 from mask2alpha.model.box import Box, upsample_to_photo
 from mask2alpha.model.fast.resampling import upsample
-from mask2alpha.model.values import STRIDE_MULTIPLE, ImageEncoding, MattingOutput
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
+from mask2alpha.model.values import ImageEncoding, MattingOutput
 from mask2alpha.ops.compositing import composite
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
 from mask2alpha.ops.resize import resize
@@ -93,7 +94,7 @@ class Matte:
         return error[0, 0].numpy()
 
     def with_image(self, image: NDArray[Any]) -> "Matte":
-        """This matte over other values of the same picture: another depth, other primaries, or linear light.
+        """This matte over other values of the same photo: another depth, other primaries, or linear light.
 
         Args:
             image: (H, W, 3) or grey (H, W) of the same size; uint8, uint16, or floats, which may leave [0, 1].
@@ -152,8 +153,8 @@ class Matte:
         colours, scale = colours_to_tensor(self.image)
         return estimate_foreground(colours[0], self._alpha()) * scale
 
-    def _as_image(self, picture: Float[Tensor, "channels height width"]) -> NDArray[Any]:
-        array = picture.permute(1, 2, 0).numpy()
+    def _as_image(self, x: Float[Tensor, "channels height width"]) -> NDArray[Any]:
+        array = x.permute(1, 2, 0).numpy()
         if np.issubdtype(self.image.dtype, np.floating):
             array = np.minimum(array, np.finfo(self.image.dtype).max)
         else:
@@ -164,10 +165,10 @@ class Matte:
         return result
 
 
-def cover(picture: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:
-    """Scale a picture, shape kept, until it covers (height, width), and crop around its centre."""
+def cover(image: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:
+    """Scale an image, keeping its shape, until it covers (height, width), and crop around its centre."""
     height, width = size
-    factor = max(height / picture.shape[2], width / picture.shape[3])
-    scaled = max(height, round(picture.shape[2] * factor)), max(width, round(picture.shape[3] * factor))
+    factor = max(height / image.shape[2], width / image.shape[3])
+    scaled = max(height, round(image.shape[2] * factor)), max(width, round(image.shape[3] * factor))
     top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
-    return resize(picture, scaled)[:, :, top : top + height, left : left + width]
+    return resize(image, scaled)[:, :, top : top + height, left : left + width]

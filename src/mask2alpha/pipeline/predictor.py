@@ -16,9 +16,9 @@ from mask2alpha.errors import InputError
 from mask2alpha.model.box import FAR_LOGIT, Box, find_box, upsample_to_photo
 from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
-from mask2alpha.model.mask2alpha import Mask2Alpha, Network
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
 from mask2alpha.model.stage2_decoding.refine import refine
-from mask2alpha.model.values import STRIDE_MULTIPLE, ImageEncoding, RunOptions
+from mask2alpha.model.values import ImageEncoding, RunOptions
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
