@@ -10,9 +10,8 @@ from torch import Tensor
 
 from mask2alpha.model.box import Box
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.mask2alpha import Network
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Network
 from mask2alpha.model.values import (
-    STRIDE_MULTIPLE,
     CoarseMatte,
     DecodingState,
     Evidence,

@@ -1,4 +1,4 @@
-"""`mask2alpha explain`: what the network did with one photograph and mask, as pictures and numbers."""
+"""`mask2alpha explain`: what the network did with one photo and mask, as figures and numbers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--panel",
     type=click.IntRange(80, 2000),
-    help="Longest side of each picture in a figure, in pixels.  [default: 300]",
+    help="Longest side of each panel of a figure, in pixels.  [default: 300]",
 )
 @click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
 def command(

@@ -4,7 +4,7 @@ They share the model's modules, so there are no second weights. Only what a trac
 the choice of the pixels that turn fine, and the sparse stage, whose tables depend on the data. `list_graphs` names the
 inputs and outputs of each; `docs/export.md` says in which order they run.
 
-Legend: K masks of one photograph, P active cells, H and W the padded sides, multiples of 64.
+Legend: K masks of one photo, P active cells, H and W the padded sides, multiples of 64.
 """
 
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ class StepGraph(nn.Module):
         """As `StepDecoder.forward`."""
         evidence = Evidence(cues=cues, local_colours=cues)  # a step does not read the colours
         state = DecodingState(mixed_matte=mixed_matte, is_fine=is_fine, evidence=evidence)
-        alpha_logits, error_logits = self.decoder.predict_logits(prepared, state).split(1, dim=1)
+        alpha_logits, error_logits = torch.split(self.decoder.predict_logits(prepared, state), 1, dim=1)
         return alpha_logits, exact_sigmoid(error_logits)
 
 
@@ -196,7 +196,7 @@ class DetailGraph(nn.Module):
         x = torch.cat([channel for part in of_pixels for channel in part.unbind(1)] + of_cells, dim=1)
         residual = _run_network(self.detail.network, x[0].t(), table)
         change = cells.rim_weight(table) * residual.t() * is_inside
-        positions = cells.of_picture * (height * width) + pixels
+        positions = cells.of_image * (height * width) + pixels
         corrected = logits.flatten().scatter_add(0, positions.flatten(), change.flatten()).view_as(logits)
         return corrected.sigmoid(), active
 
@@ -206,13 +206,13 @@ class ActiveCells:
 
     def __init__(self, active: Tensor) -> None:
         self.batch, self.height, self.width = active.shape[0], active.shape[2], active.shape[3]
-        self.of_picture, self.row, self.column = active[:, 0].nonzero().unbind(1)
-        self.positions = (self.of_picture * self.height + self.row) * self.width + self.column
+        self.of_image, self.row, self.column = active[:, 0].nonzero().unbind(1)
+        self.positions = (self.of_image * self.height + self.row) * self.width + self.column
 
     def neighbours(self) -> Tensor:
         """Row numbers (P, 9) of the 3 x 3 window around each cell; P where there is none."""
         rows, line = self.height + 2 * MARGIN, self.width + 2 * MARGIN
-        padded = (self.of_picture * rows + self.row + MARGIN) * line + self.column + MARGIN
+        padded = (self.of_image * rows + self.row + MARGIN) * line + self.column + MARGIN
         numbers = torch.arange(self.row.shape[0], dtype=torch.int32)
         empty = torch.zeros(self.batch * rows * line, dtype=torch.int32) + self.row.shape[0]
         index_map = empty.scatter(0, padded, numbers)
@@ -236,7 +236,7 @@ class ActiveCells:
 
     def read(self, x: Tensor, pixels: Tensor) -> Tensor:
         """A full-size map of one channel at the cells' pixels, (1, 1, 4, P)."""
-        positions = self.of_picture * (x.shape[2] * x.shape[3]) + pixels
+        positions = self.of_image * (x.shape[2] * x.shape[3]) + pixels
         return x.flatten()[positions].unsqueeze(0).unsqueeze(0)
 
     def sample(self, feature_map: Tensor, spanned: Tensor) -> Tensor:
@@ -246,7 +246,7 @@ class ActiveCells:
         left, right, x = _bilinear_axis(self.column, w, spanned[1])
         y, x = y.unsqueeze(1), x.unsqueeze(1)
         rows = feature_map.permute(0, 2, 3, 1).reshape(-1, feature_map.shape[1])
-        top, bottom = (self.of_picture * h + top) * w, (self.of_picture * h + bottom) * w
+        top, bottom = (self.of_image * h + top) * w, (self.of_image * h + bottom) * w
         upper = rows.index_select(0, top + left) * (1 - x) + rows.index_select(0, top + right) * x
         lower = rows.index_select(0, bottom + left) * (1 - x) + rows.index_select(0, bottom + right) * x
         return (upper * (1 - y) + lower * y).t().unsqueeze(0)
@@ -324,7 +324,7 @@ def map_names(config: ModelConfig) -> list[str]:
 
 
 def token_stride(config: ModelConfig) -> int:
-    """Full-resolution pixels per token and side of the light encoder, whose stem halves a halved picture."""
+    """Full-resolution pixels per token and side of the light encoder, whose stem halves a halved image."""
     return 2 << len(config.encoder.stem_channels)
 
 

@@ -136,8 +136,6 @@ def decode_mask(
 def _mask_of(photo: Photo) -> NDArray[np.uint8]:
     if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
         mask = photo.alpha
-    elif photo.is_grey:
-        mask = photo.pixels[..., 0]
     else:
         weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
         mask = photo.pixels @ weights

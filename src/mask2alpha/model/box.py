@@ -125,9 +125,9 @@ class Placement:
             ring=(*rings[1], *rings[0]),
         )
 
-    def cut(self, picture: Shaped[Tensor, "batch channels height width"]) -> Shaped[Tensor, "batch channels _h _w"]:
+    def cut(self, x: Shaped[Tensor, "batch channels height width"]) -> Shaped[Tensor, "batch channels _h _w"]:
         """The pixels of the photo, or of a map of its size."""
-        return picture[:, :, self.rows, self.columns]
+        return x[:, :, self.rows, self.columns]
 
     def paste(
         self, part: Shaped[Tensor, "batch channels _h _w"], size: Size, *, stride: int = 1

@@ -12,7 +12,7 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
-    """Stage 1, the mask-guided encoder; it works on the photograph at half resolution (paper 3.1)."""
+    """Stage 1, the mask-guided encoder; it works on the image at half resolution (paper 3.1)."""
 
     kind: Literal["conv_stem", "backbone", "vit_adapter"] = "conv_stem"
     """`conv_stem`: residual convolutions, ViT blocks on the last map. `backbone`: residual convolutions beside a
@@ -64,6 +64,9 @@ class EncoderConfig:
     """About how many patches the ViT sees, whatever the size and shape of the photo (`backbone`)."""
     num_components: int = 32
     """Components of the guided tokens on which the semantic evidence is fitted (`backbone`)."""
+    least_side: int = 0
+    """Photos whose longer side is at most this, in pixels, are matted at twice their size: the encoder sees half of the
+    resolution, and of a small photo that is too little. 0: none are."""
     has_guidance: bool = True
     """MGFSM, the mask-guided scaling in the last block (off: the paper's Table 3 ablation)."""
 
@@ -208,6 +211,7 @@ PRESETS: dict[str, ModelConfig] = {
             backbone="dinov2_small",
             stem_channels=(32, 64, 96),
             stem_blocks=(6, 6, 5),
+            least_side=640,
         ),
         decoder=DecoderConfig(has_semantic_cue=True, token_channels=384),
     ),

@@ -23,7 +23,6 @@ from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
-    STRIDE_MULTIPLE,
     CoarseMatte,
     DecodingState,
     FusedFeatures,
@@ -33,6 +32,9 @@ from mask2alpha.model.values import (
     RunOptions,
 )
 from mask2alpha.ops.padding import padded_size
+
+STRIDE_MULTIPLE = 64
+"""The sides of an encoded image are multiples of this. Photos are padded to them at the right and at the bottom."""
 
 Encoder: TypeAlias = ConvStemEncoder | BackboneEncoder | VitAdapterEncoder
 ENCODERS: dict[str, type[Encoder]] = {

@@ -16,9 +16,6 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.ops.cells import cells_to_pixels
 from mask2alpha.shapes import Size
 
-STRIDE_MULTIPLE = 64
-"""The sides of what is encoded are multiples of this. A photo is padded to them at the right and at the bottom."""
-
 COMPONENT_STRIDE = 16
 """Stride of the map of components on which the semantic evidence is fitted."""
 
@@ -97,12 +94,6 @@ class ImageEncoding:
         maps = tuple(feature_map.expand(count, -1, -1, -1) for feature_map in self.maps)
         thumbnail = self.thumbnail.expand(count, -1, -1, -1)
         return replace(self, tokens=self.tokens.expand(count, -1, -1), maps=maps, thumbnail=thumbnail)
-
-    def to(self, dtype: torch.dtype) -> "ImageEncoding":
-        """The same encoding with tokens and maps in `dtype`."""
-        return replace(
-            self, tokens=self.tokens.to(dtype), maps=tuple(feature_map.to(dtype) for feature_map in self.maps)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,19 +14,19 @@ def padded_size(size: Size, multiple: int) -> Size:
 
 
 def pad_to_multiple(
-    picture: Float[Tensor, "batch channels _h _w"], multiple: int
+    x: Float[Tensor, "batch channels _h _w"], multiple: int
 ) -> Float[Tensor, "batch channels height width"]:
     """Repeat the last row and column until both sides are multiples of `multiple`.
 
-    Repeating, rather than zeros, keeps what the frame cuts off cut off: no edge appears that the picture does not have.
+    Repeating, rather than zeros, keeps what the frame cuts off cut off: no edge appears that the photo does not have.
     """
-    height, width = picture.shape[2:]
+    height, width = x.shape[2:]
     padded_height, padded_width = padded_size((height, width), multiple)
     if (padded_height, padded_width) == (height, width):
-        return picture
-    return F.pad(picture, (0, padded_width - width, 0, padded_height - height), mode="replicate")
+        return x
+    return F.pad(x, (0, padded_width - width, 0, padded_height - height), mode="replicate")
 
 
-def unpad(picture: Float[Tensor, "batch channels height width"], size: Size) -> Float[Tensor, "batch channels _h _w"]:
+def unpad(x: Float[Tensor, "batch channels height width"], size: Size) -> Float[Tensor, "batch channels _h _w"]:
     """The inverse of `pad_to_multiple`: the upper left (height, width)."""
-    return picture[:, :, : size[0], : size[1]]
+    return x[:, :, : size[0], : size[1]]

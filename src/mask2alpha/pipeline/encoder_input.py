@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mask2alpha.model.fast.resampling import shrink_by_area
-from mask2alpha.model.values import STRIDE_MULTIPLE
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
 from mask2alpha.ops.units import as_unit
 from mask2alpha.shapes import Size

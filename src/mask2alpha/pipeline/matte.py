@@ -12,7 +12,8 @@ from torch import Tensor
 from mask2alpha.errors import InputError
 from mask2alpha.model.box import Box, upsample_to_photo
 from mask2alpha.model.fast.resampling import upsample
-from mask2alpha.model.values import STRIDE_MULTIPLE, ImageEncoding, MattingOutput
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
+from mask2alpha.model.values import ImageEncoding, MattingOutput
 from mask2alpha.ops.compositing import composite
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
 from mask2alpha.ops.resize import resize
@@ -32,7 +33,7 @@ class EncodedImage:
     image: NDArray[Any]
     """The array that was encoded, as it came."""
     pixels: Shaped[Tensor, "1 3 height width"]
-    """The same for the detail stage, on the predictor's device: uint8, or floats in [0, 1]."""
+    """The same for the detail stage, on the predictor's device: uint8, or floats in [0, 1]; `factor` times as large."""
     encoding: ImageEncoding
     """The network's encoding, possibly of a smaller version."""
 
@@ -42,13 +43,19 @@ class EncodedImage:
         return self.image.shape[0], self.image.shape[1]
 
     @property
+    def factor(self) -> int:
+        """How much larger than `image` it is matted: 2 for a small photo, else 1."""
+        return self.pixels.shape[2] // self.image.shape[0]
+
+    @property
     def padded_size(self) -> Size:
-        """(height, width) that the encoding spans, in pixels of `image`: its sides raised to multiples of 64."""
-        return padded_size(self.size, STRIDE_MULTIPLE)
+        """(height, width) that the encoding spans, in pixels of `image`: its sides raised to multiples of 64 (or 32)."""
+        height, width = padded_size((self.pixels.shape[2], self.pixels.shape[3]), STRIDE_MULTIPLE)
+        return height // self.factor, width // self.factor
 
     @property
     def padded(self) -> Float[Tensor, "1 3 _height _width"]:
-        """The whole image as `Mask2Alpha` takes it; made at each call, 12 bytes per pixel."""
+        """The whole image, at its working size, as `Mask2Alpha` takes it; made at each call, 12 bytes per pixel."""
         return pad_to_multiple(as_unit(self.pixels), STRIDE_MULTIPLE)
 
 
@@ -93,7 +100,7 @@ class Matte:
         return error[0, 0].numpy()
 
     def with_image(self, image: NDArray[Any]) -> "Matte":
-        """This matte over other values of the same picture: another depth, other primaries, or linear light.
+        """This matte over other values of the same photo: another depth, other primaries, or linear light.
 
         Args:
             image: (H, W, 3) or grey (H, W) of the same size; uint8, uint16, or floats, which may leave [0, 1].
@@ -152,8 +159,8 @@ class Matte:
         colours, scale = colours_to_tensor(self.image)
         return estimate_foreground(colours[0], self._alpha()) * scale
 
-    def _as_image(self, picture: Float[Tensor, "channels height width"]) -> NDArray[Any]:
-        array = picture.permute(1, 2, 0).numpy()
+    def _as_image(self, x: Float[Tensor, "channels height width"]) -> NDArray[Any]:
+        array = x.permute(1, 2, 0).numpy()
         if np.issubdtype(self.image.dtype, np.floating):
             array = np.minimum(array, np.finfo(self.image.dtype).max)
         else:
@@ -164,10 +171,10 @@ class Matte:
         return result
 
 
-def cover(picture: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:
-    """Scale a picture, shape kept, until it covers (height, width), and crop around its centre."""
+def cover(image: Float[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor, "1 3 height width"]:
+    """Scale an image, keeping its shape, until it covers (height, width), and crop around its centre."""
     height, width = size
-    factor = max(height / picture.shape[2], width / picture.shape[3])
-    scaled = max(height, round(picture.shape[2] * factor)), max(width, round(picture.shape[3] * factor))
+    factor = max(height / image.shape[2], width / image.shape[3])
+    scaled = max(height, round(image.shape[2] * factor)), max(width, round(image.shape[3] * factor))
     top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
-    return resize(picture, scaled)[:, :, top : top + height, left : left + width]
+    return resize(image, scaled)[:, :, top : top + height, left : left + width]

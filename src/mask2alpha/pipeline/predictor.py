@@ -16,9 +16,9 @@ from mask2alpha.errors import InputError
 from mask2alpha.model.box import FAR_LOGIT, Box, find_box, upsample_to_photo
 from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
-from mask2alpha.model.mask2alpha import Mask2Alpha, Network
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
 from mask2alpha.model.stage2_decoding.refine import refine
-from mask2alpha.model.values import STRIDE_MULTIPLE, ImageEncoding, RunOptions
+from mask2alpha.model.values import ImageEncoding, RunOptions
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
@@ -26,6 +26,7 @@ from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
 from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
+from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
 """Masks of one image run together while they have no more pixels than this (all masks counted)."""
@@ -129,7 +130,8 @@ class Predictor(AbstractPredictor):
 
     def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
         """Encode the photo once more, smaller, for `preview`; `max_side` counts pixels of the encoded image."""
-        return self._encode_within(encoded.pixels, max_side)
+        pixels = encoded.pixels if encoded.factor == 1 else image_to_pixels(encoded.image).to(self.device)
+        return self._encode_within(pixels, max_side)
 
     def preview(
         self,
@@ -172,8 +174,8 @@ class Predictor(AbstractPredictor):
         self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]], *, has_trace: bool = False
     ) -> tuple[Matte, ...]:
         # everything is checked before the network runs
-        pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
-        size = (pixels.shape[2], pixels.shape[3])
+        pixels = None if isinstance(image, EncodedImage) else image_to_pixels(image)
+        size = image.size if isinstance(image, EncodedImage) else (image.shape[0], image.shape[1])
         tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
         if not tensors:
             return ()
@@ -181,8 +183,10 @@ class Predictor(AbstractPredictor):
         return self._matte(encoded, tensors, replace(self.options, has_trace=has_trace))
 
     def _encode(self, image: NDArray[Any], pixels: Shaped[Tensor, "1 3 _h _w"]) -> EncodedImage:
-        pixels = pixels.to(self.device)
-        return EncodedImage(image=image, pixels=pixels, encoding=self._encode_within(pixels, 2 * self.max_encoder_side))
+        factor = working_factor((pixels.shape[2], pixels.shape[3]), self.model.config.encoder.least_side)
+        pixels = enlarge_image(pixels.to(self.device), factor)
+        encoding = self._encode_within(pixels, 2 * self.max_encoder_side)
+        return EncodedImage(image=image, pixels=pixels, encoding=encoding)
 
     def _encode_within(self, pixels: Shaped[Tensor, "1 3 _h _w"], max_side: int) -> ImageEncoding:
         """Encode at the padded size, or smaller, so that no side is longer than `max_side` pixels."""
@@ -201,7 +205,10 @@ class Predictor(AbstractPredictor):
         open_cases = [index for index, matte in mattes.items() if matte is None]
         group = max(1, PIXELS_AT_ONCE // math.prod(encoded.encoding.size))
         for start in range(0, len(open_cases), group):
-            given = {index: masks[index].to(self.device) for index in open_cases[start : start + group]}
+            given = {
+                index: enlarge_mask(masks[index].to(self.device), encoded.factor)
+                for index in open_cases[start : start + group]
+            }
             small = {index: shrink_mask(mask, encoded.encoding.size) for index, mask in given.items()}
             for box, batch in _group_by_box(small):
                 made = self._run(
@@ -230,13 +237,14 @@ class Predictor(AbstractPredictor):
             )
             alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
+            alpha = shrink_alpha(alpha, encoded.factor)
         trace = Trace(encoding=encoded.encoding, mask=small, output=output) if options.has_trace else None
         return [
             Matte(
                 alpha=alpha[index, 0].cpu().numpy(),
                 image=encoded.image,
                 coarse_error=coarse_error[index, 0].cpu().numpy(),
-                spanned=output.spanned,
+                spanned=(output.spanned[0] // encoded.factor, output.spanned[1] // encoded.factor),
                 box=output.coarse.box,
                 trace=trace,
             )
@@ -270,8 +278,8 @@ def _group_by_box(small_masks: dict[int, Float[Tensor, "1 1 _h _w"]]) -> list[tu
     """The masks of small targets one by one, each with its box; all others together."""
     boxes = {index: find_box(mask) for index, mask in small_masks.items()}
     together = [index for index, box in boxes.items() if box is None]
-    alone = [(box, [index]) for index, box in boxes.items() if box is not None]
-    return [*alone, (None, together)] if together else alone
+    groups = [(box, [index]) for index, box in boxes.items() if box is not None]
+    return [*groups, *([(None, together)] if together else [])]
 
 
 def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> Matte | None:

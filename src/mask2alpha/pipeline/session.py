@@ -1,4 +1,4 @@
-"""Changing the mask of one photograph by hand: a coarse preview at once, then the matte."""
+"""Sessions in which the mask of one photo is changed by hand: a coarse preview at once, then the matte."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +15,17 @@ from mask2alpha.shapes import Size
 PREVIEW_SIDE = 768
 """Longest side, in pixels, at which a preview is computed."""
 PREVIEW_MARGIN = 1 / 32
-"""Pixels around the touched ones that a preview shows, as a share of the photograph's longer side."""
+"""Pixels around the touched ones that a preview shows, as a share of the photo's longer side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Preview:
-    """A coarse alpha of a part of the photograph, to be shown until the matte is there; it is not the matte."""
+    """A coarse alpha of a part of the photo, shown until the matte is there."""
 
     alpha: NDArray[np.float32]
     """(rows, columns) of the part, at full resolution, in [0, 1]."""
     top: int
-    """First row of the part in the photograph."""
+    """First row of the part in the photo."""
     left: int
     """First column of the part."""
 
@@ -38,17 +38,17 @@ class Preview:
 
 
 class Session:
-    """A photograph, encoded once for mattes and once, small, for previews; nothing else is remembered.
+    """A photo, encoded once for mattes and once, small, for previews; nothing else is remembered.
 
-    What depends on the photograph alone is not repeated. All else is, because a mask reaches every pixel, through the
-    guided attention and the colours of target and surroundings. Each matte is that of a fresh run, bit for bit.
+    What depends on the photo alone is not repeated. All else is, because a mask reaches every pixel, through the guided
+    attention and the evidence. Each matte equals that of a fresh run, bit for bit.
     """
 
     def __init__(self, predictor: Predictor, image: NDArray[Any] | EncodedImage) -> None:
         """Encode.
 
         Args:
-            predictor: That mattes.
+            predictor: Makes the mattes.
             image: As for `Predictor.encode`, or what it returned.
 
         Raises:
@@ -68,7 +68,7 @@ class Session:
         Args:
             mask: As for `Predictor.predict`.
             previous: The mask before the change, of the same kind; the preview shows the pixels where they differ and
-                some around them, nothing where they do not differ. Default: all of the photograph is shown.
+                some around them, nothing where they do not differ. Default: the whole photo is shown.
 
         Raises:
             InputError: A mask cannot be used.

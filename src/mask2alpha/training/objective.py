@@ -110,14 +110,14 @@ class Windows:
 
 
 def draw_windows(predicted_error: Float[Tensor, "batch 1 h w"], *, size: int, generator: torch.Generator) -> Windows:
-    """Windows centred on pixels drawn in proportion to the predicted error, moved inside the picture.
+    """Windows centred on pixels drawn in proportion to the predicted error, moved inside the image.
 
     The detail stage works where the decoder is unsure, so that is where its training pays; the whole crop would cost
     several times what stages 1 and 2 cost together.
 
     Args:
         predicted_error: At stride 4.
-        size: Side in full-resolution pixels; larger than the picture means the whole picture (which must be square).
+        size: Side in full-resolution pixels; larger than the image means the whole image (which must be square).
         generator: For the draw.
     """
     height, width = predicted_error.shape[2:]

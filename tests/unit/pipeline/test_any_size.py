@@ -11,8 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.fast import detail as fast_detail
-from mask2alpha.model.mask2alpha import Mask2Alpha
-from mask2alpha.model.values import STRIDE_MULTIPLE
+from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.ops.cells import CELL
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.pipeline.predictor import Predictor, settle_

@@ -30,7 +30,7 @@ def sum_corners(
     """`sample_levels` as one weighted sum per query and head, over the four corners around each place."""
     batch, queries, heads = places.shape[:3]
     dtype = torch.promote_types(values.dtype, torch.float32)
-    picture = torch.arange(batch).view(-1, 1, 1, 1) * values.shape[1]
+    image = torch.arange(batch).view(-1, 1, 1, 1) * values.shape[1]
     head = torch.arange(heads).view(1, 1, -1, 1)
     rows_read, shares = [], []
     start = 0
@@ -41,7 +41,7 @@ def sum_corners(
         along_x, along_y = x - left, y - top
         for row, row_share in ((top, 1 - along_y), (top + 1, along_y)):
             of_row = weights[:, :, :, level].to(dtype) * row_share * ((row >= 0) & (row < rows))
-            row_start = picture + start + row.clamp(0, rows - 1).long() * columns
+            row_start = image + start + row.clamp(0, rows - 1).long() * columns
             for column, column_share in ((left, 1 - along_x), (left + 1, along_x)):
                 shares.append(of_row * column_share * ((column >= 0) & (column < columns)))
                 rows_read.append((row_start + column.clamp(0, columns - 1).long()) * heads + head)

@@ -39,7 +39,7 @@ class FastDetailRecovery(DetailRecovery):
             return super().forward(image, mask, coarse, options)
         outputs = [
             super(FastDetailRecovery, self).forward(one_image, one_mask, coarse.select(index), options)
-            for index, (one_image, one_mask) in enumerate(zip(image.split(1), mask.split(1), strict=True))
+            for index, (one_image, one_mask) in enumerate(zip(torch.split(image, 1), torch.split(mask, 1), strict=True))
         ]
         return replace(
             outputs[0],

@@ -1,6 +1,6 @@
 """The large encoder: a published ViT with a ViT-Adapter, the mask steering its last block (paper 3.1).
 
-The adapter keeps a spatial prior (convolutions on the same picture) beside the ViT. Before each group of blocks the
+The adapter keeps a spatial prior (convolutions on the same image) beside the ViT. Before each group of blocks the
 *injector* adds what the prior sees to the ViT's tokens; after it the *extractor* adds what the tokens know to the
 prior. Everything up to the last block depends on the image alone. After the last block, which sees the mask, come the
 last extractors, and the ViT's map is merged into the pyramid: that is all a further mask costs.
@@ -33,7 +33,7 @@ TOKEN_STRIDE = 32
 
 
 class SpatialPrior(nn.Module):
-    """Convolutions on the half-resolution picture: maps at strides 4, 8, 16, 32, 64 of the full one."""
+    """Convolutions on the half-resolution image: maps at strides 4, 8, 16, 32, 64 of the full one."""
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
@@ -166,8 +166,8 @@ class PyramidMerge(nn.Module):
 class VitAdapterEncoder(nn.Module):
     """Image -> maps at strides 4, 8, 16, 32, 64; the mask steers the last block of a published ViT.
 
-    A token stands for 32 x 32 pixels of the photograph (16 x 16 of the halved one), whatever the patch size. With
-    patches of 14 pixels the halved photograph is resized by 14 / 16 for the ViT alone: its weights stay as published
+    A token stands for 32 x 32 pixels of the image (16 x 16 of the halved one), whatever the patch size. With
+    patches of 14 pixels the halved image is resized by 14 / 16 for the ViT alone: its weights stay as published
     and its tokens stand exactly on the prior's grid at stride 32.
 
     To keep a further mask cheap, three things differ from the ViT-Adapter: after the last group of blocks there is one

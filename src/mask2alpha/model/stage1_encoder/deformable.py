@@ -4,7 +4,7 @@ Every query looks at a few learnt places around its own position on each of seve
 token. `F.grid_sample` fetches the values, so there is no extension to compile and every device works.
 
 Legend: a *level* is one of the feature maps; their tokens stand one map after the other, each in raster order. Places
-are (x, y) in [0, 1], the corner of the picture being (0, 0) and the centre of the first of n pixels 0.5 / n.
+are (x, y) in [0, 1], the corner of the image being (0, 0) and the centre of the first of n pixels 0.5 / n.
 """
 
 import math

@@ -48,7 +48,7 @@ class StepDecoder(nn.Module):
         Returns:
             Alpha logits and predicted error in float32.
         """
-        alpha_logits, error_logits = self.predict_logits(fused.prepared, state).split(1, dim=1)
+        alpha_logits, error_logits = torch.split(self.predict_logits(fused.prepared, state), 1, dim=1)
         return CoarseMatte(
             alpha_logits=alpha_logits,
             predicted_error=error_logits.sigmoid(),

@@ -1,4 +1,4 @@
-"""Which parts of the picture the detail stage recomputes, and how softly it enters at their rim (paper 3.3).
+"""Which parts of the photo the detail stage recomputes, and how softly it enters at their rim (paper 3.3).
 
 The unit is a *cell* of 2 x 2 full-resolution pixels (`ops/cells.py`): what is decided about a cell is decided about all
 of its pixels.
@@ -75,12 +75,12 @@ def limit_active(
     *,
     active_budget: int | None,
 ) -> Bool[Tensor, "batch 1 rows columns"]:
-    """Keep so many active cells of each picture that they have `active_budget` pixels: those with the largest errors.
+    """Keep so many active cells of each image that they have `active_budget` pixels: those with the largest errors.
 
     Args:
         active: The selected cells.
         predicted_error: What they are ranked by; among equals the first in raster order stay.
-        active_budget: Pixels per picture, at least 0; None keeps all.
+        active_budget: Pixels per image, at least 0; None keeps all.
 
     Returns:
         A subset of `active`; the same tensor where nothing exceeds the budget.
@@ -93,13 +93,13 @@ def limit_active(
     if active_budget < 0:
         raise InputError(f"active_budget must be at least 0 or None; got {active_budget}")
     count = active_budget // CELL**2
-    # picture by picture: counting along an axis is twenty times slower on a CPU
+    # image by image: counting along an axis is twenty times slower on a CPU
     too_many = [index for index, one in enumerate(active) if int(torch.count_nonzero(one)) > count]
     if not too_many:
         return active
     limited = active.clone()
-    for picture in too_many:
-        limited[picture] = _keep_largest(active[picture], predicted_error[picture], count)
+    for index in too_many:
+        limited[index] = _keep_largest(active[index], predicted_error[index], count)
     return limited
 
 
@@ -120,7 +120,7 @@ def rim_weight(active: Bool[Tensor, "batch 1 rows columns"]) -> Float[Tensor, "b
     """Weigh the active cells by how far inside the active set they lie, so that the detail has no jagged border.
 
     The weight is a smooth step of the share of active cells in a 3 x 3 window: at a straight rim 0.62, then 1. Cells
-    outside the picture do not count, so its border is no rim.
+    outside the photo do not count, so that its border is not a rim.
 
     Args:
         active: The active cells, from any selection and any budget.

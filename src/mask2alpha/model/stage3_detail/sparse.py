@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from mask2alpha.shapes import Size
 
 MARGIN = 1
-"""Empty pixels around each picture of an index map: the reach of a convolution's window."""
+"""Empty pixels around each image of an index map: the reach of a convolution's window."""
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
@@ -37,11 +37,11 @@ class ActiveSet:
     """The active pixels of one resolution level and, found once and shared by its layers, who neighbours whom."""
 
     coordinates: Int64[Tensor, "points 3"]
-    """(batch, row, column) of each active pixel, in raster order, picture after picture."""
+    """(batch, row, column) of each active pixel, in raster order, image after image."""
     size: Size
     """(height, width) of the level's map."""
     batch_size: int
-    """Pictures in the batch, those without an active pixel included."""
+    """Images in the batch, those without an active pixel included."""
 
     @classmethod
     def from_mask(cls, active: Bool[Tensor, "batch 1 height width"]) -> "ActiveSet":

@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mask2alpha.model.config import PRESETS
+from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.pipeline.session import Session
+from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
+
+
+def make_predictor(least_side: int) -> Predictor:
+    torch.manual_seed(0)
+    config = PRESETS["tiny_backbone"]
+    model = Mask2Alpha(replace(config, encoder=replace(config.encoder, least_side=least_side)))
+    return Predictor(model, dtype=torch.float32)
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    mask = np.zeros((70, 90), bool)
+    mask[20:50, 30:70] = True
+    return mask
+
+
+@pytest.mark.parametrize(("size", "factor"), [((640, 200), 2), ((641, 200), 1), ((200, 641), 1), ((1, 1), 2)])
+def test_only_small_photos_are_enlarged(size: tuple[int, int], factor: int) -> None:
+    assert working_factor(size, 640) == factor
+    assert working_factor(size, 0) == 1
+
+
+def test_enlarging_and_shrinking_keeps_masks_and_constant_images() -> None:
+    mask = torch.rand(1, 1, 5, 7)
+    torch.testing.assert_close(shrink_alpha(enlarge_mask(mask, 2), 2), mask)
+    image = torch.full((1, 3, 5, 7), 200, dtype=torch.uint8)
+    torch.testing.assert_close(enlarge_image(image, 2), torch.full((1, 3, 10, 14), 200 / 255))
+    assert enlarge_image(image, 1) is image
+
+
+def test_a_small_photo_is_matted_at_twice_its_size(photo: np.ndarray, mask: np.ndarray) -> None:
+    matte = make_predictor(least_side=100).predict(photo, mask)
+    assert matte.alpha.shape == matte.predicted_error.shape == (70, 90)
+    large = enlarge_image(torch.from_numpy(photo).permute(2, 0, 1)[None], 2)[0].permute(1, 2, 0).numpy()
+    expected = make_predictor(least_side=0).predict(large, mask.repeat(2, axis=0).repeat(2, axis=1))
+    means = expected.alpha.reshape(70, 2, 90, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(matte.alpha, means, atol=1e-6)
+    np.testing.assert_array_equal(matte.coarse_error, expected.coarse_error)
+
+
+def test_an_encoding_of_a_small_photo_serves_any_mask(photo: np.ndarray, mask: np.ndarray) -> None:
+    predictor = make_predictor(least_side=100)
+    encoded = predictor.encode(photo)
+    assert encoded.size == (70, 90)
+    assert encoded.factor == 2
+    np.testing.assert_array_equal(predictor.predict(encoded, mask).alpha, predictor.predict(photo, mask).alpha)
+    assert (predictor.predict(encoded, np.ones_like(mask)).alpha == 1).all()
+
+
+def test_a_small_photo_has_previews(photo: np.ndarray, mask: np.ndarray) -> None:
+    preview = Session(make_predictor(least_side=100), photo).preview(mask)
+    assert preview.alpha.shape == (70, 90)
