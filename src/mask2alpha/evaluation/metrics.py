@@ -267,6 +267,15 @@ def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _B
     return largest.T if by_columns else largest
 
 
+def check_packages() -> None:
+    """Refuse to begin without SciPy, so that no work is lost.
+
+    Raises:
+        InputError: It is not installed; the message names the extra.
+    """
+    _ndimage()
+
+
 def _ndimage() -> Any:
     return import_extra("scipy.ndimage", extra="eval", purpose="evaluating mattes")
 

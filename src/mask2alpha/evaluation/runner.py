@@ -19,7 +19,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha
 from mask2alpha.evaluation.instances import count_instances
 from mask2alpha.evaluation.masks import make_mask
-from mask2alpha.evaluation.metrics import Convention, Protocol, evaluate_matte, unknown_region
+from mask2alpha.evaluation.metrics import Convention, Protocol, check_packages, evaluate_matte, unknown_region
 from mask2alpha.evaluation.results import Evaluation as Evaluation
 from mask2alpha.evaluation.results import InstanceScores, ResultsFile
 from mask2alpha.evaluation.results import PairScores as PairScores
@@ -172,6 +172,7 @@ def _evaluate(
     protocol: Protocol,
     convention: Convention,
 ) -> Evaluation:
+    check_packages()
     chosen = _select_kinds(benchmark, kinds)
     store = ResultsFile(
         None if output is None else Path(output),
