@@ -1,8 +1,8 @@
-"""Measure what docs/performance.md says: every number there comes from one run of this.
+"""Measure what docs/results.md says: every number there comes from one run of this.
 
     python benchmarks/bench.py                           all sections, results/TIME.json
     python benchmarks/bench.py --section sparse          one of them
-    python benchmarks/bench.py --reference               all; results/reference.json and docs/performance.md
+    python benchmarks/bench.py --reference               all; results/reference.json and docs/results.md
     python benchmarks/bench.py --quick                   two minutes: small sizes, ratios checked with wide margins
 
 See benchmarks/README.md for what is measured and how.
@@ -46,7 +46,7 @@ SECTIONS: dict[str, Callable[[Settings], dict[str, Any]]] = {
 @click.option("--memory", "memory_gb", default=12.0, show_default=True, help="Most that a peer may use, in GB.")
 @click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="Of one process, in seconds.")
 @click.option("--quick", "is_quick", is_flag=True, help="Small sizes; exit status 1 if a promise is far from kept.")
-@click.option("--reference", "is_reference", is_flag=True, help="Write results/reference.json and docs/performance.md.")
+@click.option("--reference", "is_reference", is_flag=True, help="Write results/reference.json and docs/results.md.")
 @click.option("--output", type=click.Path(path_type=Path), help="A .json file.  [default: results/TIME.json]")
 def main(
     names: tuple[str, ...],

@@ -1,6 +1,6 @@
-"""The tables of a result: printed after each section, and written into docs/performance.md by a reference run.
+"""The tables of a result: printed after each section, and written into docs/results.md by a reference run.
 
-    python benchmarks/report.py benchmarks/results/reference.json      writes the tables of docs/performance.md anew
+    python benchmarks/report.py benchmarks/results/reference.json      writes the tables of docs/results.md anew
 
 In the document they stand between a line `<!-- NAME -->` and a line `<!-- end -->`; all else there is written by hand.
 """
@@ -14,7 +14,7 @@ import click
 from measuring import ROOT
 
 RESULT_NAME = "reference.json"
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "results.md"
 _BLOCK = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Rows = list[list[str]]
@@ -23,7 +23,7 @@ Rows = list[list[str]]
 @click.command()
 @click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(result: Path) -> None:
-    """Write the tables of RESULT into docs/performance.md."""
+    """Write the tables of RESULT into docs/results.md."""
     write_document(json.loads(result.read_text(encoding="utf-8")))
 
 

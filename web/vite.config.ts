@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-// The build is committed, so that installing the package needs no Node: see docs/page.md.
+// The build is committed, so that installing the package needs no Node: see CONTRIBUTING.md.
 export default defineConfig({
   base: "./",
   build: {

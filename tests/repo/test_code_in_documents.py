@@ -21,11 +21,8 @@ from documents import Block, read_blocks, run_block, run_in_shell
 
 ROOT = Path(__file__).parents[2]
 NOT_HOW_TO = {
-    "ablations.md": "tables, by commands that take hours and the validation photographs",
     "model_card.md": "no code",
-    "performance.md": "tables, by a command that wants the machine for itself",
     "results.md": "tables, by commands that take the validation photographs",
-    "training_log.md": "what was done",
 }
 PAGES = [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in NOT_HOW_TO)]
 CODE = {page: read_blocks(page) for page in PAGES}
@@ -128,24 +125,13 @@ def given_heic(names: dict[str, Any]) -> None:
     names |= {"predictor": make_predictor(), "mask": left_half(size)}
 
 
-def given_strokes(names: dict[str, Any]) -> None:
-    predictor = make_predictor()
-    photograph = np.asarray(Image.open("photo.jpg"))
-    before = np.asarray(Image.open("mask.png"))
-    mask = before.copy()
-    mask[100:120, 100:200] = 255
-    matte = predictor.predict(photograph, before)
-    names |= {"predictor": predictor, "photograph": photograph, "mask_before": before, "mask": mask, "matte": matte}
-
-
 def given_no_mask(names: dict[str, Any]) -> None:
     Path("mask.png").unlink()
 
 
 GIVEN: dict[str, Callable[[dict[str, Any]], None]] = {
     "files.md": given_heic,
-    "high_resolution.md": given_strokes,
-    "prompts.md": given_no_mask,
+    "masks.md": given_no_mask,
     "video.md": given_clips,
 }
 """What a page takes for granted beyond the folder."""
@@ -211,8 +197,6 @@ def test_the_code_of_a_page_runs(page: Path, names: dict[str, Any]) -> None:
     "page", [page for page in PAGES if is_slow(CODE[page]) and page.name != "service.md"], ids=name_of
 )
 def test_the_slow_code_of_a_page_runs(page: Path, names: dict[str, Any]) -> None:
-    if page.name == "README.md":
-        make_clips()
     run_page(page, names, [block for block in CODE[page] if block.is_slow])
 
 
