@@ -65,9 +65,9 @@ class PairResult:
     kind: str
     """The kind of mask."""
     height: int
-    """Of the photograph, in pixels; 0 where it could not be read."""
+    """Side of the photo, in pixels; 0 if it could not be read."""
     width: int
-    """Of the photograph, in pixels; 0 where it could not be read."""
+    """Side of the photo, in pixels; 0 if it could not be read."""
     scores: MatteScores | None = None
     """The errors; None where it failed, or where only the cost was measured."""
     wall_s: float | None = None
@@ -169,7 +169,7 @@ def compare(
 
     Raises:
         InputError: SciPy is not installed, a method cannot be read or lacks what it needs, two have the same label, a
-            label of `redo` is none of theirs, or there are no pairs.
+            label of `redo` is not one of them, or there are no pairs.
             What goes wrong while a method runs is recorded as that pair's failure instead.
     """
     check_packages()
@@ -182,7 +182,7 @@ def compare(
             raise InputError(f"methods: {label!r} is there twice; tell them apart with :label=NAME")
     unknown = [label for label in redo if label not in labels]
     if unknown:
-        raise InputError(f"redo: {', '.join(unknown)} is none of the methods {', '.join(labels)}")
+        raise InputError(f"redo: {', '.join(unknown)} is not one of the methods {', '.join(labels)}")
     identities = [identify_method(method) for method in chosen]
     all_pairs = tuple(pairs)
     if not all_pairs:
@@ -446,7 +446,7 @@ def _read_about(folder: Path, identity: str) -> tuple[str, ...]:
         about = json.loads(path.read_text(encoding="utf-8"))
         return tuple(about["machines"]) if about["identity"] == identity else ()
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"output: {path} is no result of a comparison; name another folder") from error
+        raise InputError(f"output: {path} is not a result of a comparison; name another folder") from error
 
 
 def _read_results(path: Path) -> dict[_Key, PairResult]:

@@ -84,7 +84,7 @@ class Evaluation:
     protocol: Protocol = "whole"
     """What counts."""
     convention: Convention = "adobe"
-    """Of Grad and Conn."""
+    """How Grad and Conn are computed."""
     name: str = "folder"
     """The benchmark's name, as in `public_benchmarks.BENCHMARKS`."""
     title: str = ""
@@ -161,7 +161,7 @@ class ResultsFile:
             predictor: What is evaluated, in words.
             benchmark: On what.
             protocol: What counts.
-            convention: Of Grad and Conn.
+            convention: How Grad and Conn are computed.
 
         Raises:
             InputError: The file is the result of something else.

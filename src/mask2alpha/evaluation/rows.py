@@ -23,7 +23,7 @@ def read_rows(path: Path, columns: Sequence[str], *, what: str) -> list[dict[str
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != tuple(columns):
-            raise InputError(f"output: {path} exists and is no result of {what}; name another place")
+            raise InputError(f"output: {path} exists and is not a result of {what}; name another place")
         return list(reader)
 
 

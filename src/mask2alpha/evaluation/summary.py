@@ -67,9 +67,9 @@ class Summary:
     num_photographs: int
     """Photographs among those."""
     num_resamples: int
-    """Of the bootstrap."""
+    """Number of resamples of the bootstrap."""
     seed: int
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     methods: tuple[MethodSummary, ...]
     """In the order asked for."""
 
