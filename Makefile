@@ -122,7 +122,7 @@ $(DEV): pyproject.toml $(VENV)/.installed-torch
 	@touch $@ $(RUNTIME)
 
 $(DOCS): pyproject.toml $(VENV)/.installed-torch
-	$(RUN) -m pip install --quiet -e ".[docs,prompts,peers]"
+	$(RUN) -m pip install --quiet -e ".[docs,prompts,report,peers]"
 	@touch $@ $(RUNTIME)
 
 # needs Python 3.11 or newer; apart from .venv, because nobody but a release needs these tools

@@ -23,9 +23,11 @@ KEPT = ("recipe", "step", "training_seconds")
 
 
 def summarise(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """The protocol and the mean scores, overall and per kind of mask."""
+    """The protocol, the mean scores, overall and per kind of mask, and how often a matte is worse than its mask."""
     kinds = {kind: scores["scores"] for kind, scores in evaluation["kinds"].items()}
-    return {"protocol": evaluation["protocol"], "mean": evaluation["mean"]["scores"], "kinds": kinds}
+    kept = {key: evaluation[key] for key in ("protocol", "worse_than_mask", "exact_pairs")}
+    mean = evaluation["mean"]["scores"] | {"sad_per_megapixel": evaluation["mean"]["sad_per_megapixel"]}
+    return {**kept, "mean": mean, "kinds": kinds}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Train the small recipe without each part of the method, with several seeds, and write the table into docs/results.md.
+"""Train the small recipe without each part of the method, with several seeds, and write the table into docs/.
 
     python tools/retrain_ablations.py DATA ROOT --output runs/ablations
 

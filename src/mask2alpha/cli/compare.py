@@ -120,8 +120,11 @@ def command(
     from mask2alpha.evaluation.html_report import format_html
     from mask2alpha.evaluation.plots import draw_plots
     from mask2alpha.evaluation.summary import format_markdown, summarise, to_json
+    from mask2alpha.extras import import_extra
     from mask2alpha.imaging.atomic import replacing
 
+    for package in ("jinja2", "matplotlib"):
+        import_extra(package, extra="report", purpose="`mask2alpha compare`")
     opened = with_mask_files(open_chosen(benchmark, root, kinds, recipes, mask_folder), output / "masks")
     comparison = compare(
         methods,

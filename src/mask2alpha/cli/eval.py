@@ -162,7 +162,7 @@ def _import_segmenter(text: str) -> "Segment":
     finally:
         sys.path.pop(0)
     if not callable(found):
-        raise InputError(f"segmenter: {text} is no function")
+        raise InputError(f"segmenter: {text} is not a function")
     segment: Segment = found
     return segment
 

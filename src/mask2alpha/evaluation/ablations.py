@@ -279,11 +279,11 @@ def run_ablation(
         table: Which of the paper's tables it is.
         variants: The rows.
         benchmark: Where the files are.
-        kinds: Of masks; None: all of the benchmark's.
+        kinds: Kinds of masks; None: all of the benchmark's.
         device: As for `Predictor`.
-        dtype: Of the network's arithmetic.
+        dtype: Number format of the network.
         error_threshold: tau; None: each model's.
-        repeats: Of the timing; 0 measures no times.
+        repeats: Number of repeats of the timing; 0 measures no times.
         num_timed: Photographs that are timed, the benchmark's first.
         output: A folder for one CSV file per variant; a stopped run goes on from them, and another table takes the
             variants that it shares.
@@ -376,7 +376,7 @@ def describe(variant: Variant, predictor: Predictor) -> str:
 
 
 def read_photographs(benchmark: Benchmark, kind: str, count: int) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """The first photographs with their masks of one kind, or, where those are no files, with the truth cut."""
+    """The first photos with their masks of one kind, or with the true alpha cut at one half if those are not files."""
     return [
         (
             read_image(photograph.image_path).pixels,

@@ -1,6 +1,6 @@
 """Where test photographs with truth and guidance masks lie on disk.
 
-A benchmark only names files, and how masks that are no files are made; `runner.evaluate` reads and makes them.
+A benchmark only names files, and how masks that are not files are made; `runner.evaluate` reads and makes them.
 `public_benchmarks` knows the layouts of published sets.
 """
 
@@ -134,11 +134,11 @@ class Benchmark:
         """The pairs, photograph by photograph.
 
         Raises:
-            InputError: Some masks are no files; `runner.write_masks` makes files of them.
+            InputError: Some masks are not files; `runner.write_masks` makes files of them.
         """
         if self.recipes or self.segmenters:
             made = ", ".join((*self.recipes, *self.segmenters))
-            raise InputError(f"benchmark: its masks {made} are no files; write_masks makes files of them")
+            raise InputError(f"benchmark: its masks {made} are not files; write_masks makes files of them")
         for photograph in self.photographs:
             for kind in self.kinds:
                 yield GuidedPair(
@@ -235,7 +235,7 @@ def find_masks(photographs: Sequence[GuidedPhotograph], folder: Path, kinds: Seq
         InputError: There is no such folder or kind, or a mask is missing; the message says which.
     """
     if not folder.is_dir():
-        raise InputError(f"masks: {folder} is no folder; expected {folder}/KIND/NAME.png")
+        raise InputError(f"masks: {folder} is not a folder; expected {folder}/KIND/NAME.png")
     chosen = _choose_kinds(folder, kinds)
     for kind in chosen:
         missing = []

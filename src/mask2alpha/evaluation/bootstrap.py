@@ -45,7 +45,7 @@ class Bootstrap:
         Args:
             photographs: For each pair the name of its photograph.
             num_resamples: How many times all photographs are drawn.
-            seed: Of the draws.
+            seed: Seed of the draws.
 
         Raises:
             InputError: There are no pairs, or fewer than 1 resamples.

@@ -14,7 +14,6 @@ pair's files are still the same; others, and failed ones, are made again.
 """
 
 import contextlib
-import csv
 import json
 import multiprocessing
 import os
@@ -24,7 +23,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,7 +36,7 @@ from tqdm import tqdm
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha
-from mask2alpha.evaluation.metrics import MatteScores, evaluate_matte
+from mask2alpha.evaluation.metrics import MatteScores, check_packages, evaluate_matte
 from mask2alpha.evaluation.peers import (
     PREDICTIONS,
     Matting,
@@ -46,6 +45,7 @@ from mask2alpha.evaluation.peers import (
     load_method,
     parse_method,
 )
+from mask2alpha.evaluation.rows import read_rows, write_rows
 from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.imaging.encode import write_image
@@ -65,9 +65,9 @@ class PairResult:
     kind: str
     """The kind of mask."""
     height: int
-    """Of the photograph, in pixels; 0 where it could not be read."""
+    """Side of the photo, in pixels; 0 if it could not be read."""
     width: int
-    """Of the photograph, in pixels; 0 where it could not be read."""
+    """Side of the photo, in pixels; 0 if it could not be read."""
     scores: MatteScores | None = None
     """The errors; None where it failed, or where only the cost was measured."""
     wall_s: float | None = None
@@ -168,10 +168,11 @@ def compare(
         has_progress: Show a bar on the standard error stream.
 
     Raises:
-        InputError: A method cannot be read or lacks what it needs, two have the same label, a label of `redo` is none
-            of theirs, or there are no pairs.
+        InputError: SciPy is not installed, a method cannot be read or lacks what it needs, two have the same label, a
+            label of `redo` is not one of them, or there are no pairs.
             What goes wrong while a method runs is recorded as that pair's failure instead.
     """
+    check_packages()
     chosen = [parse_method(text) for text in methods]
     if not chosen:
         raise InputError("methods: got none, expected at least one")
@@ -181,7 +182,7 @@ def compare(
             raise InputError(f"methods: {label!r} is there twice; tell them apart with :label=NAME")
     unknown = [label for label in redo if label not in labels]
     if unknown:
-        raise InputError(f"redo: {', '.join(unknown)} is none of the methods {', '.join(labels)}")
+        raise InputError(f"redo: {', '.join(unknown)} is not one of the methods {', '.join(labels)}")
     identities = [identify_method(method) for method in chosen]
     all_pairs = tuple(pairs)
     if not all_pairs:
@@ -445,18 +446,12 @@ def _read_about(folder: Path, identity: str) -> tuple[str, ...]:
         about = json.loads(path.read_text(encoding="utf-8"))
         return tuple(about["machines"]) if about["identity"] == identity else ()
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"output: {path} is no result of a comparison; name another folder") from error
+        raise InputError(f"output: {path} is not a result of a comparison; name another folder") from error
 
 
 def _read_results(path: Path) -> dict[_Key, PairResult]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != _COLUMNS:
-            raise InputError(f"output: {path} is no result of a comparison; name another folder")
-        results = [_from_row(row) for row in reader]
-    return {result.key: result for result in results}
+    rows = read_rows(path, _COLUMNS, what="a comparison") if path.is_file() else []
+    return {(row["name"], row["kind"]): _from_row(row) for row in rows}
 
 
 def _from_row(row: Mapping[str, str]) -> PairResult:
@@ -476,16 +471,8 @@ def _from_row(row: Mapping[str, str]) -> PairResult:
 
 
 def _write_results(path: Path, results: Mapping[_Key, PairResult]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        for result in results.values():
-            scores = [repr(getattr(result.scores, metric)) if result.scores else "" for metric in METRICS]
-            seconds = ["" if value is None else repr(value) for value in (result.wall_s, result.cpu_s)]
-            peak = "" if result.peak_bytes is None else result.peak_bytes
-            size = (result.height, result.width)
-            writer.writerow([result.name, result.kind, *size, *scores, *seconds, peak, result.failure, result.files])
+    rows = [asdict(result) | (asdict(result)["scores"] or {}) for result in results.values()]
+    write_rows(path, _COLUMNS, [{column: row.get(column) for column in _COLUMNS} for row in rows])
 
 
 def _dump(value: object) -> str:

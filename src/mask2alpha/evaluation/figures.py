@@ -23,7 +23,7 @@ MAX_WIDTH = 1800
 """Width that a figure of many panels tries to keep, in pixels."""
 MIN_PANEL_SIDE = 150
 MAX_STEPS_DRAWN = 8
-"""Of more steps, so many are drawn, evenly chosen, the first and the last among them."""
+"""Largest number of steps that are drawn: of more, some are chosen evenly, with the first and the last."""
 FONT_SIZE = 15
 GAP = 8
 """Pixels between panels and around them."""
@@ -77,7 +77,7 @@ def draw_steps(
         mask: The guidance mask at the photograph's size, True or 1 where the target is.
         alpha: The final alpha at full resolution, in [0, 1].
         steps: Oldest first, at least one.
-        covered: Of the steps' maps.
+        covered: Share of the steps' maps that is photo.
         side: Longest side of a panel; smaller where there are many steps.
     """
     chosen = choose_steps(len(steps))
@@ -196,7 +196,7 @@ def draw_guidance(
         attention_on: (rows, columns), the share of the attention that each token receives, with the mask's guidance;
             drawn in powers of 2 of the average token's.
         attention_off: The same without.
-        covered: Of the token grid.
+        covered: Share of the token grid that is photo.
         notes: Appended to the captions of "off" and "on", for example numbers.
         side: Longest side of a panel.
     """

@@ -98,7 +98,7 @@ def find_worst_places(error: npt.NDArray[Any], count: int, side: int) -> list[tu
     Args:
         error: (H, W), not negative.
         count: Most windows; fewer where the rest holds no error.
-        side: Of a window; it is cut to the picture's size.
+        side: Side of a window; it is cut to the size of the photo.
     """
     height, width = min(side, error.shape[0]), min(side, error.shape[1])
     sums = np.zeros((error.shape[0] + 1, error.shape[1] + 1))

@@ -82,7 +82,7 @@ def count_instances(
     Args:
         alphas: (N, H, W) predictions in [0, 1]; N may be 0.
         true_alphas: (M, H, W) truths; M may be 0.
-        convention: Of Grad and Conn.
+        convention: How Grad and Conn are computed.
 
     Returns:
         One entry for each of `THRESHOLDS`.

@@ -93,7 +93,7 @@ def evaluate_matte(
         true_alpha: The truth.
         region: Where the error counts; with the protocol `whole` only, the others have their own.
         protocol: What counts, see `Protocol`.
-        convention: Of Grad and Conn, see `Convention`.
+        convention: How Grad and Conn are computed; see `Convention`.
         trimap: (H, W) uint8, what is neither 0 nor 255 is unknown; the protocol `trimap-unknown` needs it, the others
             do not look at it.
 
@@ -254,7 +254,7 @@ def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _B
 
     Args:
         mask: Its False pixels are never a component, however many they are.
-        by_columns: Of components of equal size take the first by columns; otherwise the first by rows.
+        by_columns: Choose the first by columns among components of equal size; otherwise the first by rows.
 
     Returns:
         (H, W) bool; all False where `mask` is.
@@ -265,6 +265,15 @@ def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _B
     sizes = np.bincount(labels.reshape(-1))[1:]
     largest: _BoolArray = labels == 1 + int(sizes.argmax())
     return largest.T if by_columns else largest
+
+
+def check_packages() -> None:
+    """Refuse to begin without SciPy, so that no work is lost.
+
+    Raises:
+        InputError: It is not installed; the message names the extra.
+    """
+    _ndimage()
 
 
 def _ndimage() -> Any:

@@ -1,7 +1,7 @@
 """Ways from a photograph and a mask to a matte that a model is compared with, and how `compare` names them.
 
 A method is named by a text: `NAME`, `NAME:OPTION=VALUE,…`, `predictions:FOLDER` or `onnx:FILE,OPTION=VALUE,…`; a name
-that is none of `PEERS` is a model of ours. `OPTIONS` lists what each accepts. Heavy packages are imported where a
+that is not in `PEERS` is a model of ours. `OPTIONS` lists what each accepts. Heavy packages are imported where a
 method is loaded, so that a process that runs one method holds no other's libraries.
 
 Legend: `image` is (H, W, 3) uint8 or uint16, `mask` (H, W) bool, `alpha` (H, W) floating in [0, 1].
@@ -164,7 +164,7 @@ def parse_method(text: str) -> Method:
             label = value
         elif option not in accepted or not (equals or accepted[option][0] is _switch):
             known = ", ".join([*accepted, "label"])
-            raise InputError(f"method: {text!r}: {part!r} is no option of {name}; accepted: {known}")
+            raise InputError(f"method: {text!r}: {part!r} is not an option of {name}; accepted: {known}")
         else:
             try:
                 options[option] = accepted[option][0](value) if equals else True
@@ -198,7 +198,7 @@ def identify_method(method: Method) -> str:
     if package is not None:
         about.append(f"{package} {version(package)}")
     if method.name == PREDICTIONS and not Path(method.source or "").is_dir():
-        raise InputError(f"method: {method.text!r}: there is no folder {method.source}")
+        raise InputError(f"method: {method.text!r}: there is not a folder {method.source}")
     if method.name == "onnx":
         path = Path(method.source or "")
         if not path.is_file():
@@ -298,7 +298,7 @@ def load_onnx(
         mean: One number, or one per channel.
         std: As `mean`.
         guide: `mask`, 0 or 1, or `trimap`, 0, 0.5 or 1, made from the mask.
-        width: Of that trimap's unknown band on each side of the border, in pixels.
+        width: Width in pixels of that trimap's unknown band on each side of the border.
         activation: `sigmoid` where the file gives logits.
         within: For networks that see no mask: their alpha is kept within so many pixels of the mask's border, further
             away the mask itself is the matte. None: the network's alpha everywhere.

@@ -157,19 +157,27 @@ def draw_series(
             x, y = zip(*one.points, strict=True) if one.points else ((), ())
             if one.span is not None:
                 axes.vlines(x, *one.span, colors=colour, alpha=0.6, linewidth=2)
-            line = "-" if is_joined else ""
-            axes.plot(x, y, line, marker=_MARKERS[index % len(_MARKERS)], color=colour, zorder=3)
+            marker, line = _MARKERS[index % len(_MARKERS)], "-" if is_joined else "none"
+            axes.plot(x, y, linestyle=line, marker=marker, color=colour, zorder=3)
         for letter in log:
             axis = getattr(axes, f"{letter}axis")
             getattr(axes, f"set_{letter}scale")("log")
-            axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            values = [point["xy".index(letter)] for one in series for point in one.points]
+            is_short = max(values) <= 100 * min(values)  # more decades have no room for labels between them
+            axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if is_short else (1,)))
             axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
             axis.set_minor_formatter(ticker.NullFormatter())
         if "y" not in log:
             axes.set_ylim(bottom=0)
         if x_names:
             axes.set_xticks(range(len(x_names)), labels=x_names)
-        figure.legend(list(axes.lines), [_shorten(one.label) for one in series], loc="outside lower center", ncols=2)
+        figure.legend(
+            list(axes.lines),
+            [_shorten(one.label) for one in series],
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+        )
         for artist in figure.findobj():
             artist.set_clip_on(False)
         buffer = io.StringIO()

@@ -64,7 +64,7 @@ def open_benchmark(name: str, root: Path | str, *, masks: Masks | None = None) -
         raise InputError(f"benchmark: got {name!r}, expected one of {', '.join(BENCHMARKS)}")
     folder = Path(root)
     if not folder.is_dir():
-        raise InputError(f"root: {folder} is no folder; give the one that holds {name}")
+        raise InputError(f"root: {folder} is not a folder; give the one that holds {name}")
     return BENCHMARKS[name](folder, masks or Masks())
 
 

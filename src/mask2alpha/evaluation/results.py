@@ -5,20 +5,20 @@ OUTPUT.imq.csv    under the protocol him2k, rows for each photograph: how its in
 OUTPUT.parquet    the same as OUTPUT.csv, where pyarrow is installed
 """
 
-import csv
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import EXACT_KINDS, EXACT_TOLERANCE, Benchmark
 from mask2alpha.evaluation.instances import ERRORS, InstanceCounts, add_counts
 from mask2alpha.evaluation.metrics import Convention, MatteScores, Protocol
+from mask2alpha.evaluation.rows import read_rows, write_rows
 from mask2alpha.imaging.atomic import replacing
 
 METRICS = tuple(field.name for field in fields(MatteScores))
@@ -84,7 +84,7 @@ class Evaluation:
     protocol: Protocol = "whole"
     """What counts."""
     convention: Convention = "adobe"
-    """Of Grad and Conn."""
+    """How Grad and Conn are computed."""
     name: str = "folder"
     """The benchmark's name, as in `public_benchmarks.BENCHMARKS`."""
     title: str = ""
@@ -161,15 +161,15 @@ class ResultsFile:
             predictor: What is evaluated, in words.
             benchmark: On what.
             protocol: What counts.
-            convention: Of Grad and Conn.
+            convention: How Grad and Conn are computed.
 
         Raises:
             InputError: The file is the result of something else.
         """
         self.pairs: dict[_Key, PairScores] = {}
         self.instances: dict[_Key, InstanceScores] = {}
-        self._path, self._predictor, self._benchmark = path, predictor, benchmark
-        self._conditions = {"predictor": predictor, "protocol": protocol, "convention": convention}
+        self._path, self._benchmark = path, benchmark
+        self._conditions: dict[str, Any] = {"predictor": predictor, "protocol": protocol, "convention": convention}
         self._saved_at = -float("inf")
         self._is_saved = True
         if path is not None and path.exists():
@@ -198,81 +198,47 @@ class ResultsFile:
     def _save(self) -> None:
         if self._path is None or self._is_saved:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        names = [photograph.name for photograph in self._benchmark.photographs]
-        if self.instances:  # first, because a photograph is done when its pairs are
-            rows = [
-                self._instance_row(entry, of, counts)
-                for entry in _in_order(self.instances, names, self._benchmark.kinds)
-                for of, all_counts in (("prediction", entry.counts), ("mask", entry.mask_counts))
-                for counts in all_counts
-            ]
-            _write_csv(self._instance_path(self._path), _INSTANCE_COLUMNS, rows)
-        rows = [
-            [
-                self._predictor,
-                pair.name,
-                pair.kind,
-                *(repr(getattr(scores, metric)) for scores in (pair.scores, pair.mask_scores) for metric in METRICS),
-                self._conditions["protocol"],
-                self._conditions["convention"],
-            ]
-            for pair in _in_order(self.pairs, names, self._benchmark.kinds)
-        ]
-        _write_csv(self._path, _COLUMNS, rows)
+        names = [photo.name for photo in self._benchmark.photographs]
+        if self.instances:  # first, because a photo is done when its pairs are
+            instances = _in_order(self.instances, names, self._benchmark.kinds)
+            rows = [self._conditions | row for entry in instances for row in _instance_rows(entry)]
+            write_rows(
+                self._instance_path(self._path), _INSTANCE_COLUMNS, [_pick(row, _INSTANCE_COLUMNS) for row in rows]
+            )
+        pairs = _in_order(self.pairs, names, self._benchmark.kinds)
+        write_rows(self._path, _COLUMNS, [self._conditions | _pair_row(pair) for pair in pairs])
         self._saved_at, self._is_saved = time.monotonic(), True
 
-    def _instance_row(self, entry: InstanceScores, of: str, counts: InstanceCounts) -> list[str]:
-        return [
-            self._predictor,
-            entry.photograph,
-            entry.kind,
-            of,
-            repr(counts.threshold),
-            *(str(getattr(counts, name)) for name in _COUNTS),
-            *(repr(value) for value in counts.quality),
-            self._conditions["convention"],
-        ]
-
     def _read_pairs(self, path: Path) -> None:
-        names = {photograph.name for photograph in self._benchmark.photographs}
+        names = {photo.name for photo in self._benchmark.photographs}
         for row in self._read_rows(path, _COLUMNS):
             if row["name"] not in names:
                 raise InputError(
                     f"output: {path} holds {row['name']}, which {self._benchmark.root} has not; name another file"
                 )
-            self.pairs[row["name"], row["kind"]] = PairScores(
-                name=row["name"],
-                kind=row["kind"],
-                scores=MatteScores(**{metric: float(row[metric]) for metric in METRICS}),
-                mask_scores=MatteScores(**{metric: float(row[f"mask_{metric}"]) for metric in METRICS}),
+            scores, mask_scores = (
+                MatteScores(**{metric: float(row[f"{prefix}{metric}"]) for metric in METRICS})
+                for prefix in ("", "mask_")
             )
+            pair = PairScores(name=row["name"], kind=row["kind"], scores=scores, mask_scores=mask_scores)
+            self.pairs[pair.name, pair.kind] = pair
 
     def _read_instances(self, path: Path) -> None:
         found: dict[_Key, dict[str, list[InstanceCounts]]] = {}
         for row in self._read_rows(path, _INSTANCE_COLUMNS):
             counts = InstanceCounts(
                 threshold=float(row["threshold"]),
-                num_true_positives=int(row["num_true_positives"]),
-                num_false_positives=int(row["num_false_positives"]),
-                num_false_negatives=int(row["num_false_negatives"]),
+                **{name: int(row[name]) for name in _COUNTS},
                 quality=tuple(float(row[name]) for name in _QUALITIES),
             )
             found.setdefault((row["photograph"], row["kind"]), {}).setdefault(row["of"], []).append(counts)
-        for (photograph, kind), both in found.items():
-            self.instances[photograph, kind] = InstanceScores(
-                photograph=photograph,
-                kind=kind,
-                counts=tuple(both["prediction"]),
-                mask_counts=tuple(both["mask"]),
-            )
+        for (photo, kind), both in found.items():
+            predicted, masked = tuple(both["prediction"]), tuple(both["mask"])
+            entry = InstanceScores(photograph=photo, kind=kind, counts=predicted, mask_counts=masked)
+            self.instances[photo, kind] = entry
 
     def _read_rows(self, path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != columns:
-                raise InputError(f"output: {path} exists and is no result of an evaluation; name another file")
-            rows = list(reader)
+        rows = read_rows(path, columns, what="an evaluation")
         for row in rows:
             for condition, wanted in self._conditions.items():
                 if condition in row and row[condition] != wanted:
@@ -295,31 +261,35 @@ def write_parquet(evaluation: Evaluation, path: Path) -> bool:
     if find_spec("pyarrow") is None:
         return False
     pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    columns: dict[str, Sequence[str | float]] = {
-        "predictor": [evaluation.predictor] * len(evaluation.pairs),
-        "name": [pair.name for pair in evaluation.pairs],
-        "kind": [pair.kind for pair in evaluation.pairs],
-    }
-    for metric in METRICS:
-        columns[metric] = [getattr(pair.scores, metric) for pair in evaluation.pairs]
-    for metric in METRICS:
-        columns[f"mask_{metric}"] = [getattr(pair.mask_scores, metric) for pair in evaluation.pairs]
-    columns["protocol"] = [evaluation.protocol] * len(evaluation.pairs)
-    columns["convention"] = [evaluation.convention] * len(evaluation.pairs)
+    conditions = {name: getattr(evaluation, name) for name in ("predictor", "protocol", "convention")}
+    rows = [_pick(conditions | _pair_row(pair), _COLUMNS) for pair in evaluation.pairs]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        parquet.write_table(pyarrow.table(columns), temporary)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
     return True
+
+
+def _pair_row(pair: PairScores) -> dict[str, Any]:
+    masked = {f"mask_{metric}": value for metric, value in asdict(pair.mask_scores).items()}
+    return {"name": pair.name, "kind": pair.kind, **asdict(pair.scores), **masked}
+
+
+def _instance_rows(entry: InstanceScores) -> list[dict[str, Any]]:
+    both = (("prediction", entry.counts), ("mask", entry.mask_counts))
+    return [
+        {"photograph": entry.photograph, "kind": entry.kind, "of": of}
+        | asdict(counts)
+        | dict(zip(_QUALITIES, counts.quality, strict=True))
+        for of, all_counts in both
+        for counts in all_counts
+    ]
+
+
+def _pick(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    return {column: row[column] for column in columns}
 
 
 def _in_order(entries: dict[_Key, _Entry], names: Sequence[str], own_kinds: Sequence[str]) -> list[_Entry]:
     """In the benchmark's order, kinds of an earlier run after its own."""
     kinds = list(dict.fromkeys((*own_kinds, *(kind for _, kind in entries))))
     return [entries[name, kind] for name in names for kind in kinds if (name, kind) in entries]
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

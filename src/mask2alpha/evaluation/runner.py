@@ -19,7 +19,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha
 from mask2alpha.evaluation.instances import count_instances
 from mask2alpha.evaluation.masks import make_mask
-from mask2alpha.evaluation.metrics import Convention, Protocol, evaluate_matte, unknown_region
+from mask2alpha.evaluation.metrics import Convention, Protocol, check_packages, evaluate_matte, unknown_region
 from mask2alpha.evaluation.results import Evaluation as Evaluation
 from mask2alpha.evaluation.results import InstanceScores, ResultsFile
 from mask2alpha.evaluation.results import PairScores as PairScores
@@ -58,7 +58,7 @@ def evaluate(
             that about. Pairs that it already holds are not predicted again: a stopped run goes on where it stopped.
         has_progress: Show a bar on the standard error stream.
         protocol: What counts. Under `him2k` the instances of a photograph are also matched, for IMQ.
-        convention: Of Grad and Conn.
+        convention: How Grad and Conn are computed.
 
     Raises:
         InputError: A file's size does not fit its photograph, `predict` returned something else than said, a kind is
@@ -172,6 +172,7 @@ def _evaluate(
     protocol: Protocol,
     convention: Convention,
 ) -> Evaluation:
+    check_packages()
     chosen = _select_kinds(benchmark, kinds)
     store = ResultsFile(
         None if output is None else Path(output),
@@ -291,7 +292,7 @@ def _make_or_read_mask(
 
 
 def _choose_instance(name: str, found: npt.NDArray[Any], target: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Of a segmenter's masks the one that overlaps the target most; an empty one where none does."""
+    """The mask of a segmenter that overlaps the target most, or an empty mask if none does."""
     masks = found[None] if found.ndim == 2 else found
     if masks.dtype != np.bool_ or masks.ndim != 3 or masks.shape[1:] != target.shape:
         raise InputError(

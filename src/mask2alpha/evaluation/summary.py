@@ -4,7 +4,7 @@ Means are over the pairs that every method finished (methods that finished none 
 by failing where it is hard. Differences are to the first method, pair by pair: above zero is worse than the first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,9 +67,9 @@ class Summary:
     num_photographs: int
     """Photographs among those."""
     num_resamples: int
-    """Of the bootstrap."""
+    """Number of resamples of the bootstrap."""
     seed: int
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     methods: tuple[MethodSummary, ...]
     """In the order asked for."""
 
@@ -220,37 +220,29 @@ def to_json(summary: Summary, comparison: Comparison) -> dict[str, Any]:
 
 
 def _table_of_scores(summary: Summary) -> Table:
-    rows = []
-    for method in summary.methods:
-        cells = [_with_interval(method.scores.get(name), digits) for _, name, digits in SHOWN]
-        rows.append((method.label, *cells))
-    best = [
-        (_lowest([method.scores[name].mean if method.scores else None for method in summary.methods]), column)
-        for column, (_, name, _) in enumerate(SHOWN, start=1)
+    means = [
+        [method.scores[name].mean if method.scores else None for _, name, _ in SHOWN] for method in summary.methods
     ]
     return Table(
         title="Errors",
         note="Mean over all pairs [95 % interval]; the lowest mean is bold.",
         header=("method", *(title for title, _, _ in SHOWN)),
-        rows=tuple(rows),
-        best=tuple(cell for cell in best if cell[0] >= 0),
+        rows=tuple(_interval_row(method.label, method.scores) for method in summary.methods),
+        best=_lowest_cells(means),
     )
 
 
 def _table_of_differences(summary: Summary) -> Table:
-    first = summary.methods[0].label
+    first, *others = summary.methods
     return Table(
-        title=f"Differences to {first}",
-        note=f"Paired: method minus `{first}` on the same pairs, so above zero is worse than `{first}`. "
+        title=f"Differences to {first.label}",
+        note=f"Paired: method minus `{first.label}` on the same pairs, so above zero is worse than `{first.label}`. "
         "Bold where the interval excludes zero.",
         header=("method", *(title for title, _, _ in SHOWN)),
-        rows=tuple(
-            (method.label, *(_with_interval(method.differences.get(name), digits, "+") for _, name, digits in SHOWN))
-            for method in summary.methods[1:]
-        ),
+        rows=tuple(_interval_row(method.label, method.differences, "+") for method in others),
         best=tuple(
             (row, column)
-            for row, method in enumerate(summary.methods[1:])
+            for row, method in enumerate(others)
             for column, (_, name, _) in enumerate(SHOWN, start=1)
             if method.differences and method.differences[name].excludes_zero
         ),
@@ -259,16 +251,13 @@ def _table_of_differences(summary: Summary) -> Table:
 
 def _table_of_kinds(summary: Summary) -> Table:
     sads = [[method.kinds.get(kind, {}).get("sad") for kind in summary.kinds] for method in summary.methods]
-    best = [(_lowest([row[column] for row in sads]), column + 1) for column in range(len(summary.kinds))]
+    cells = [["" if sad is None else f"{sad:.2f}" for sad in row] for row in sads]
     return Table(
         title="SAD per kind of mask",
         note="Mean; the lowest is bold.",
         header=("method", *summary.kinds),
-        rows=tuple(
-            (method.label, *(_number(value, 2) for value in row))
-            for method, row in zip(summary.methods, sads, strict=True)
-        ),
-        best=tuple(cell for cell in best if cell[0] >= 0),
+        rows=tuple((method.label, *row) for method, row in zip(summary.methods, cells, strict=True)),
+        best=_lowest_cells(sads),
     )
 
 
@@ -312,19 +301,26 @@ def _table_of_sizes(summary: Summary) -> Table:
     )
 
 
-def _with_interval(interval: Interval | None, digits: int, sign: str = "") -> str:
-    if interval is None:
-        return ""
-    return f"{interval.mean:{sign}.{digits}f} [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
+def _interval_row(label: str, intervals: Mapping[str, Interval], sign: str = "") -> tuple[str, ...]:
+    """Mean and interval of each metric; empty cells where there are none."""
+    cells = []
+    for _, name, digits in SHOWN:
+        found = intervals.get(name)
+        numbers = (
+            [] if found is None else [f"{value:{sign}.{digits}f}" for value in (found.mean, found.low, found.high)]
+        )
+        cells.append("{} [{}, {}]".format(*numbers) if numbers else "")
+    return (label, *cells)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
-
-
-def _lowest(values: list[float | None]) -> int:
-    known = [value for value in values if value is not None]
-    return values.index(min(known)) if known else -1
+def _lowest_cells(values: Sequence[Sequence[float | None]]) -> tuple[tuple[int, int], ...]:
+    """(row, column) of the lowest value of each column, the row's name being column 0."""
+    cells = []
+    for column, entries in enumerate(zip(*values, strict=True), start=1):
+        known = [value for value in entries if value is not None]
+        if known:
+            cells.append((entries.index(min(known)), column))
+    return tuple(cells)
 
 
 def format_seconds(seconds: float | None) -> str:

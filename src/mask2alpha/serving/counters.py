@@ -1,4 +1,4 @@
-"""What Prometheus reads at `/metrics`."""
+"""The counters that Prometheus reads at `/metrics`."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class ServiceCounters:
-    """Counters of one service."""
+    """The counters of one service."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -49,13 +49,13 @@ class ServiceCounters:
         self._request_seconds.labels(route).observe(seconds)
 
     def count_job(self, kind: str, outcome: str, seconds: float) -> None:
-        """Count a job that a worker finished, refused or died over."""
+        """Count a job that a worker finished or refused, or during which it died."""
         self._job_seconds.labels(kind, outcome).observe(seconds)
 
     def count_death(self) -> None:
-        """Count a worker that ended unasked."""
+        """Count a worker that died."""
         self._deaths.inc()
 
     def render(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """The counters in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -66,7 +66,7 @@ class ReadPhoto:
 
     @property
     def nbytes(self) -> int:
-        """What it takes in memory."""
+        """Bytes that it takes in memory."""
         encoding = self.encoded.encoding
         tensors = (self.encoded.pixels, encoding.tokens, *encoding.maps, encoding.thumbnail)
         arrays = {id(array): array for array in (self.photo.pixels, self.shown.pixels)}
@@ -81,7 +81,7 @@ class EncodingCache:
 
     @property
     def num_bytes(self) -> int:
-        """Of everything that is kept."""
+        """Bytes of everything in the cache."""
         return int(self._cache.currsize)
 
     def get(self, key: tuple[Any, ...]) -> Any:

@@ -129,7 +129,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._seconds = 1.0
-        """Of a job, lately."""
+        """Recent mean time of a job."""
         self._is_stopping = False
 
     @property

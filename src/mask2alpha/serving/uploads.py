@@ -1,7 +1,7 @@
-"""The photographs kept for further masks: their uploads, whose they are, and when they expire.
+"""Keeps uploaded photos for further masks, with their owners' tokens and their expiry.
 
-What is kept here is the upload itself. Its encoding is made from it by whichever worker needs it and kept there as long
-as there is room, so that the death of a worker loses no photograph.
+The store has the upload itself. A worker that needs its encoding makes it and caches it, so that no photo is lost when
+a worker dies.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from mask2alpha.serving.problems import ProblemError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPhoto:
-    """One photograph."""
+    """One uploaded photo."""
 
     id: str
     token_hash: bytes
@@ -30,7 +30,7 @@ class StoredPhoto:
 
 
 class UploadStore:
-    """Bounded in number and bytes; what was not used for longest goes first."""
+    """Keeps a limited number of photos and bytes; the least recently used go first."""
 
     def __init__(
         self,
@@ -42,15 +42,15 @@ class UploadStore:
         on_removed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep nothing yet.
+        """Start empty.
 
         Args:
             folder: Where the uploads lie.
-            max_count: Most photographs.
-            max_bytes: Most bytes of all uploads together.
-            expiry: Seconds after the last use.
-            on_removed: Told the id of each photograph that goes.
-            clock: Seconds.
+            max_count: Largest number of photos.
+            max_bytes: Largest number of bytes of all uploads.
+            expiry: Seconds from the last use to the removal.
+            on_removed: Called with the id of each removed photo.
+            clock: Returns the time in seconds.
         """
         self.folder = folder
         self.num_bytes = 0
@@ -65,17 +65,17 @@ class UploadStore:
         return len(self._photos)
 
     def add(self, key: str, path: Path, *, width: int, height: int, is_16_bit: bool) -> tuple[StoredPhoto, str]:
-        """Keep an upload, which is moved here; older ones make room.
+        """Move an upload into the store; older ones make room.
 
         Args:
             key: From `new_key`.
             path: The upload.
             width: In pixels.
             height: In pixels.
-            is_16_bit: As the photograph was read.
+            is_16_bit: Whether the photo has 16 bits per channel.
 
         Returns:
-            The photograph, and the owner's token, which is kept nowhere.
+            The photo, and the owner's token, which is stored nowhere.
         """
         self.remove_expired()
         token = token_urlsafe(24)
@@ -98,10 +98,10 @@ class UploadStore:
         return photo, token
 
     def get(self, key: str, token: str) -> StoredPhoto:
-        """The photograph, whose expiry begins anew.
+        """Look a photo up and restart its expiry.
 
         Raises:
-            ProblemError: There is none such, or the token is not its owner's: the answer does not tell which.
+            ProblemError: There is no such photo, or the token is wrong; the message is the same.
         """
         self.remove_expired()
         photo = self._photos[key][0] if key in self._photos else None
@@ -116,7 +116,7 @@ class UploadStore:
         return photo
 
     def remove(self, key: str, token: str) -> None:
-        """Forget a photograph.
+        """Remove a photo.
 
         Raises:
             ProblemError: As `get`.
@@ -124,7 +124,7 @@ class UploadStore:
         self._remove(self.get(key, token).id)
 
     def remove_expired(self) -> None:
-        """Forget what was not used for too long."""
+        """Remove the photos that have expired."""
         limit = self._clock() - self.expiry
         while self._photos and next(iter(self._photos.values()))[1] < limit:
             self._remove(next(iter(self._photos)))
@@ -137,7 +137,7 @@ class UploadStore:
 
 
 def new_key() -> str:
-    """A name that nobody can guess."""
+    """A new id that nobody can guess."""
     return token_urlsafe(16)
 
 

@@ -24,7 +24,7 @@ from mask2alpha.serving.jobs import Job, JobProblem
 from mask2alpha.serving.problems import ProblemError
 
 MAX_WRITTEN_BYTES = 2**31
-"""Of one file that a worker writes."""
+"""Size limit of one file that a worker writes."""
 _FORBIDDEN_EVENTS = (
     "socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.fork",
     "os.posix_spawn", "os.spawn",

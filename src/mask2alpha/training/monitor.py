@@ -16,8 +16,9 @@ from mask2alpha.data.loading import make_sample
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedFolder
-from mask2alpha.evaluation.metrics import MatteScores
+from mask2alpha.evaluation.metrics import MatteScores, check_packages
 from mask2alpha.evaluation.runner import Evaluation, evaluate, use_predictor
+from mask2alpha.extras import import_extra
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.predictor import Predictor
@@ -55,6 +56,8 @@ class MonitorOptions:
             raise InputError(f"log_every must be at least 1; got {self.log_every}")
         if self.preview_minutes < 0 or self.validation_minutes <= 0:
             raise InputError("preview_minutes must be at least 0, and validation_minutes above 0")
+        if self.validation:
+            check_packages()
 
 
 class TrainingMonitor:
@@ -255,8 +258,5 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _open_tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError("TensorBoard is not installed: pip install 'mask2alpha[tensorboard]'") from error
-    return SummaryWriter(str(folder))
+    module = import_extra("torch.utils.tensorboard", extra="tensorboard", purpose="--tensorboard")
+    return module.SummaryWriter(str(folder))

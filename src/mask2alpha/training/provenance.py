@@ -1,4 +1,4 @@
-"""What a weights file says about how it came about."""
+"""The metadata of a weights file: recipe, commit, hardware, data."""
 
 import json
 import platform
@@ -23,12 +23,12 @@ def read_data_card(path: Path) -> Any:
     """A data card: any JSON; for instance a list of {"name", "origin", "licence", "items"}.
 
     Raises:
-        InputError: The file cannot be read or is no JSON; names it.
+        InputError: The file cannot be read or is not JSON; the message names it.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON file: {error}") from error
+        raise InputError(f"{path}: cannot be read as JSON: {error}") from error
 
 
 def find_data_card(data: Path) -> Any:
@@ -37,7 +37,7 @@ def find_data_card(data: Path) -> Any:
     Of a README the first 20,000 characters are taken as text.
 
     Raises:
-        InputError: A card is there but broken.
+        InputError: A card cannot be read.
     """
     for name in CARD_NAMES:
         path = data / name
@@ -51,7 +51,7 @@ def find_data_card(data: Path) -> Any:
 def describe_run(
     recipe: Recipe, sources: Sources, device: str, num_processes: int, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The metadata that does not change while a run goes on; `about` holds `data_card`, `initial_weights`."""
+    """The metadata that stays the same during a run; `about` has `data_card` and `initial_weights`."""
     return {
         "recipe": json.dumps(asdict(recipe)),
         "commit": commit(),
@@ -76,7 +76,7 @@ def commit() -> str | None:
 
 
 def hardware(device: str, num_processes: int) -> dict[str, Any]:
-    """The processor that trained, and how many processes did."""
+    """The processor and the number of processes of the training."""
     is_cuda = torch.device(device).type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if is_cuda else _cpu_name(),

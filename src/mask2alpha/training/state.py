@@ -1,4 +1,4 @@
-"""Everything a stopped run needs to go on exactly: weights, averaged weights, optimiser, counters. Safetensors only."""
+"""The state that continues a stopped run exactly: weights, averaged weights, optimiser, counters. Safetensors only."""
 
 import json
 import os

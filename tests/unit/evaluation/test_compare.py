@@ -214,14 +214,14 @@ def test_unusable_requests_are_refused(make_root: Callable[..., Path], tmp_path:
         run(tmp_path, root)
     with pytest.raises(InputError, match="'mask' is there twice; tell them apart with :label=NAME"):
         run(tmp_path, root, "mask", "mask")
-    with pytest.raises(InputError, match="redo: small is none of the methods mask"):
+    with pytest.raises(InputError, match="redo: small is not one of the methods mask"):
         run(tmp_path, root, "mask", redo=["small"])
     with pytest.raises(InputError, match="pairs: got none"):
         compare(["mask"], [], tmp_path, title="test")
     run(tmp_path / "out", root, "mask")
     (table,) = (tmp_path / "out").rglob("pairs.csv")
     table.write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(InputError, match="is no result of a comparison"):
+    with pytest.raises(InputError, match="is not a result of a comparison"):
         run(tmp_path / "out", root, "mask")
 
 

@@ -178,13 +178,16 @@ def test_kinds_are_named_on_their_axis(comparison: Comparison) -> None:
     assert {"exact", "eroded", "kind of mask"} <= set(words)
 
 
-def test_logarithmic_axes_have_plain_numbers(comparison: Comparison) -> None:
-    plots = {plot.name: plot for plot in draw_plots(summarise(comparison, num_resamples=100))}
-    tree = xml.etree.ElementTree.fromstring(plots["time_against_size"].svg)
-    words = ["".join(text.itertext()) for text in tree.iter(f"{SVG}text")]
-    ticks = [word for word in words if re.fullmatch(r"[\d.]+", word)]
-    assert {"0.001", "0.002"} <= set(ticks)
+@pytest.mark.parametrize(("longest", "has_steps_between"), [(0.05, True), (40.0, False)])
+def test_logarithmic_axes_have_plain_numbers_with_room_between_them(longest: float, has_steps_between: bool) -> None:
+    series = [Series(label="one", points=[(0.001, 1.0), (longest, 2.0)])]
+    plot = draw_series("test", "title", "caption", series, x_title="time", y_title="SAD", log="x")
+    tree = xml.etree.ElementTree.fromstring(plot.svg)
+    words = {"".join(text.itertext()) for text in tree.iter(f"{SVG}text")}
+    assert {"0.001", "0.01"} <= words
+    assert ({"0.002", "0.005", "0.02"} <= words) == has_steps_between
     assert not [word for word in words if "10^" in word or "mathdefault" in word]
+    assert "#ffffff" not in plot.svg  # no white ground that a dark page would show
 
 
 def test_a_plot_as_a_file_of_its_own_brings_its_colours(comparison: Comparison) -> None:

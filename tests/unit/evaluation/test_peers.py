@@ -61,8 +61,8 @@ def test_methods_are_read(text: str, name: str, source: str | None, options: dic
     ("text", "message"),
     [
         ("", "names no method; accepted: mask, feather"),
-        ("feather:width=3", "'width=3' is no option of feather; accepted: sigma, label"),
-        ("feather:sigma", "'sigma' is no option"),
+        ("feather:width=3", "'width=3' is not an option of feather; accepted: sigma, label"),
+        ("feather:sigma", "'sigma' is not an option"),
         ("feather:sigma=-1", "sigma: expected a number above 0"),
         ("knn:width=1.5", "width: invalid literal"),
         ("small:dtype=int8", "dtype: expected one of float32"),
@@ -86,7 +86,7 @@ def test_what_is_missing_is_said_before_anything_runs(monkeypatch: pytest.Monkey
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs pymatting: pip install 'mask2alpha\[peers\]'"):
         identify_method(parse_method("knn"))
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="there is not a folder"):
         identify_method(parse_method(f"predictions:{tmp_path / 'none'}"))
 
 

@@ -207,7 +207,7 @@ def test_masks_of_a_folder_serve_any_benchmark(tmp_path: Path) -> None:
     (tmp_path / "masks" / "perfect" / "comp" / "aa" / "01.png").unlink()
     with pytest.raises(InputError, match=r"perfect lacks comp/aa/01\.png; move the masks of that kind there"):
         open_benchmark("him2k", tmp_path / "him", masks=Masks(folder=tmp_path / "masks"))
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         open_benchmark("him2k", tmp_path / "him", masks=Masks(folder=tmp_path / "none"))
 
 
@@ -220,7 +220,7 @@ def test_kinds_of_files_are_refused_where_there_are_none(tmp_path: Path) -> None
 def test_unknown_names_are_answered_with_the_known(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="benchmark: got 'aim', expected one of aim-500, am-2k"):
         open_benchmark("aim", tmp_path)
-    with pytest.raises(InputError, match="is no folder; give the one that holds aim-500"):
+    with pytest.raises(InputError, match="is not a folder; give the one that holds aim-500"):
         open_benchmark("aim-500", tmp_path / "none")
     with pytest.raises(InputError, match="masks: got eroded, expected some of exact-v1"):
         Masks(recipes=["eroded"])

@@ -181,7 +181,7 @@ def test_masks_can_be_written_for_other_programs(tmp_path: Path) -> None:
     LAYOUTS["him2k"](tmp_path / "data")
     masks = Masks(recipes=["dilated-v1"], segmenters={"all": lambda image: np.ones((30, 40), bool)})
     made = open_benchmark("him2k", tmp_path / "data", masks=masks)
-    with pytest.raises(InputError, match=r"dilated-v1, all are no files; write_masks"):
+    with pytest.raises(InputError, match=r"dilated-v1, all are not files; write_masks"):
         list(made)
     written = write_masks(made, tmp_path / "masks")
     assert len(list(written)) == len(made) == 16
