@@ -43,8 +43,9 @@ class FastUpsample(nn.Upsample):
         """As `nn.Upsample`."""
         factor = self.scale_factor
         is_bilinear = self.mode == "bilinear" and not self.align_corners
-        is_even = isinstance(factor, float) and factor % 2 == 0
-        if not (is_bilinear and is_even) or not x.is_contiguous(memory_format=torch.channels_last):
+        if not isinstance(factor, float) or factor % 2 or not is_bilinear:
+            return super().forward(x)
+        if not x.is_contiguous(memory_format=torch.channels_last):
             return super().forward(x)
         factor = int(factor)
         batch, channels, height, width = x.shape
