@@ -15,12 +15,13 @@ from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.figures import StepMaps
-from mask2alpha.model.box import FAR_LOGIT, Placement, upsample_to_photo
+from mask2alpha.model.box import FAR_LOGIT, spread
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_regions
 from mask2alpha.model.stage3_detail.select import select_active, select_active_shm
 from mask2alpha.model.values import CoarseMatte
-from mask2alpha.ops.cells import CELL, cells_to_pixels, count_cells
+from mask2alpha.ops.cells import cells_to_pixels, count_cells
+from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.matte import Trace
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.shapes import Size
@@ -103,25 +104,19 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> In
 
 def select_both(coarse: CoarseMatte, size: Size, *, spanned: Size, error_threshold: float) -> tuple[Tensor, Tensor]:
     """The cells of a photo of `size` that SGSDR takes, without a budget, and those that SHM takes."""
-    place = Placement.of((coarse.alpha.shape[2], coarse.alpha.shape[3]), size, spanned=spanned, box=coarse.box)
-    error = place.upsample(place.surround(coarse.predicted_error, 0.0), stride=CELL)
-    sgsdr = place.paste(select_active(error, error_threshold=error_threshold), count_cells(size), stride=CELL)
-    logits = upsample_to_photo(coarse.alpha_logits, size, spanned=spanned, box=coarse.box, outside=FAR_LOGIT)
-    return sgsdr, select_active_shm(logits.sigmoid())
+    error = upsample(spread(coarse.predicted_error, coarse.box), count_cells(size), spanned=count_cells(spanned))
+    logits = upsample(spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT), size, spanned=spanned)
+    return select_active(error, error_threshold=error_threshold), select_active_shm(logits.sigmoid())
 
 
 def map_steps(trace: Trace) -> tuple[StepMaps, ...]:
     """Each decoding step of a run, over the whole encoded image: the state that it read, and what it predicted."""
     box = trace.output.coarse.box
-
-    def spread(x: Tensor) -> NDArray[Any]:
-        return _array((x if box is None else box.spread(x, 0.0))[0, 0])
-
     return tuple(
         StepMaps(
-            mixed_matte=spread(step.before.mixed_matte),
-            is_fine=spread(step.before.is_fine),
-            alpha=spread(step.alpha),
+            mixed_matte=_array(spread(step.before.mixed_matte, box)[0, 0]),
+            is_fine=_array(spread(step.before.is_fine, box)[0, 0]),
+            alpha=_array(spread(step.alpha, box)[0, 0]),
         )
         for step in trace.output.coarse.trace
     )

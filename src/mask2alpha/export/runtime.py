@@ -14,7 +14,7 @@ from mask2alpha.errors import CheckpointError, InputError
 from mask2alpha.export.engines import ENGINES, Engine
 from mask2alpha.export.graphs import list_graphs, map_names, token_stride
 from mask2alpha.export.metadata import read_metadata
-from mask2alpha.model.box import FAR_LOGIT, Box
+from mask2alpha.model.box import FAR_LOGIT, Box, spread
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.fast.resampling import FastAvgPool2d
 from mask2alpha.model.layers import to_tokens
@@ -174,14 +174,11 @@ class ExportedNetwork(Network):
     ) -> MattingOutput:
         """See `DetailRecovery.forward`; the graph knows no box, so the maps of one are spread over the image."""
         size = (mask.shape[2], mask.shape[3])
-        maps = {
-            "alpha_logits": (coarse.alpha_logits, FAR_LOGIT),
-            "predicted_error": (coarse.predicted_error, 0.0),
-            "features": (coarse.features, 0.0),
-            "local_colours": (coarse.local_colours, 0.0),
-        }
         whole = {
-            name: x if coarse.box is None else coarse.box.spread(x, outside) for name, (x, outside) in maps.items()
+            "alpha_logits": spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT),
+            "predicted_error": spread(coarse.predicted_error, coarse.box),
+            "features": spread(coarse.features, coarse.box),
+            "local_colours": spread(coarse.local_colours, coarse.box),
         }
         spanned = coarse.spanned or (4 * coarse.features.shape[2], 4 * coarse.features.shape[3])
         made = self._run(

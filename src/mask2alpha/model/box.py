@@ -7,7 +7,7 @@ The maps of a box stay as small as the box. `Placement` says which pixels of the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
@@ -60,6 +60,13 @@ class Box:
         stride = (self.bottom - self.top) // part.shape[2]
         missing = (self.left, self.size[1] - self.right, self.top, self.size[0] - self.bottom)
         return F.pad(part, tuple(length // stride for length in missing), value=outside)
+
+
+def spread(
+    x: Shaped[Tensor, "batch channels _h _w"], box: Box | None, *, outside: float = 0.0
+) -> Shaped[Tensor, "batch channels h w"]:
+    """A map of the whole image: `box.spread`, or the map itself where there is no box."""
+    return x if box is None else box.spread(x, outside)
 
 
 def find_box(mask: Float[Tensor, "1 1 height width"]) -> Box | None:
@@ -157,46 +164,3 @@ class Placement:
             whole=self.whole,
             first=self.first,
         )
-
-
-def upsample_to_photo(
-    x: Float[Tensor, "batch channels h w"],
-    size: Size,
-    *,
-    spanned: Size,
-    box: Box | None,
-    outside: float = 0.0,
-    part: tuple[slice, slice] | None = None,
-    method: Callable[..., Tensor] = upsample,
-) -> Float[Tensor, "batch channels height width"]:
-    """A map at stride 4 upsampled to a photo of `size`, or to a part of it; outside the box it is `outside`.
-
-    Args:
-        x: The map, of the box if there is one.
-        size: (height, width) of the photo.
-        spanned: What the map of the whole image spans, in pixels of the photo.
-        box: The part of the encoded image that `x` shows.
-        outside: The value elsewhere.
-        part: Rows and columns of the photo that are wanted; default: all.
-        method: A function like `upsample`.
-    """
-    place = Placement.of((x.shape[2], x.shape[3]), size, spanned=spanned, box=box)
-    rows, columns = part or (slice(0, size[0]), slice(0, size[1]))
-    known = replace(place, rows=_overlap(place.rows, rows), columns=_overlap(place.columns, columns))
-    if (known.rows, known.columns) == (rows, columns):
-        return known.upsample(known.surround(x, outside), method=method)
-    result = x.new_full((*x.shape[:2], rows.stop - rows.start, columns.stop - columns.start), outside)
-    if known.rows.stop > known.rows.start and known.columns.stop > known.columns.start:
-        target = result[
-            :,
-            :,
-            known.rows.start - rows.start : known.rows.stop - rows.start,
-            known.columns.start - columns.start : known.columns.stop - columns.start,
-        ]
-        target.copy_(known.upsample(known.surround(x, outside), method=method))
-    return result
-
-
-def _overlap(one: slice, other: slice) -> slice:
-    start = max(one.start, other.start)
-    return slice(start, max(start, min(one.stop, other.stop)))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from mask2alpha.errors import InputError
 from mask2alpha.model.box import Box
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
@@ -65,9 +66,10 @@ class Network(ABC):
         """Matte each image with its mask.
 
         Args:
-            image: In [0, 1], with sides that are multiples of 64; with an `encoding`, uint8 and any size, too.
-            mask: Of the same size; above 0.5 is the target. Floats in [0, 1]; with an `encoded_mask`, bool and uint8
-                (255 is 1), too.
+            image: In [0, 1], with sides that are multiples of 64; with `encoding` and `encoded_mask`, uint8 and any
+                size, too.
+            mask: Of the same size, in [0, 1]; above 0.5 is the target. With `encoded_mask`, bool and uint8 (255 is 1),
+                too.
             options: Run-time choices.
             encoding: The encoding of these images, for several masks of one image or at another size. It is that of the
                 images padded to multiples of 64 at the right and at the bottom, or of a smaller version: stages 1 and 2
@@ -76,10 +78,16 @@ class Network(ABC):
 
         Returns:
             Alpha at full resolution, the predicted error, the active pixels and the coarse result.
+
+        Raises:
+            InputError: The sides of `image` are not multiples of 64, and `encoding` or `encoded_mask` is missing.
         """
+        size = (image.shape[2], image.shape[3])
+        padded = padded_size(size, STRIDE_MULTIPLE)
+        if padded != size and (encoding is None or encoded_mask is None):
+            raise InputError(f"image is {size[0]} x {size[1]}; its sides must be multiples of {STRIDE_MULTIPLE}")
         options = (options or RunOptions()).filled(self.config)
-        encoding = encoding or self.encode(image)
-        encoding = replace(encoding, spanned=padded_size((image.shape[2], image.shape[3]), STRIDE_MULTIPLE))
+        encoding = replace(encoding or self.encode(image), spanned=padded)
         small = mask if encoded_mask is None else encoded_mask
         if small.shape[2:] != encoding.size:
             small = F.interpolate(small, encoding.size, mode="area")

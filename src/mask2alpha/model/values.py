@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.box import Box, upsample_to_photo
+from mask2alpha.model.box import Box, spread
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.ops.cells import cells_to_pixels
+from mask2alpha.ops.resize import upsample
 from mask2alpha.shapes import Size
 
 COMPONENT_STRIDE = 16
@@ -206,18 +207,6 @@ class CoarseMatte:
         """A_l in [0, 1]."""
         return self.alpha_logits.sigmoid()
 
-    def select(self, index: int) -> "CoarseMatte":
-        """The matte of one image of the batch, without its trace."""
-        one = slice(index, index + 1)
-        return replace(
-            self,
-            alpha_logits=self.alpha_logits[one],
-            predicted_error=self.predicted_error[one],
-            features=self.features[one],
-            local_colours=self.local_colours[one],
-            trace=(),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MattingOutput:
@@ -241,4 +230,4 @@ class MattingOutput:
     def predicted_error(self) -> Float[Tensor, "batch 1 height width"]:
         """The predicted error of the coarse result at full resolution, in [0, 1]; made at each call."""
         size = (self.alpha.shape[2], self.alpha.shape[3])
-        return upsample_to_photo(self.coarse.predicted_error, size, spanned=self.spanned, box=self.coarse.box)
+        return upsample(spread(self.coarse.predicted_error, self.coarse.box), size, spanned=self.spanned)

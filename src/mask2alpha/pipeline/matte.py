@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.box import Box, upsample_to_photo
+from mask2alpha.model.box import Box, spread
 from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.model.values import ImageEncoding, MattingOutput
@@ -96,8 +96,7 @@ class Matte:
         """
         coarse = torch.from_numpy(self.coarse_error)[None, None]
         with torch.no_grad():
-            error = upsample_to_photo(coarse, self.alpha.shape, spanned=self.spanned, box=self.box, method=upsample)
-        return error[0, 0].numpy()
+            return upsample(spread(coarse, self.box), self.alpha.shape, spanned=self.spanned)[0, 0].numpy()
 
     def with_image(self, image: NDArray[Any]) -> "Matte":
         """This matte over other values of the same photo: another depth, other primaries, or linear light.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.box import FAR_LOGIT, Box, find_box, upsample_to_photo
+from mask2alpha.model.box import FAR_LOGIT, Box, find_box, spread
 from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
@@ -157,15 +157,11 @@ class Predictor(AbstractPredictor):
             features = self.model.guide(overview, small)
             fused = self.model.fuse(features, small, find_box(small))
             coarse = refine(self.model.step, fused, self.options.filled(self.model.config))
-            size = (mask.shape[2], mask.shape[3])
-            alpha = upsample_to_photo(
-                coarse.alpha_logits,
-                size,
-                spanned=padded_size(size, STRIDE_MULTIPLE),
-                box=coarse.box,
-                outside=FAR_LOGIT,
-                part=(slice(*rows), slice(*columns)),
-                method=upsample,
+            alpha = upsample(
+                spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT),
+                (rows[1] - rows[0], columns[1] - columns[0]),
+                spanned=padded_size((mask.shape[2], mask.shape[3]), STRIDE_MULTIPLE),
+                origin=(rows[0], columns[0]),
             ).sigmoid_()
             settle_(alpha)
         return alpha[0, 0].cpu().numpy()

@@ -100,6 +100,19 @@ def test_steps_threshold_and_budget_are_chosen_at_run_time(exported: Path, rng: 
         assert_same_matte(made, own.predict(image, mask))
 
 
+def test_a_small_target_is_decoded_in_its_box(exported: Path, rng: np.random.Generator) -> None:
+    image, _ = picture(rng, 600, 700)
+    mask = np.zeros((600, 700), dtype=bool)
+    mask[430:480, 510:570] = True
+    expected = Predictor(load_model(exported), device="cpu", dtype=torch.float32).predict(image, mask)
+    made = load_predictor(exported / "onnx").predict(image, mask, has_trace=True)
+    assert made.box == expected.box
+    assert made.box is not None
+    assert_same_matte(made, expected)
+    assert made.trace is not None
+    assert len(made.trace.output.coarse.trace) == PRESETS["tiny"].decoder.num_steps
+
+
 def test_openvino_equals_pytorch(exported: Path, rng: np.random.Generator) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not part of the extra dev")
     image, mask = picture(rng, 100, 130)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mask2alpha.model.box import FAR_LOGIT, LEAST_MARGIN, Box, find_box, upsample_to_photo
+from mask2alpha.model.box import FAR_LOGIT, LEAST_MARGIN, Box, Placement, find_box, spread
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.fast import resampling
 from mask2alpha.model.mask2alpha import Mask2Alpha
@@ -42,10 +42,11 @@ def test_spread_is_the_inverse_of_cut() -> None:
     whole = torch.randn(1, 3, 64, 112)
     part = box.cut(whole)
     assert part.shape == (1, 3, 32, 48)
-    spread = box.spread(part, 0.0)
-    assert spread.shape == whole.shape
-    assert torch.equal(box.cut(spread), part)
-    assert spread.count_nonzero() == part.count_nonzero()
+    whole_again = spread(part, box)
+    assert whole_again.shape == whole.shape
+    assert torch.equal(box.cut(whole_again), part)
+    assert whole_again.count_nonzero() == part.count_nonzero()
+    assert spread(part, None) is part
 
 
 @pytest.mark.parametrize("size", [(256, 448), (250, 440), (383, 672), (1000, 1777)])
@@ -56,11 +57,11 @@ def test_the_maps_of_a_box_are_upsampled_as_if_they_were_pasted(size: tuple[int,
     spanned = (-(-size[0] // 64) * 64, -(-size[1] // 64) * 64)
     expected = upsample(box.spread(part, FAR_LOGIT), size, spanned=spanned)
     for method in (upsample, resampling.upsample):
-        actual = upsample_to_photo(part, size, spanned=spanned, box=box, outside=FAR_LOGIT, method=method)
-        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
-    window = (slice(7, 201), slice(100, 431))
-    shown = upsample_to_photo(part, size, spanned=spanned, box=box, outside=FAR_LOGIT, part=window)
-    torch.testing.assert_close(shown, expected[:, :, window[0], window[1]], rtol=0, atol=1e-5)
+        place = Placement.of((32, 32), size, spanned=spanned, box=box)
+        actual = place.upsample(place.surround(part, FAR_LOGIT), method=method)
+        torch.testing.assert_close(actual, place.cut(expected), rtol=0, atol=1e-5)
+        around = place.paste(torch.ones_like(actual), size) == 0
+        assert (expected[around] == FAR_LOGIT).all()
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mask2alpha.errors import InputError
 from mask2alpha.model.config import PRESETS, ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.values import RunOptions
@@ -107,6 +108,11 @@ def test_every_ablation_runs(config: ModelConfig, image: torch.Tensor, masks: to
     output = Mask2Alpha(config).eval()(image, masks[:1])
     assert output.alpha.shape == (1, 1, 128, 192)
     assert torch.isfinite(output.alpha).all()
+
+
+def test_an_image_that_is_not_padded_is_refused(model: Mask2Alpha, image: torch.Tensor, masks: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="image is 100 x 192; its sides must be multiples of 64"):
+        model(image[:, :, :100], masks[:1, :, :100])
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from mask2alpha.model.fast.windows import WINDOW_SIDE, Window, split_into_window
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery, Scene, describe_cells, join_inputs
 from mask2alpha.model.stage3_detail.select import smooth_step
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype
-from mask2alpha.model.values import CoarseMatte, MattingOutput, RunOptions
+from mask2alpha.model.values import RunOptions
 from mask2alpha.ops.cells import CELL, count_cells
 from mask2alpha.ops.resize import bilinear_axis
 from mask2alpha.ops.units import as_unit
@@ -26,27 +26,6 @@ from mask2alpha.shapes import Size
 
 class FastDetailRecovery(DetailRecovery):
     """See the module's docstring."""
-
-    def forward(
-        self,
-        image: Shaped[Tensor, "batch 3 height width"],
-        mask: Shaped[Tensor, "batch 1 height width"],
-        coarse: CoarseMatte,
-        options: RunOptions,
-    ) -> MattingOutput:
-        """As `DetailRecovery.forward`, one image after the other: what is read of each stays in the cache."""
-        if image.shape[0] == 1:
-            return super().forward(image, mask, coarse, options)
-        outputs = [
-            super(FastDetailRecovery, self).forward(one_image, one_mask, coarse.select(index), options)
-            for index, (one_image, one_mask) in enumerate(zip(torch.split(image, 1), torch.split(mask, 1), strict=True))
-        ]
-        return replace(
-            outputs[0],
-            alpha=torch.cat([output.alpha for output in outputs]),
-            active_cells=torch.cat([output.active_cells for output in outputs]),
-            coarse=coarse,
-        )
 
     def upsample(
         self, x: Float[Tensor, "batch 1 h w"], place: Placement, *, outside: float = 0.0, stride: int = 1
@@ -70,6 +49,9 @@ class FastDetailRecovery(DetailRecovery):
         )
         # all changes are found before any is made: a window's halo sees the logits that its neighbour changes
         coarse = scene.coarse.contiguous(memory_format=torch.channels_last)
+        image = scene.image
+        if image.stride(1) == 1:  # a part of a photo, or one photo for several masks: a copy of what is read often
+            scene = replace(scene, image=image.contiguous(memory_format=torch.channels_last))
         changes = [
             self._change(scene, coarse, active, window)
             for window in windows

@@ -23,8 +23,9 @@ class FastAvgPool2d(nn.AvgPool2d):
     """The mean of each 2 x 2 pixels, added up row by row where the channels are last in memory."""
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels _h _w"]:
-        """Halve both sides, which are even."""
-        if self.kernel_size != 2 or not x.is_contiguous(memory_format=torch.channels_last):
+        """As `nn.AvgPool2d`; where it halves, both sides are even."""
+        is_halving = (self.kernel_size, self.stride, self.padding) == (2, 2, 0)
+        if not is_halving or not x.is_contiguous(memory_format=torch.channels_last):
             return super().forward(x)
         batch, channels, height, width = x.shape
         rows = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width * channels)
@@ -39,14 +40,14 @@ class FastUpsample(nn.Upsample):
     """
 
     def forward(self, x: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch channels _height _width"]:
-        """Enlarge by `scale_factor`."""
-        assert isinstance(self.scale_factor, float)
-        factor = int(self.scale_factor)
-        is_fitting = (
-            self.mode == "bilinear" and not self.align_corners and factor % 2 == 0 and factor == self.scale_factor
-        )
-        if not is_fitting or not x.is_contiguous(memory_format=torch.channels_last):
+        """As `nn.Upsample`."""
+        factor = self.scale_factor
+        is_bilinear = self.mode == "bilinear" and not self.align_corners
+        if not isinstance(factor, float) or factor % 2 or not is_bilinear:
             return super().forward(x)
+        if not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        factor = int(factor)
         batch, channels, height, width = x.shape
         pixels = x.permute(0, 2, 3, 1)  # (B, H, W, C), contiguous
         wide = _enlarge_axis(pixels.reshape(batch * height, width, channels), factor)
