@@ -8,7 +8,7 @@ from pathlib import Path
 from mask2alpha.batch import results, storage
 from mask2alpha.batch.manifest import Manifest, Row, make_chunks
 from mask2alpha.batch.results import Result
-from mask2alpha.batch.worker import ATTEMPTS, WorkerSettings
+from mask2alpha.batch.worker import ATTEMPTS, WorkerSettings, output_uri
 from mask2alpha.checkpoints import find_checkpoint
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import remove_leftovers
@@ -96,7 +96,7 @@ def _check_inputs_stay(manifest: Manifest, settings: WorkerSettings) -> None:
     inputs = {storage.join(manifest.base, path) for row in manifest.rows for path in (row.photo, row.mask)}
     for row in manifest.rows:
         for kind in settings.kinds:
-            if (target := storage.join(settings.out, f"{kind}/{row.name}.png")) in inputs:
+            if (target := output_uri(settings, kind, row.name)) in inputs:
                 raise InputError(f"{target} is an input and would be overwritten; give another OUT")
 
 

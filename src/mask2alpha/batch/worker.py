@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -25,15 +24,13 @@ from mask2alpha.batch.results import Result, chunk_name, write_part
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import ImageFileError, Mask2AlphaError
 from mask2alpha.imaging.decode import read_image, read_mask
-from mask2alpha.imaging.encode import Tags, write_image
 from mask2alpha.imaging.photo import Photo
-from mask2alpha.matte_pictures import scaled
 from mask2alpha.pipeline.abstract import AbstractPredictor
-from mask2alpha.pipeline.matte import EncodedImage, Matte
+from mask2alpha.pipeline.matte import EncodedImage
 from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.rendering import RenderedMatte, output_suffix
 
 ATTEMPTS = "_batch/attempts"
-KINDS = ("alpha", "cutout", "foreground")
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 T = TypeVar("T")
 
@@ -47,7 +44,7 @@ class WorkerSettings:
     out: str
     """Folder or URI that receives the mattes and the results."""
     kinds: tuple[str, ...] = ("alpha",)
-    """Pictures to make of each matte, of `KINDS`."""
+    """Outputs to make of each matte, of `rendering.KINDS`."""
     model: str = "small"
     """As for `load_model`, or a .safetensors file at any URI."""
     num_steps: int | None = None
@@ -60,6 +57,11 @@ class WorkerSettings:
     """CPU threads of the network; None: PyTorch's choice."""
     retries: int = 2
     """How often to try again what may be a passing failure, and how many deaths a photograph is allowed."""
+
+
+def output_uri(settings: WorkerSettings, kind: str, name: str) -> str:
+    """Where a kind of output of a row goes."""
+    return storage.join(settings.out, f"{kind}/{name}{output_suffix(kind, name, 'png')}")
 
 
 def build_predictor(settings: WorkerSettings) -> AbstractPredictor:
@@ -142,8 +144,9 @@ class Worker:
                 warnings.simplefilter("always", UserWarning)
                 mask = self._retry(lambda: self._read(row.mask, read_mask))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
+                rendered = RenderedMatte(photo, matte, mask=mask)
                 for kind in self.settings.kinds:
-                    self._retry(lambda kind=kind: self._write(matte, photo, kind, row.name))  # type: ignore[misc]
+                    self._retry(lambda kind=kind: self._write(rendered, kind, row.name))  # type: ignore[misc]
         except Exception as error:
             return _failure(row, error)
         told = dict.fromkeys(str(warning.message) for warning in (*before, *caught))
@@ -161,9 +164,9 @@ class Worker:
         with storage.local_copy(storage.join(self.settings.base, path)) as copy:
             return read(copy)
 
-    def _write(self, matte: Matte, photo: Photo, kind: str, name: str) -> None:
-        with storage.local_target(storage.join(self.settings.out, f"{kind}/{name}.png")) as path:
-            write_picture(path, matte, photo, kind)
+    def _write(self, rendered: RenderedMatte, kind: str, name: str) -> None:
+        with storage.local_target(output_uri(self.settings, kind, name)) as path:
+            rendered.write(path, kind)
 
     def _retry(self, call: Callable[[], T]) -> T:
         """Call, and again after a pause where the failure may pass."""
@@ -216,19 +219,6 @@ class Note:
 
     def _write(self, photo: str | None) -> None:
         storage.write_bytes(self.uri, json.dumps({"photo": photo, "deaths": self.deaths}).encode())
-
-
-def write_picture(path: Path, matte: Matte, photo: Photo, kind: str) -> None:
-    """Write a kind of output as PNG, in the depth and colours of the photograph, as `mask2alpha matte` does."""
-    held = photo.for_output(".png")
-    if kind == "alpha":
-        write_image(path, scaled(matte.alpha, held.pixels.dtype))
-        return
-    with_colours = matte.with_image(held.pixels)
-    array = with_colours.cutout() if kind == "cutout" else with_colours.foreground()
-    if held.is_grey:
-        array = array[..., [0, 3]] if kind == "cutout" else array[..., 0]
-    write_image(path, array, tags=Tags(icc_profile=held.icc_profile))
 
 
 def may_pass(error: Exception) -> bool:

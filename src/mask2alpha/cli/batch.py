@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
+from mask2alpha.rendering import KINDS
 
 if TYPE_CHECKING:
     from mask2alpha.batch.job import Report
@@ -30,15 +32,6 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     return bounds
 
 
-def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """The kinds of output in "alpha,cutout"."""
-    known = ("alpha", "cutout", "foreground")  # batch.worker.KINDS, which imports PyTorch
-    kinds = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    if not kinds or (unknown := [kind for kind in kinds if kind not in known]):
-        raise click.BadParameter(f"{', '.join(unknown) if kinds else 'nothing'}: choose from {', '.join(known)}")
-    return kinds
-
-
 @click.command()
 @click.argument("manifest")
 @click.argument("out")
@@ -48,7 +41,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     default="alpha",
     show_default=True,
     callback=parse_kinds,
-    help="What to write, with commas between: alpha, cutout, foreground.",
+    help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
 @network_options(
     budget="4 million",

@@ -167,7 +167,7 @@ def test_backgrounds_are_colours_or_pictures(bench: Bench) -> None:
 
 @pytest.mark.parametrize("background", ["nocolour", "/etc/passwd", "http://evil.example/x.png", "file:///etc/passwd"])
 def test_attack_a_background_that_is_a_file_or_an_address(bench: Bench, background: str) -> None:
-    with pytest.raises(ProblemError, match="is no colour"):
+    with pytest.raises(ProblemError, match="is not a colour"):
         bench.matte(outputs=["composite"], background=background)
 
 

@@ -10,10 +10,10 @@ from fakes import FakePredictor
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.rendering import OutputOptions
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
 from mask2alpha.video.job import VideoJob, run
-from mask2alpha.video.pictures import Look
 
 NUM_FRAMES = 11
 
@@ -38,7 +38,7 @@ def make_job(folder: Path, out: Path, **settings: object) -> VideoJob:
         "clip": clip,
         "masks": open_masks(folder / "masks", clip),
         "targets": {"alpha": out / "alpha"},
-        "look": Look(),
+        "options": OutputOptions(),
         "is_steady": True,
         "settings": {"model": "fake"},
     }
@@ -125,7 +125,11 @@ def test_a_frame_of_another_size_is_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> None:
     job = make_job(
-        folder, tmp_path, targets={"cutout": tmp_path / "cutout"}, look=Look(has_clean_colours=False), is_steady=False
+        folder,
+        tmp_path,
+        targets={"cutout": tmp_path / "cutout"},
+        options=OutputOptions(has_clean_colours=False),
+        is_steady=False,
     )
     run(job, FakePredictor)
     photo = read_image(tmp_path / "cutout" / "shot3.png")
