@@ -39,7 +39,7 @@ class OutputOptions:
     background: Photo | None = None
     """Of composites and comparisons: a photo, or one pixel for a plain colour; None: white."""
     has_metadata: bool = False
-    """Whether the photo's EXIF and XMP are kept."""
+    """Whether the photo's EXIF, XMP and resolution are kept."""
     has_gps: bool = False
     """Whether they keep the place."""
     has_clean_colours: bool = True
@@ -141,7 +141,7 @@ class RenderedMatte:
         """The bytes of one kind of output; see `write`."""
         made, tags = self.render(kind, Path(name).suffix, window=window)
         if isinstance(made, Mapping):
-            return encode_passes(made, name, primaries=tags.primaries)
+            return encode_passes(made, name, primaries=tags.primaries, resolution=tags.resolution)
         return encode_image(made, name, tags=tags)
 
     def render(
@@ -204,13 +204,14 @@ class RenderedMatte:
     def _tags(self, photo: Photo, spec: Kind) -> Tags:
         """The profile where the colours are the photo's, and the metadata that was asked for."""
         options = self.options
-        exif, xmp = (photo.exif, photo.xmp) if options.has_metadata else (None, None)
+        exif, xmp = (self.photo.exif, self.photo.xmp) if options.has_metadata else (None, None)
         return Tags(
             icc_profile=photo.icc_profile if spec.has_colours else None,
             primaries=photo.primaries if spec.has_colours else None,
             is_premultiplied=spec.is_premultiplied,
             exif=exif if exif is None or options.has_gps else without_gps_exif(exif),
             xmp=None if xmp is None else upright_xmp(xmp, has_gps=options.has_gps),
+            resolution=self.photo.resolution if options.has_metadata else None,
         )
 
 

@@ -48,6 +48,9 @@ class Result(NamedTuple):
     predicted_error: float | None = None
     """Mean of the network's guess at |alpha - truth|: high where a matte deserves a look."""
 
+    made_from: str | None = None
+    """Stamps of the photo and the mask that were read; see `storage.read_stamp`."""
+
     @property
     def row(self) -> Row:
         """The row that this is the result of."""
@@ -65,6 +68,7 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("coverage", pa.float32()),
         ("predicted_error", pa.float32()),
+        ("made_from", pa.string()),
     ]
 )
 

@@ -64,6 +64,11 @@ def output_uri(settings: WorkerSettings, kind: str, name: str) -> str:
     return storage.join(settings.out, f"{kind}/{name}{output_suffix(kind, name, 'png')}")
 
 
+def read_stamps(base: str, row: Row) -> str:
+    """What tells whether the photo or the mask of a row were replaced."""
+    return " ".join(storage.read_stamp(storage.join(base, path)) for path in (row.photo, row.mask))
+
+
 def build_predictor(settings: WorkerSettings) -> AbstractPredictor:
     """Load the model, once per worker."""
     if settings.threads is not None:
@@ -142,6 +147,7 @@ class Worker:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
+                made_from = self._retry(lambda: read_stamps(self.settings.base, row))
                 mask = self._retry(lambda: self._read(row.mask, read_mask))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
                 rendered = RenderedMatte(photo, matte, mask=mask)
@@ -158,6 +164,7 @@ class Worker:
             width=width,
             coverage=float(matte.alpha.mean()),
             predicted_error=float(matte.predicted_error.mean()),
+            made_from=made_from,
         )
 
     def _read(self, path: str, read: Callable[..., T]) -> T:

@@ -326,11 +326,14 @@ def _matte_photo(
                 for kind, path in task.outputs.items():
                     if plan.is_stdout:
                         sys.stdout.buffer.write(rendered.encode(path, kind))
+                        sys.stdout.buffer.flush()
                         continue
                     rendered.write(path, kind)
                     made.add(path, kind=kind, photo=pair.photo, mask=task.mask)
             for message in dict.fromkeys(str(warning.message) for warning in caught):
                 progress.write(f"Warning: {task.mask}: {message}", file=sys.stderr)
+        except BrokenPipeError:  # whoever read standard output is gone
+            raise
         # RuntimeError: PyTorch's way to say that memory ran out
         except (Mask2AlphaError, OSError, MemoryError, RuntimeError) as error:
             failures[task.mask] = " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,7 @@
 """`mask2alpha video`: a clip and its masks in, a steady matte, cut-out or composite of every frame out."""
 
 import shutil
+import warnings
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,13 +141,19 @@ def command(
         click.echo(f"{target} exists and is up to date; --overwrite makes it again", err=True)
         return
     warn_of_clip(opened, opened_masks)
-    with tqdm(total=len(opened.names), unit="frame", disable=None) as progress:
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        tqdm(total=len(opened.names), unit="frame", disable=None) as progress,
+    ):
+        warnings.simplefilter("default", UserWarning)  # each once, not once per frame
         report = run(
             job,
             lambda: build_predictor(source, **settings),
             on_frame=lambda num_done: progress.update(num_done - progress.n),
             on_output=lambda kind, path: made.add(path, kind=kind),
         )
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        click.echo(f"Warning: {message}", err=True)
     show(report, opened)
 
 

@@ -31,7 +31,7 @@ from PIL import (  # the plugins register their formats when they are imported
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging import colour
 from mask2alpha.imaging.exr import decode_exr
-from mask2alpha.imaging.metadata import upright_exif
+from mask2alpha.imaging.metadata import read_resolution, upright_exif
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import (
     MAX_BYTES,
@@ -167,7 +167,8 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
             orientation = exif.get(_ORIENTATION, 1)
             xmp = picture.info.get("xmp")
-        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp), orientation)
+            resolution = read_resolution(picture.info.get("dpi"))
+        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), orientation)
 
     return decode
 
@@ -278,6 +279,7 @@ def _finished(photo: Photo, orientation: Any) -> Photo:
         pixels=_upright(photo.pixels, orientation),
         alpha=None if photo.alpha is None else _upright(photo.alpha, orientation),
         icc_profile=profile,
+        resolution=photo.resolution[::-1] if photo.resolution and orientation in (5, 6, 7, 8) else photo.resolution,
     )
 
 

@@ -20,7 +20,7 @@ from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.colour import Primaries, profile_space
 from mask2alpha.imaging.exr import encode_exr
-from mask2alpha.imaging.metadata import text_tags
+from mask2alpha.imaging.metadata import text_tags, with_resolution
 from mask2alpha.imaging.reading import UnreadableError
 from mask2alpha.imaging.tiff import encode_deep_tiff
 
@@ -41,6 +41,8 @@ class Tags:
     """Without orientation, or with 1. OpenEXR holds none of it, TIFF only the texts."""
     xmp: bytes | None = None
     """Not held by OpenEXR."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per inch, across and down; WebP holds it in EXIF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,13 @@ def write_passes(path: str | Path, passes: Mapping[str, NDArray[Any]], *, primar
     write_file(path, encode_passes(passes, path, primaries=primaries))
 
 
-def encode_passes(passes: Mapping[str, NDArray[Any]], name: str | Path, *, primaries: Primaries | None = None) -> bytes:
+def encode_passes(
+    passes: Mapping[str, NDArray[Any]],
+    name: str | Path,
+    *,
+    primaries: Primaries | None = None,
+    resolution: tuple[float, float] | None = None,
+) -> bytes:
     """The bytes of an OpenEXR file with a layer per pass.
 
     Raises:
@@ -147,7 +155,7 @@ def encode_passes(passes: Mapping[str, NDArray[Any]], name: str | Path, *, prima
     if find_format(name) is not FORMATS["exr"]:
         raise ImageFileError(f"{name}: passes are written as .exr")
     try:
-        return encode_exr(passes, primaries=primaries)
+        return encode_exr(passes, primaries=primaries, resolution=resolution)
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
 
@@ -244,15 +252,19 @@ def _encode_png(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
         text.add_text("Alpha", "premultiplied")
     if tags.xmp:
         text.add_itxt("XML:com.adobe.xmp", tags.xmp.decode("utf-8", "replace"))
-    return _save(array, "PNG", tags, compress_level=6, pnginfo=text)
+    return _save(array, "PNG", tags, compress_level=6, pnginfo=text, **_dpi(tags))
 
 
 def _encode_webp(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    if tags.resolution:
+        tags = replace(tags, exif=with_resolution(tags.exif, tags.resolution))
     return _save(array, "WEBP", tags, lossless=True, exact=False, method=2, xmp=tags.xmp or b"")
 
 
 def _encode_jpeg(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
-    return _save(array, "JPEG", tags, quality=quality, subsampling=0, **({"xmp": tags.xmp} if tags.xmp else {}))
+    return _save(
+        array, "JPEG", tags, quality=quality, subsampling=0, **_dpi(tags), **({"xmp": tags.xmp} if tags.xmp else {})
+    )
 
 
 def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
@@ -264,6 +276,7 @@ def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
             xmp=tags.xmp,
             texts=texts,
             is_premultiplied=tags.is_premultiplied,
+            resolution=tags.resolution,
         )
     info = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, text in texts.items():
@@ -271,13 +284,20 @@ def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if tags.xmp:
         info[700] = tags.xmp
         info.tagtype[700] = 1
-    return _save(array, "TIFF", replace(tags, exif=None), compression="tiff_adobe_deflate", tiffinfo=info)
+    return _save(array, "TIFF", replace(tags, exif=None), compression="tiff_adobe_deflate", tiffinfo=info, **_dpi(tags))
 
 
 def _encode_exr(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if array.ndim == 3 and array.shape[2] == 2:
         array = array[..., [0, 0, 0, 1]]
-    return encode_exr({"": array}, primaries=tags.primaries, is_premultiplied=tags.is_premultiplied)
+    return encode_exr(
+        {"": array}, primaries=tags.primaries, is_premultiplied=tags.is_premultiplied, resolution=tags.resolution
+    )
+
+
+def _dpi(tags: Tags) -> dict[str, Any]:
+    """Pillow's option for the resolution."""
+    return {"dpi": tags.resolution} if tags.resolution else {}
 
 
 def _save(array: NDArray[np.uint8], kind: str, tags: Tags, **options: Any) -> bytes:
@@ -304,6 +324,9 @@ def _encode_png_16_bit(array: NDArray[np.uint16], tags: Tags) -> bytes:
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))]
     if tags.icc_profile:
         chunks.append((b"iCCP", b"ICC\0\0" + zlib.compress(tags.icc_profile)))
+    if tags.resolution:
+        across, down = (round(value / 0.0254) for value in tags.resolution)
+        chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
     if tags.is_premultiplied:
         chunks.append((b"tEXt", b"Alpha\0premultiplied"))
     if tags.xmp:
