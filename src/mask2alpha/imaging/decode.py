@@ -163,11 +163,13 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
                 warnings.warn("the file has several pictures; the first is used", stacklevel=3)
             if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
                 warnings.warn("10- and 12-bit AVIF is read as 8-bit", stacklevel=3)
+            resolution = read_resolution(picture.info.get("dpi"))
+            if kind == "TIFF" and resolution and picture.tag_v2.get(_ORIENTATION) in (5, 6, 7, 8):  # type: ignore[attr-defined]
+                resolution = resolution[::-1]
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
             orientation = exif.get(_ORIENTATION, 1)
             xmp = picture.info.get("xmp")
-            resolution = read_resolution(picture.info.get("dpi"))
         return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), orientation)
 
     return decode
