@@ -206,6 +206,11 @@ def _adaptation(white: NDArray[np.float64], other: NDArray[np.float64]) -> NDArr
     return np.asarray(np.linalg.solve(_BRADFORD, gains @ _BRADFORD))
 
 
+def to_pcs(primaries: Primaries) -> NDArray[np.float64]:
+    """The matrix from linear light to the colours of ICC profiles, XYZ adapted to D50; a column per channel."""
+    return np.asarray(_adaptation(_white(primaries), _PCS_WHITE) @ _rgb_to_xyz(primaries))
+
+
 def _parse_matrix_profile(profile: bytes) -> tuple[list[Curve], NDArray[np.float64] | None] | None:
     """The three curves and the matrix to linear sRGB of an ICC profile; None where it has tables instead.
 
