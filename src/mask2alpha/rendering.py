@@ -62,10 +62,8 @@ class Kind:
     is_map: bool = False
     """Whether it is written in 8 bits, or as half floats where the format holds no whole numbers."""
 
-    @property
-    def needs_mask(self) -> bool:
-        """Whether the rough mask is shown."""
-        return self.render in (_mask, _comparison)
+    needs_mask: bool = False
+    """Whether the rough mask is shown."""
 
     @property
     def has_colours(self) -> bool:
@@ -197,9 +195,9 @@ class RenderedMatte:
         pixels = with_depth(pixels, 16) if pixels.dtype.kind == "u" else pixels.astype(np.float32, copy=False)
         if self.options.has_clean_colours:
             pixels = self.matte.with_image(pixels).foreground()
-        return (
-            pixels if self.options.key is None else _remove_spill(pixels, background_for(self.photo, self.options.key))
-        )
+        if self.options.key is not None:
+            pixels = _remove_spill(pixels, background_for(self.photo, self.options.key))
+        return pixels
 
     def _tags(self, photo: Photo, spec: Kind) -> Tags:
         """The profile where the colours are the photo's, and the metadata that was asked for."""
@@ -345,9 +343,9 @@ KINDS: Mapping[str, Kind] = {
     "cutout_premultiplied": Kind(render=_cutout_premultiplied, channels=4, is_premultiplied=True),
     "foreground": Kind(render=lambda scene: [scene.foreground()]),
     "composite": Kind(render=_composite, is_over_background=True),
-    "comparison": Kind(render=_comparison, is_over_background=True),
+    "comparison": Kind(render=_comparison, is_over_background=True, needs_mask=True),
     "passes": Kind(render=_passes, channels=4),
-    "mask": Kind(render=_mask, channels=1, is_map=True),
+    "mask": Kind(render=_mask, channels=1, is_map=True, needs_mask=True),
     "error": Kind(render=lambda scene: [scene.matte.predicted_error], channels=1, is_map=True),
 }
 """Everything that is made of a matte, by the name that users choose it by."""

@@ -138,7 +138,16 @@ def test_light_above_white_stays_in_formats_that_hold_it() -> None:
         assert (written.pixels[LEFT] == 2).all()
         assert written.primaries == pytest.approx(ACESCG)
     floating = decode_image(render(photo, bits=32).encode("a.tif", "foreground"))
-    assert floating.pixels[LEFT].max() >= 2
+    assert floating.pixels[LEFT] == pytest.approx(2, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["cutout", "cutout_premultiplied", "foreground", "composite"])
+def test_light_in_other_primaries_is_converted_where_the_format_states_none(kind: str) -> None:
+    red = np.zeros((*SIZE, 3), np.float32)
+    red[..., 0] = 1
+    photo = Photo(pixels=red, primaries=ACESCG)
+    written = decode_image(render(photo, bits=32).encode("a.tif", kind)).pixels[5, 5]
+    assert written == pytest.approx([1.7051, -0.1302, -0.0240], abs=1e-3)  # of ACEScg's red, as published with ACES
 
 
 def test_half_floats_are_clipped_at_their_largest_value() -> None:

@@ -69,6 +69,11 @@ def linear_from_profile(pixels: NDArray[Any], profile: bytes | None) -> NDArray[
     return _linear(pixels, *parsed)
 
 
+def to_srgb_primaries(light: NDArray[Any], primaries: Primaries) -> NDArray[np.float32]:
+    """Linear light in the primaries of sRGB; what they do not span is below 0 or above 1."""
+    return np.asarray(light.astype(np.float32) @ _to_srgb_primaries(primaries).T, dtype=np.float32)
+
+
 def from_srgb_primaries(light: NDArray[np.float32], primaries: Primaries) -> NDArray[np.float32]:
     """Linear light in other primaries than sRGB's, in which it is given."""
     return np.asarray(light @ np.linalg.inv(_to_srgb_primaries(primaries)).T, dtype=np.float32)

@@ -31,7 +31,7 @@ _UNKNOWN = 2
 _LEVELS = 1024
 
 
-def profile_of_png(data: bytes, info: Mapping[str, Any], *, is_grey: bool) -> bytes | None:
+def profile_of_png(data: bytes, info: Mapping[Any, Any], *, is_grey: bool) -> bytes | None:
     """The profile of a PNG without an embedded one.
 
     Args:

@@ -131,15 +131,6 @@ def write_image(
     write_file(path, encode_image(array, path, tags=tags, quality=quality))
 
 
-def write_passes(path: str | Path, passes: Mapping[str, NDArray[Any]], *, primaries: Primaries | None = None) -> None:
-    """Write an OpenEXR file with a layer per pass; see `imaging.exr.encode_exr`.
-
-    Raises:
-        ImageFileError: The suffix is not `.exr`, the extra is missing, or the file cannot be written.
-    """
-    write_file(path, encode_passes(passes, path, primaries=primaries))
-
-
 def encode_passes(
     passes: Mapping[str, NDArray[Any]],
     name: str | Path,
@@ -147,7 +138,7 @@ def encode_passes(
     primaries: Primaries | None = None,
     resolution: tuple[float, float] | None = None,
 ) -> bytes:
-    """The bytes of an OpenEXR file with a layer per pass.
+    """The bytes of an OpenEXR file with a layer per pass; see `imaging.exr.encode_exr`.
 
     Raises:
         ImageFileError: The suffix is not `.exr`, or the extra is missing.

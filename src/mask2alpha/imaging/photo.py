@@ -89,6 +89,8 @@ class Photo:
         return replace(self, pixels=pixels, icc_profile=None)
 
     def _as_float(self) -> "Photo":
+        if self.is_linear and self.primaries is not None:  # which TIFF does not state
+            return replace(self, pixels=colour.to_srgb_primaries(self.pixels, self.primaries), primaries=None)
         if self.pixels.dtype == np.float32:
             return self
         if self.is_linear or self.icc_profile is None:
