@@ -41,7 +41,7 @@ class Result(NamedTuple):
     warning: str | None = None
     """What the predictor had to say."""
     height: int | None = None
-    """Of the photograph, in pixels."""
+    """Of the photo, in pixels."""
     width: int | None = None
     coverage: float | None = None
     """Mean alpha."""

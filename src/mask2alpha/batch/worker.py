@@ -2,9 +2,9 @@
 
 Doing a chunk twice writes the same files twice, so it may be done again whenever it is not certain that it was done.
 
-A photograph may end the process itself (memory runs out, a codec crashes), which nothing in the process can report.
+A photo may end the process itself (memory runs out, a codec crashes), which nothing in the process can report.
 So each chunk has a note while it is worked on. A note that is there at the start means that a worker died on this
-chunk; then the note is rewritten before each photograph, and one on which workers die again and again is set aside.
+chunk; then the note is rewritten before each photo, and one on which workers die again and again is set aside.
 """
 
 import json
@@ -56,7 +56,7 @@ class WorkerSettings:
     threads: int | None = None
     """CPU threads of the network; None: PyTorch's choice."""
     retries: int = 2
-    """How often to try again what may be a passing failure, and how many deaths a photograph is allowed."""
+    """How often to try again what may be a passing failure, and how many deaths a photo is allowed."""
 
 
 def output_uri(settings: WorkerSettings, kind: str, name: str) -> str:
@@ -106,7 +106,7 @@ class Worker:
         self.pause_s = pause_s
 
     def run(self, chunk: Sequence[Row]) -> Iterator[Result]:
-        """Matte a chunk, whose rows of one photograph are beside each other, and write its part of the results.
+        """Matte a chunk, whose rows of one photo are beside each other, and write its part of the results.
 
         Yields:
             What became of each row; the part is written after the last one.
@@ -188,15 +188,15 @@ class Worker:
 
 
 class Note:
-    """Which photograph of a chunk is being worked on, for whoever comes after a worker that died."""
+    """Which photo of a chunk is being worked on, for whoever comes after a worker that died."""
 
     def __init__(self, uri: str, retries: int) -> None:
         self.uri = uri
         self.retries = retries
         self.deaths: Counter[str] = Counter()
-        """How many workers died on each photograph."""
+        """How many workers died on each photo."""
         self.is_careful = False
-        """Whether a worker died on this chunk before: from then on it is noted which photograph it died on."""
+        """Whether a worker died on this chunk before: from then on it is noted which photo it died on."""
 
     def open(self) -> None:
         """Read what was left by a worker that died, or leave a note that there is one at work."""
@@ -211,7 +211,7 @@ class Note:
             self.deaths[left["photo"]] += 1
 
     def begin(self, photo: str) -> int:
-        """Say that a photograph is next.
+        """Say that a photo is next.
 
         Returns:
             How many workers died on it.

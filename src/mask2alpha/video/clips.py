@@ -1,4 +1,4 @@
-"""What is matted: the frames of a folder or of a video file, and a mask for each, for some, or for the first."""
+"""Clips (folders of frames or video files) and their masks: one for each frame, for some, or for the first one."""
 
 import re
 from abc import ABC, abstractmethod
@@ -171,7 +171,7 @@ def _match(masks: Sequence[Path], clip: AbstractClip, *, folder: Path) -> dict[i
             raise InputError(
                 f"{mask}: belongs to no frame; "
                 + (
-                    "a mask is called as its frame"
+                    "a mask has the name of its frame"
                     if clip.info is None
                     else f"{folder} has {len(masks)} masks for {len(clip.names)} frames, so their names must end in "
                     "the frame's number, from 1 on"
@@ -195,5 +195,5 @@ def _pictures(folder: Path) -> list[Path]:
     stems = [path.stem for path in found]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise InputError(f"{folder}: several files are called {twice}")
+        raise InputError(f"{folder}: several files have the name {twice}")
     return sorted(found, key=lambda path: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path.stem)])

@@ -64,7 +64,7 @@ class VideoInfo:
     is_deep: bool
     """More than 8 bits a sample."""
     is_full_range: bool
-    """YCbCr uses all values, as in most photographs, and not 16 to 235."""
+    """YCbCr uses all values, as in most photos, and not 16 to 235."""
     matrix: str
     """Between YCbCr and RGB, as ffmpeg's `scale` calls it."""
     tags: tuple[str, ...]
@@ -87,7 +87,7 @@ def find_program(name: str) -> str:
     if path is None:
         raise VideoError(
             f"{name} was not found on PATH; video files need it (https://ffmpeg.org, or your system's package "
-            "ffmpeg). Folders of frames do without"
+            "ffmpeg). Folders of frames do not"
         )
     return path
 
@@ -119,7 +119,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     rate = _fraction(stream.get("avg_frame_rate")) or nominal
     num_frames = int(stream.get("nb_read_packets", 0))
     if not rate or not num_frames:
-        raise VideoError(f"{path}: has no frames, or does not say how fast they follow each other")
+        raise VideoError(f"{path}: has no frames or no frame rate")
     matrix = _MATRICES.get(stream.get("color_space", ""), "bt709" if min(width, height) >= 720 else "bt601")
     tags = {"color_primaries": "-color_primaries", "color_transfer": "-color_trc", "color_space": "-colorspace"}
     sounds = [sound["codec_name"] for sound in found["streams"] if sound.get("codec_type") == "audio"]

@@ -55,7 +55,7 @@ class VideoJob:
 
     def __post_init__(self) -> None:
         if not self.is_steady and not self.masks.has_all:
-            raise InputError("frame by frame, every frame needs a mask; without --no-steady a target is followed")
+            raise InputError("with --no-steady, every frame needs a mask; without it the target is followed")
         if self.clip.info is None and any(path.suffix for path in self.targets.values()):
             raise InputError("a folder of frames does not say how fast they follow each other; give a folder for OUT")
         for kind, target in self.targets.items():
@@ -284,7 +284,7 @@ def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
         if str(saved["fingerprint"]) != job.fingerprint:
             raise InputError(
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
-                "begin anew with --overwrite"
+                "start anew with --overwrite"
             )
         return int(saved["num_done"]), saved["alpha"].astype(np.float32) / np.float32(65535)
 
