@@ -368,7 +368,7 @@ def _check_output(kind: str, job: MatteJob) -> None:
     try:
         check_output(path, kind if kind in KINDS else "error", job.bits)
     except ImageFileError as error:
-        raise InputError(f"{kind} cannot be had so: {str(error).removeprefix(f'{path}: ')}") from error
+        raise InputError(f"{kind} cannot be written so: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def _part(job: MatteJob, number: int) -> Path:
