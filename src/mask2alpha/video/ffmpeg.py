@@ -50,6 +50,10 @@ _PIXEL_FORMATS = {
 """(channels, bytes per sample) of an array to ffmpeg's name."""
 
 
+class DamagedClipError(VideoError):
+    """The rest of a clip cannot be decoded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
     """What a video file says about itself."""
@@ -150,7 +154,8 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
     Every frame comes once, whatever its time stamp.
 
     Raises:
-        VideoError: ffmpeg is missing or fails.
+        VideoError: ffmpeg is missing or was killed.
+        DamagedClipError: ffmpeg fails.
     """
     filters = (
         f"trim=start_frame={start},setpts=N/25/TB,"
@@ -173,9 +178,10 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
         try:
             while (frame := _read_ppm(process.stdout)) is not None:
                 yield frame
-            if process.wait():
+            if status := process.wait():
                 messages.seek(0)
-                raise VideoError(f"{info.path}: ffmpeg cannot decode it: {_last_line(messages.read())}")
+                reason = f"{info.path}: ffmpeg cannot decode it: {_last_line(messages.read())}"
+                raise DamagedClipError(reason) if status > 0 else VideoError(f"{reason} (killed by signal {-status})")
         finally:
             process.kill()  # where the caller wanted no more
             process.wait()

@@ -25,7 +25,7 @@ from mask2alpha.imaging.targets import prepare_folder
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
-from mask2alpha.video.ffmpeg import join_segments, segment_writer, try_target
+from mask2alpha.video.ffmpeg import DamagedClipError, join_segments, segment_writer, try_target
 from mask2alpha.video.motion import FloatArray
 from mask2alpha.video.steady import REACH, SteadyMatte, matte_steadily, settle, with_motion
 
@@ -213,7 +213,7 @@ def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
     """The frames that can be decoded; why there are no more is added to the notes."""
     try:
         yield from frames
-    except VideoError as error:
+    except DamagedClipError as error:  # not if ffmpeg was killed: then a further run goes on
         notes.append(str(error))
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from fakes import FakePredictor
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.photo import Photo
 from mask2alpha.rendering import OutputOptions
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
+from mask2alpha.video.ffmpeg import DamagedClipError
 from mask2alpha.video.job import VideoJob, run
 
 NUM_FRAMES = 11
@@ -137,3 +140,29 @@ def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> Non
     assert photo.alpha is not None
     assert np.array_equal(photo.alpha, mask[..., 0])
     assert np.array_equal(photo.pixels, frame)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_a_damaged_end_gives_the_frames_there_are_and_a_killed_ffmpeg_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    job = make_job(folder, tmp_path)
+    whole = job.clip.frames
+
+    def frames(start: int = 0) -> Iterator[Photo]:
+        yield from list(whole())[start:6]
+        raise (DamagedClipError if is_damaged else VideoError)("clip: no more")
+
+    monkeypatch.setattr(job.clip, "frames", frames)
+    if not is_damaged:
+        with pytest.raises(VideoError, match="no more"):
+            run(job, FakePredictor)
+        monkeypatch.setattr(job.clip, "frames", whole)
+        report = run(job, FakePredictor)
+        assert report.num_resumed + report.num_matted == NUM_FRAMES
+        assert report.notes == ()
+        return
+    report = run(job, FakePredictor)
+    assert report.num_matted == 6
+    assert report.notes == ("clip: no more", "only 6 of 11 frames can be read; the clip may be cut off or damaged")
+    assert len(read_all(tmp_path / "alpha")) == 6
