@@ -8,10 +8,11 @@ from pathlib import Path
 from mask2alpha.batch import results, storage
 from mask2alpha.batch.manifest import Manifest, Row, make_chunks
 from mask2alpha.batch.results import Result
-from mask2alpha.batch.worker import ATTEMPTS, WorkerSettings
+from mask2alpha.batch.worker import ATTEMPTS, WorkerSettings, output_uri, read_stamps
 from mask2alpha.checkpoints import find_checkpoint
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import remove_leftovers
+from mask2alpha.imaging.targets import check_inputs_stay
 
 _IDENTITY = ("kinds", "num_steps", "error_threshold", "active_budget", "dtype")
 """Settings that decide what a matte looks like."""
@@ -40,7 +41,7 @@ def run_batch(
     on_start: Callable[[int, int], None] = lambda total, num_before: None,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> Report:
-    """Matte the rows of a manifest that have no result yet.
+    """Matte the rows of a manifest that have no result yet, or one of other files than there are now.
 
     Args:
         manifest: What to do.
@@ -67,7 +68,16 @@ def run_batch(
         results.forget(out)
     results.check_settings(out, identity)
     known = results.merge_parts(out)
-    todo = [row for row in manifest.rows if not _is_settled(known.get(row.name), row, retries_failed)]
+    written = {
+        storage.join(out, f"{kind}/{name}")
+        for kind in settings.kinds
+        for name in storage.list_below(storage.join(out, kind))
+    }
+    todo = [
+        row
+        for row in manifest.rows
+        if not _is_settled(known.get(row.name), row, settings, written, retries_failed=retries_failed)
+    ]
     num_before = len(manifest.rows) - len(todo)
     on_start(len(manifest.rows), num_before)
     num_failed_before = sum(known[row.name].reason is not None for row in set(manifest.rows) - set(todo))
@@ -87,17 +97,26 @@ def run_batch(
     return Report(num_matted, num_before - num_failed_before, failures)
 
 
-def _is_settled(result: Result | None, row: Row, retries_failed: bool) -> bool:
-    """Whether a row needs no work: it has a result, and the manifest has not given its name to other pictures."""
-    return result is not None and result.row == row and not (retries_failed and result.reason is not None)
+def _is_settled(
+    result: Result | None, row: Row, settings: WorkerSettings, written: set[str], *, retries_failed: bool
+) -> bool:
+    """Whether a row needs no work: it failed before, or its outputs are there and were made from these files."""
+    if result is None or result.row != row:
+        return False
+    if result.reason is not None:
+        return not retries_failed
+    outputs = (output_uri(settings, kind, row.name) for kind in settings.kinds)
+    return result.made_from == read_stamps(settings.base, row) and all(output in written for output in outputs)
 
 
 def _check_inputs_stay(manifest: Manifest, settings: WorkerSettings) -> None:
-    inputs = {storage.join(manifest.base, path) for row in manifest.rows for path in (row.photo, row.mask)}
-    for row in manifest.rows:
-        for kind in settings.kinds:
-            if (target := storage.join(settings.out, f"{kind}/{row.name}.png")) in inputs:
-                raise InputError(f"{target} is an input and would be overwritten; give another OUT")
+    inputs = [storage.join(manifest.base, path) for row in manifest.rows for path in (row.photo, row.mask)]
+    outputs = [output_uri(settings, kind, row.name) for row in manifest.rows for kind in settings.kinds]
+    outputs.append(storage.join(settings.out, results.TABLE))
+    if remote := set(inputs).intersection(outputs):
+        raise InputError(f"{min(remote)} is an input and would be overwritten; give another OUT")
+    local = [[Path(uri) for uri in uris if storage.is_local(uri)] for uris in (outputs, inputs)]
+    check_inputs_stay(*local)
 
 
 def _digest(model: str) -> str:

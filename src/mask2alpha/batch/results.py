@@ -41,12 +41,15 @@ class Result(NamedTuple):
     warning: str | None = None
     """What the predictor had to say."""
     height: int | None = None
-    """Of the photograph, in pixels."""
+    """Of the photo, in pixels."""
     width: int | None = None
     coverage: float | None = None
     """Mean alpha."""
     predicted_error: float | None = None
     """Mean of the network's guess at |alpha - truth|: high where a matte deserves a look."""
+
+    made_from: str | None = None
+    """Stamps of the photo and the mask that were read; see `storage.read_stamp`."""
 
     @property
     def row(self) -> Row:
@@ -65,6 +68,7 @@ SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("coverage", pa.float32()),
         ("predicted_error", pa.float32()),
+        ("made_from", pa.string()),
     ]
 )
 

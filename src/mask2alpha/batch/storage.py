@@ -77,6 +77,21 @@ def list_files(folder: str) -> list[str]:
     return [join(folder, name) for name in sorted(names) if not name.startswith(".")]
 
 
+def list_below(folder: str) -> set[str]:
+    """The paths, relative to a folder, of all files below it; none where there is no such folder."""
+    system, path = file_system(folder)
+    found = system.get_file_info(arrow_fs.FileSelector(path, allow_not_found=True, recursive=True))
+    top = path.strip("/")
+    return {info.path.strip("/")[len(top) :].strip("/") for info in found if info.type == arrow_fs.FileType.File}
+
+
+def read_stamp(uri: str) -> str:
+    """What changes when a file is replaced: its size and the time of its last change; empty where there is none."""
+    system, path = file_system(uri)
+    info = system.get_file_info(path)
+    return "" if info.type != arrow_fs.FileType.File else f"{info.size}@{info.mtime_ns}"
+
+
 def is_folder(uri: str) -> bool:
     """Whether something lies below the URI."""
     system, path = file_system(uri)

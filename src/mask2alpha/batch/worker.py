@@ -2,9 +2,9 @@
 
 Doing a chunk twice writes the same files twice, so it may be done again whenever it is not certain that it was done.
 
-A photograph may end the process itself (memory runs out, a codec crashes), which nothing in the process can report.
+A photo may end the process itself (memory runs out, a codec crashes), which nothing in the process can report.
 So each chunk has a note while it is worked on. A note that is there at the start means that a worker died on this
-chunk; then the note is rewritten before each photograph, and one on which workers die again and again is set aside.
+chunk; then the note is rewritten before each photo, and one on which workers die again and again is set aside.
 """
 
 import json
@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -25,15 +24,13 @@ from mask2alpha.batch.results import Result, chunk_name, write_part
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import ImageFileError, Mask2AlphaError
 from mask2alpha.imaging.decode import read_image, read_mask
-from mask2alpha.imaging.encode import Tags, write_image
 from mask2alpha.imaging.photo import Photo
-from mask2alpha.matte_pictures import scaled
 from mask2alpha.pipeline.abstract import AbstractPredictor
-from mask2alpha.pipeline.matte import EncodedImage, Matte
+from mask2alpha.pipeline.matte import EncodedImage
 from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.rendering import RenderedMatte, output_suffix
 
 ATTEMPTS = "_batch/attempts"
-KINDS = ("alpha", "cutout", "foreground")
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 T = TypeVar("T")
 
@@ -47,7 +44,7 @@ class WorkerSettings:
     out: str
     """Folder or URI that receives the mattes and the results."""
     kinds: tuple[str, ...] = ("alpha",)
-    """Pictures to make of each matte, of `KINDS`."""
+    """Outputs to make of each matte, of `rendering.KINDS`."""
     model: str = "small"
     """As for `load_model`, or a .safetensors file at any URI."""
     num_steps: int | None = None
@@ -59,7 +56,17 @@ class WorkerSettings:
     threads: int | None = None
     """CPU threads of the network; None: PyTorch's choice."""
     retries: int = 2
-    """How often to try again what may be a passing failure, and how many deaths a photograph is allowed."""
+    """How often to try again what may be a passing failure, and how many deaths a photo is allowed."""
+
+
+def output_uri(settings: WorkerSettings, kind: str, name: str) -> str:
+    """Where a kind of output of a row goes."""
+    return storage.join(settings.out, f"{kind}/{name}{output_suffix(kind, name, 'png')}")
+
+
+def read_stamps(base: str, row: Row) -> str:
+    """What tells whether the photo or the mask of a row were replaced."""
+    return " ".join(storage.read_stamp(storage.join(base, path)) for path in (row.photo, row.mask))
 
 
 def build_predictor(settings: WorkerSettings) -> AbstractPredictor:
@@ -99,7 +106,7 @@ class Worker:
         self.pause_s = pause_s
 
     def run(self, chunk: Sequence[Row]) -> Iterator[Result]:
-        """Matte a chunk, whose rows of one photograph are beside each other, and write its part of the results.
+        """Matte a chunk, whose rows of one photo are beside each other, and write its part of the results.
 
         Yields:
             What became of each row; the part is written after the last one.
@@ -140,10 +147,12 @@ class Worker:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
+                made_from = self._retry(lambda: read_stamps(self.settings.base, row))
                 mask = self._retry(lambda: self._read(row.mask, read_mask))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
+                rendered = RenderedMatte(photo, matte, mask=mask)
                 for kind in self.settings.kinds:
-                    self._retry(lambda kind=kind: self._write(matte, photo, kind, row.name))  # type: ignore[misc]
+                    self._retry(lambda kind=kind: self._write(rendered, kind, row.name))  # type: ignore[misc]
         except Exception as error:
             return _failure(row, error)
         told = dict.fromkeys(str(warning.message) for warning in (*before, *caught))
@@ -155,15 +164,16 @@ class Worker:
             width=width,
             coverage=float(matte.alpha.mean()),
             predicted_error=float(matte.predicted_error.mean()),
+            made_from=made_from,
         )
 
     def _read(self, path: str, read: Callable[..., T]) -> T:
         with storage.local_copy(storage.join(self.settings.base, path)) as copy:
             return read(copy)
 
-    def _write(self, matte: Matte, photo: Photo, kind: str, name: str) -> None:
-        with storage.local_target(storage.join(self.settings.out, f"{kind}/{name}.png")) as path:
-            write_picture(path, matte, photo, kind)
+    def _write(self, rendered: RenderedMatte, kind: str, name: str) -> None:
+        with storage.local_target(output_uri(self.settings, kind, name)) as path:
+            rendered.write(path, kind)
 
     def _retry(self, call: Callable[[], T]) -> T:
         """Call, and again after a pause where the failure may pass."""
@@ -178,15 +188,15 @@ class Worker:
 
 
 class Note:
-    """Which photograph of a chunk is being worked on, for whoever comes after a worker that died."""
+    """Which photo of a chunk is being worked on, for whoever comes after a worker that died."""
 
     def __init__(self, uri: str, retries: int) -> None:
         self.uri = uri
         self.retries = retries
         self.deaths: Counter[str] = Counter()
-        """How many workers died on each photograph."""
+        """How many workers died on each photo."""
         self.is_careful = False
-        """Whether a worker died on this chunk before: from then on it is noted which photograph it died on."""
+        """Whether a worker died on this chunk before: from then on it is noted which photo it died on."""
 
     def open(self) -> None:
         """Read what was left by a worker that died, or leave a note that there is one at work."""
@@ -201,7 +211,7 @@ class Note:
             self.deaths[left["photo"]] += 1
 
     def begin(self, photo: str) -> int:
-        """Say that a photograph is next.
+        """Say that a photo is next.
 
         Returns:
             How many workers died on it.
@@ -216,19 +226,6 @@ class Note:
 
     def _write(self, photo: str | None) -> None:
         storage.write_bytes(self.uri, json.dumps({"photo": photo, "deaths": self.deaths}).encode())
-
-
-def write_picture(path: Path, matte: Matte, photo: Photo, kind: str) -> None:
-    """Write a kind of output as PNG, in the depth and colours of the photograph, as `mask2alpha matte` does."""
-    held = photo.for_output(".png")
-    if kind == "alpha":
-        write_image(path, scaled(matte.alpha, held.pixels.dtype))
-        return
-    with_colours = matte.with_image(held.pixels)
-    array = with_colours.cutout() if kind == "cutout" else with_colours.foreground()
-    if held.is_grey:
-        array = array[..., [0, 3]] if kind == "cutout" else array[..., 0]
-    write_image(path, array, tags=Tags(icc_profile=held.icc_profile))
 
 
 def may_pass(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""`mask2alpha batch`: a manifest of photographs and masks in, mattes and a table of results out."""
+"""`mask2alpha batch`: a manifest of photos and masks in, mattes and a table of results out."""
 
 from functools import partial
 from pathlib import Path
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
+from mask2alpha.imaging.targets import check_inputs_stay
+from mask2alpha.rendering import KINDS
 
 if TYPE_CHECKING:
     from mask2alpha.batch.job import Report
@@ -26,17 +29,8 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is neither a number nor a range such as 1-16") from error
     if not 1 <= bounds[0] <= bounds[1]:
-        raise click.BadParameter(f"{value!r}: at least one worker, and the smaller number first")
+        raise click.BadParameter(f"{value!r}: give at least one worker, and the smaller number first")
     return bounds
-
-
-def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """The kinds of output in "alpha,cutout"."""
-    known = ("alpha", "cutout", "foreground")  # batch.worker.KINDS, which imports PyTorch
-    kinds = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    if not kinds or (unknown := [kind for kind in kinds if kind not in known]):
-        raise click.BadParameter(f"{', '.join(unknown) if kinds else 'nothing'}: choose from {', '.join(known)}")
-    return kinds
 
 
 @click.command()
@@ -48,7 +42,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     default="alpha",
     show_default=True,
     callback=parse_kinds,
-    help="What to write, with commas between: alpha, cutout, foreground.",
+    help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
 @network_options(
     budget="4 million",
@@ -56,19 +50,41 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     places=".safetensors file (also s3://, gs://) or folder",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="CPU threads of a worker.  [default: 1 on Ray, else PyTorch's]"
-)
-@click.option("--ray", "address", metavar="ADDRESS", help="Work on Ray: local (start it here), auto, or HOST:PORT.")
-@click.option("--workers", metavar="N|MIN-MAX", callback=parse_workers, help="Ray's actors.  [default: as many as fit]")
-@click.option(
-    "--gpus-per-worker", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0.25: four share a GPU."
+    "--threads", type=click.IntRange(min=1), help="CPU threads per worker.  [default: 1 on Ray, else PyTorch's]"
 )
 @click.option(
-    "--chunk", "chunk_size", type=click.IntRange(min=1), default=32, show_default=True, help="Mattes at once."
+    "--ray", "address", metavar="ADDRESS", help="Run on Ray: local (start a cluster here), auto, or HOST:PORT."
 )
-@click.option("--retries", type=click.IntRange(min=0), default=2, show_default=True, help="Of what may be passing.")
-@click.option("--retry-failed", is_flag=True, help="Try again what earlier runs set aside.")
-@click.option("--overwrite", "has_overwrite", is_flag=True, help="Forget earlier results, make everything again.")
+@click.option(
+    "--workers",
+    metavar="N|MIN-MAX",
+    callback=parse_workers,
+    help="Number of workers on Ray.  [default: as many as fit]",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="GPUs per worker on Ray; with 0.25, four workers share one.",
+)
+@click.option(
+    "--chunk",
+    "chunk_size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Number of mattes that a worker is given at a time.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Retries after a failure that may be transient.",
+)
+@click.option("--retry-failed", is_flag=True, help="Retry the rows that failed in earlier runs.")
+@click.option("--overwrite", "has_overwrite", is_flag=True, help="Discard earlier results and matte every row again.")
 def command(
     manifest: str,
     out: str,
@@ -81,13 +97,15 @@ def command(
     has_overwrite: bool,
     **settings: Any,
 ) -> None:
-    """Matte the photographs of MANIFEST into OUT, in this process or on a Ray cluster.
+    """Matte the photos of MANIFEST into OUT, in this process or on a Ray cluster.
 
-    MANIFEST is a CSV or Parquet file with the columns photo, mask and, if wanted, name; or a folder that holds photos/
-    and masks/. Both arguments and all paths in it may be local, s3:// or gs://; relative ones are relative to it.
+    MANIFEST is a CSV or Parquet file with the columns photo, mask and optionally name; or a folder that contains
+    photos/ and masks/. Both arguments and all paths in MANIFEST may be local, s3:// or gs:// paths; relative paths are
+    relative to MANIFEST.
 
-    OUT gets <kind>/<name>.png, and results.parquet with a line for each row. Rows that fail are set aside with their
-    reason, and the exit code is then 1. The same command goes on with what has no result yet.
+    OUT receives <kind>/<name>.png, and results.parquet with a line for each row. Rows that fail are listed there with
+    the reason, and the exit status is then 1. Running the same command again mattes the rows that have no result yet,
+    and those whose photo or mask has changed.
     """
     try:
         import pyarrow  # noqa: F401
@@ -99,8 +117,11 @@ def command(
     from mask2alpha.batch.engines import RayPool, run_here, run_on_ray
     from mask2alpha.batch.job import run_batch
     from mask2alpha.batch.manifest import read_manifest
+    from mask2alpha.batch.results import TABLE
     from mask2alpha.batch.worker import WorkerSettings
 
+    if storage.is_local(out) and storage.is_local(manifest):
+        check_inputs_stay([Path(out) / TABLE], [manifest])
     read = read_manifest(storage.absolute(manifest))
     for left_over in read.unmatched:
         click.echo(f"Warning: nothing matches {left_over}", err=True)
@@ -140,13 +161,13 @@ def locate(model: str) -> str:
 
 
 def show(report: "Report") -> None:
-    """What was done; exit code 1 if something was set aside."""
+    """Say what was done; exit with status 1 if a row failed."""
     click.echo(
         f"{report.num_matted} matted, {report.num_before} done before, {len(report.failures)} set aside", err=True
     )
     for result in report.failures[:_SHOWN_FAILURES]:
         click.echo(f"Set aside: {result.name}: {result.reason}", err=True)
     if len(report.failures) > _SHOWN_FAILURES:
-        click.echo("... all of them, with their reasons, are in results.parquet", err=True)
+        click.echo("results.parquet has all of them, with their reasons", err=True)
     if report.failures:
         raise SystemExit(1)

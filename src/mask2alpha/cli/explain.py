@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from mask2alpha.evaluation.inspection import Inspection
 
+FILES = ("steps.png", "steps.webp", "detail.png", "guidance.png", "numbers.json")
 FRAME_MS, LAST_FRAME_MS = 900, 2500
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -64,8 +65,11 @@ def command(
     from mask2alpha.evaluation.inspection import inspect, summarise
     from mask2alpha.imaging.atomic import replacing
     from mask2alpha.imaging.decode import read_image, read_mask
+    from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
     from mask2alpha.pipeline.predictor import Predictor
 
+    check_inputs_stay([target / name for name in FILES], [photo_path, mask_path])
+    prepare_folder(target)
     predictor = Predictor(load_model(source), device=device, num_steps=num_steps, error_threshold=error_threshold)
     image = read_image(photo_path).in_srgb().pixels
     mask = read_mask(mask_path)

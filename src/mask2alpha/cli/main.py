@@ -1,5 +1,7 @@
 """The `mask2alpha` command; each subcommand is a module beside this one, imported only when it is called."""
 
+import errno
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -27,7 +29,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Lists its subcommands without importing them, and turns our errors into one line and exit code 2."""
+    """Lists its subcommands without importing them, and turns expected errors into one line and exit code 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of `COMMANDS`."""
@@ -48,10 +50,20 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a file name may have letters that the terminal's encoding lacks
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except Mask2AlphaError as error:
             raise OneLineError(str(error)) from error
+        except MemoryError as error:
+            raise OneLineError(f"not enough memory: {error}".removesuffix(": ")) from error
+        except OSError as error:
+            if error.errno in (None, errno.EPIPE):  # what no system call says; or the reader left, which click handles
+                raise
+            place = "" if error.filename is None else f"{error.filename}: "
+            raise OneLineError(f"{place}{error.strerror}") from error
 
 
 class OneLineError(click.ClickException):

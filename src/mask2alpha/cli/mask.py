@@ -94,14 +94,15 @@ def command(
     from mask2alpha.errors import InputError
     from mask2alpha.imaging.decode import read_image
     from mask2alpha.imaging.encode import check_format, write_image
+    from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
     from mask2alpha.prompts.makers import make_mask_maker
     from mask2alpha.prompts.prompt import Prompt
 
     if target.exists() and not has_overwrite:
         raise InputError(f"{target} exists; --overwrite replaces it")
-    if target.resolve() == photo.resolve():
-        raise InputError(f"{target} is the photo and would be overwritten")
+    check_inputs_stay([target], [photo])
     check_format(target, has_alpha=False, is_16_bit=False)
+    prepare_folder(target.parent)
     prompt = Prompt(box_xyxy=box, target=on_target, rest=on_rest, brush=brush, label=label)
     pixels = read_image(photo).pixels
     mask = make_mask_maker(maker_name, device=device).make_mask(pixels, prompt)

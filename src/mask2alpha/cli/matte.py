@@ -1,114 +1,153 @@
-"""`mask2alpha matte`: photographs and masks in, mattes and what is made of them out."""
+"""`mask2alpha matte`: photos and masks in, mattes and other outputs out."""
 
+import sys
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mask2alpha.cli.network_options import network_options
-from mask2alpha.errors import ImageFileError, InputError, Mask2AlphaError
+from mask2alpha.errors import InputError, Mask2AlphaError
+from mask2alpha.imaging.encode import FORMATS, WRITTEN_SUFFIXES
+from mask2alpha.imaging.made import MadeFiles, digest
+from mask2alpha.imaging.targets import check_inputs_stay, names_a_file, prepare_folder
+from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix, read_background
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mask2alpha.imaging.encode import Tags
     from mask2alpha.imaging.pairs import PhotoMasks
     from mask2alpha.imaging.photo import Photo
     from mask2alpha.pipeline.abstract import AbstractPredictor
-    from mask2alpha.pipeline.matte import EncodedImage, Matte
+    from mask2alpha.pipeline.matte import EncodedImage
 
-OUTPUTS = ("alpha", "cutout", "cutout_premultiplied", "foreground", "composite", "comparison", "passes")
-FORMATS = ("png", "tif", "exr", "webp", "jpg")
 _EXISTING = click.Path(exists=True, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """The outputs of one mask that are still to be made."""
+
+    mask: Path
+    outputs: Mapping[str, Path]
+    """Kind of output to its file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputPlan:
-    """Which pictures are made of a matte, and under which names."""
+    """Which outputs are made of a matte, and under which names."""
 
     target: Path
     """A file, for one matte and one kind of output; otherwise a folder."""
     kinds: tuple[str, ...]
     is_file: bool
-    background: "Photo"
-    """Of composites and comparisons; of one pixel where it is a colour."""
-    suffix: str | None = None
-    """Of the files in the folder; None: ".exr" for photographs called so, ".png" for others and for comparisons."""
-    bits: int | None = None
-    """Per sample; None: what keeps the photograph's values."""
-    has_metadata: bool = False
-    has_gps: bool = False
+    options: OutputOptions
+    file_format: str | None = None
+    """Of the files in the folder; None: OpenEXR for OpenEXR photos and PNG for others."""
+    is_stdout: bool = False
+    """Whether the only output goes to standard output."""
 
-    def path(self, stem: str, kind: str, photo: Path) -> Path:
-        """Where the `kind` of output of the mask called `stem` goes."""
-        if self.is_file:
-            return self.target
-        if kind == "passes" or (self.suffix is None and kind != "comparison" and photo.suffix.lower() == ".exr"):
-            return self.target / kind / f"{stem}.exr"
-        return self.target / kind / f"{stem}{self.suffix or '.png'}"
+    @property
+    def folder(self) -> Path:
+        """The folder of the record of what made the outputs."""
+        return self.target.parent if self.is_file else self.target
 
-    def missing(self, pair: "PhotoMasks", mask: Path, *, has_overwrite: bool) -> dict[str, Path]:
-        """The kinds still to be made, and where; a file that exists is complete, because files are written whole."""
-        paths = {kind: self.path(_stem(pair, mask), kind, pair.photo) for kind in self.kinds}
-        return {kind: path for kind, path in paths.items() if has_overwrite or not path.exists()}
+    def paths(self, pair: "PhotoMasks", mask: Path) -> dict[str, Path]:
+        """Kind of output to its file."""
+        if self.is_file and not self.is_stdout:
+            return dict.fromkeys(self.kinds, self.target)
+        stem = mask.stem if mask.stem.startswith(pair.photo.stem) else pair.photo.stem  # what says more
+        return {
+            kind: self.target / kind / f"{stem}{output_suffix(kind, pair.photo, self.file_format)}"
+            for kind in self.kinds
+        }
+
+    def all_paths(self, pairs: "Iterable[PhotoMasks]") -> list[Path]:
+        """The files of all outputs."""
+        if self.is_stdout:
+            return []
+        return [path for pair in pairs for mask in pair.masks for path in self.paths(pair, mask).values()]
+
+    def tasks(self, pair: "PhotoMasks", made: MadeFiles, *, has_overwrite: bool) -> list[Task]:
+        """What is still to be made of a photo.
+
+        Raises:
+            InputError: A file that mask2alpha did not write is in the way.
+        """
+        tasks = []
+        for mask in pair.masks:
+            outputs = {
+                kind: path
+                for kind, path in self.paths(pair, mask).items()
+                if self.is_stdout or has_overwrite or made.is_wanted(path, kind=kind, photo=pair.photo, mask=mask)
+            }
+            if outputs:
+                tasks.append(Task(mask=mask, outputs=outputs))
+        return tasks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LoadedPhoto:
-    """A photograph as read, as the network sees it, and encoded."""
-
-    photo: "Photo"
-    shown: "Photo"
-    """In sRGB."""
-    encoded: "EncodedImage"
-
-
-def parse_outputs(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """The kinds of output in "alpha,cutout"."""
-    kinds = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [kind for kind in kinds if kind not in OUTPUTS]
+    kinds = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip()))
+    unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
-        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(OUTPUTS)}")
+        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(KINDS)}")
     return kinds
+
+
+def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A format by its name, in either spelling: jpeg is jpg."""
+    return next((name for name, known in FORMATS.items() if f".{value}" in known.suffixes), value)
 
 
 @click.command()
 @click.argument("photos", type=_EXISTING, metavar="PHOTO")
 @click.argument("masks", type=_EXISTING, metavar="MASK")
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="File or folder to write.")
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path, allow_dash=True),
+    required=True,
+    help="File or folder to write; - for standard output.",
+)
 @click.option(
     "--output",
     "kinds",
     default="alpha",
     show_default=True,
-    callback=parse_outputs,
-    help=f"What to write, with commas between: {', '.join(OUTPUTS)}.",
+    callback=parse_kinds,
+    help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(FORMATS),
-    help="Of the files in a folder.  [default: exr for .exr photos, png for others]",
+    type=click.Choice([*FORMATS, "tiff", "jpeg"], case_sensitive=False),
+    callback=parse_format,
+    help="File format of the outputs in a folder.  [default: exr for .exr photos, png for others]",
 )
 @click.option(
     "--bits",
     type=click.Choice(["8", "16", "32"]),
-    help="Per sample: 8, 16, or floating: 32 in TIFF, 16 or 32 in EXR.  [default: as the photo]",
+    help="Bits per sample: 8 or 16, or floating point: 32 in TIFF, 16 or 32 in EXR.  [default: as in the photo]",
 )
-@click.option("--keep-metadata", "has_metadata", is_flag=True, help="Keep the photo's EXIF and XMP, but not the place.")
-@click.option("--keep-gps", "has_gps", is_flag=True, help="With --keep-metadata: keep the place as well.")
+@click.option(
+    "--keep-metadata",
+    "has_metadata",
+    is_flag=True,
+    help="Keep the photo's EXIF, XMP and resolution, without the location.",
+)
+@click.option("--keep-gps", "has_gps", is_flag=True, help="With --keep-metadata: keep the location as well.")
 @click.option(
     "--background",
     default="white",
     show_default=True,
     metavar="COLOR|FILE",
-    help="Of composites and comparisons: a colour (name or #rrggbb) or a picture.",
+    help="Background of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
 @network_options()
-@click.option("--overwrite", "has_overwrite", is_flag=True, help="Make again what exists.")
+@click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files.")
 def command(
     photos: Path,
     masks: Path,
@@ -120,23 +159,23 @@ def command(
     has_gps: bool,
     background: str,
     source: str,
-    num_steps: int | None,
-    error_threshold: float | None,
-    active_budget: int | None,
-    device: str | None,
-    dtype: str | None,
     has_overwrite: bool,
+    **settings: Any,
 ) -> None:
     """Matte PHOTO with MASK, two files or two folders.
 
     In folders, a mask belongs to the photo of the same name; photo__label.png are several masks of one photo. OUT is a
-    picture file for one photo, mask and kind of output; otherwise a folder, which gets OUT/<kind>/<mask>.png. What
-    exists is skipped. After a failure the others are still done; the exit code is then 1.
+    picture file if there is one photo, one mask and one kind of output; otherwise it is a folder, which receives
+    OUT/<kind>/<mask>.png.
 
-    Cut-outs keep the depth and the colour profile of the photo; "cutout" is straight, "cutout_premultiplied" is
-    multiplied by alpha, "passes" is one OpenEXR file with both, the alpha and the predicted error.
+    Outputs that exist and were made from the same photo, mask and options are skipped; those that were made from others
+    are made again. Files that mask2alpha did not write are replaced only with --overwrite. If a photo fails, the others
+    are still matted, and the exit status is 1.
+
+    Cutouts keep the bit depth and the colour profile of the photo. The alpha of "cutout" is straight, the colours of
+    "cutout_premultiplied" are multiplied by alpha, and "passes" is one OpenEXR file with colours, alpha and predicted
+    error.
     """
-    from mask2alpha.imaging.atomic import remove_leftovers
     from mask2alpha.imaging.pairs import match_pairs
 
     pairing = match_pairs(photos, masks)
@@ -148,43 +187,46 @@ def command(
             click.echo(f"Warning: {what}: {path}", err=True)
     if not pairing.pairs:
         raise InputError(
-            f"no photo in {photos} matches a mask in {masks}; a mask is called as its photo, or photo__label"
+            f"no photo in {photos} matches a mask in {masks}; a mask has the name of its photo, or photo__label"
         )
     if has_gps and not has_metadata:
-        raise InputError("--keep-gps has a meaning only with --keep-metadata")
+        raise InputError("--keep-gps has an effect only with --keep-metadata")
     plan = make_plan(
         target,
         kinds,
-        background,
-        inputs=(photos, masks),
-        photo_suffixes={pair.photo.suffix.lower() for pair in pairing.pairs},
-        num_mattes=sum(len(pair.masks) for pair in pairing.pairs),
-        suffix=f".{file_format}" if file_format else None,
-        bits=int(bits) if bits else None,
+        OutputOptions(
+            bits=int(bits) if bits else None,
+            background=read_background(background),
+            has_metadata=has_metadata,
+            has_gps=has_gps,
+        ),
+        pairing.pairs,
+        file_format=file_format,
     )
-    plan = replace(plan, has_metadata=has_metadata, has_gps=has_gps)
-    for folder in [target.parent] if plan.is_file else [target / kind for kind in kinds]:
-        remove_leftovers(folder)
-    todo = [
-        (pair, mask)
-        for pair in pairing.pairs
-        for mask in pair.masks
-        if plan.missing(pair, mask, has_overwrite=has_overwrite)
-    ]
-    num_skipped = sum(len(pair.masks) for pair in pairing.pairs) - len(todo)
+    check_inputs_stay(
+        plan.all_paths(pairing.pairs),
+        [*(path for pair in pairing.pairs for path in (pair.photo, *pair.masks)), background, source],
+    )
+    made = MadeFiles(
+        plan.folder,
+        {
+            "model": model_digest(source),
+            "background": digest(Path(background)) if Path(background).is_file() else background,
+            "options": [plan.options.bits, has_metadata, has_gps],
+            **{name: value for name, value in settings.items() if name != "device"},
+        },
+    )
+    tasks = {pair: plan.tasks(pair, made, has_overwrite=has_overwrite) for pair in pairing.pairs}
+    num_tasks = sum(map(len, tasks.values()))
     failures: dict[Path, str] = {}
-    if todo:
-        predictor = build_predictor(
-            source,
-            device=device,
-            dtype=dtype,
-            num_steps=num_steps,
-            error_threshold=error_threshold,
-            active_budget=active_budget,
-        )
-        failures = matte_all(predictor, pairing.pairs, plan, has_overwrite=has_overwrite, total=len(todo))
+    if num_tasks:
+        if not plan.is_stdout:
+            for folder in {path.parent for path in plan.all_paths(pairing.pairs)}:
+                prepare_folder(folder)
+        failures = matte_all(build_predictor(source, **settings), tasks, plan, made)
+    num_skipped = sum(len(pair.masks) for pair in pairing.pairs) - num_tasks
     click.echo(
-        f"{len(todo) - len(failures)} matted, {num_skipped} skipped because they exist, {len(failures)} failed",
+        f"{num_tasks - len(failures)} matted, {num_skipped} skipped because they exist, {len(failures)} failed",
         err=True,
     )
     for path, reason in failures.items():
@@ -194,7 +236,7 @@ def command(
 
 
 def build_predictor(source: str, *, dtype: str | None, **settings: Any) -> "AbstractPredictor":
-    """Load the model and wrap it; the only place where this command imports PyTorch."""
+    """Load the model and wrap it."""
     import torch
 
     from mask2alpha.checkpoints import load_model
@@ -203,91 +245,51 @@ def build_predictor(source: str, *, dtype: str | None, **settings: Any) -> "Abst
     return Predictor(load_model(source), dtype=getattr(torch, dtype) if dtype else None, **settings)
 
 
+def model_digest(source: str) -> str:
+    """What tells weights apart, wherever they are.
+
+    Raises:
+        CheckpointError: The model cannot be found.
+    """
+    from mask2alpha.checkpoints import find_checkpoint
+
+    return digest(find_checkpoint(source))
+
+
 def make_plan(
     target: Path,
     kinds: tuple[str, ...],
-    background: str,
+    options: OutputOptions,
+    pairs: "tuple[PhotoMasks, ...]",
     *,
-    inputs: tuple[Path, ...],
-    photo_suffixes: set[str],
-    num_mattes: int,
-    suffix: str | None = None,
-    bits: int | None = None,
+    file_format: str | None = None,
 ) -> OutputPlan:
-    """Decide whether OUT is a file, and check before any work that it can hold the output.
+    """Decide whether OUT is a file, and check before any work that it can hold the outputs.
 
     Raises:
-        InputError: OUT is one file but there are several outputs, or is an input; or the background is neither a
-            colour nor a file.
-        ImageFileError: The format cannot hold it, its extra is missing, or the background cannot be read.
+        InputError: OUT is one file but there are several outputs, or has a suffix that is not written.
+        ImageFileError: The format cannot hold a kind of output, or its extra is missing.
     """
-    from mask2alpha.imaging.encode import FORMAT_OF_SUFFIX
-
-    is_file = target.suffix.lower() in FORMAT_OF_SUFFIX and not target.is_dir()
-    if is_file and (num_mattes > 1 or len(kinds) > 1):
-        raise InputError(
-            f"{target} is a file, but there are {num_mattes * len(kinds)} pictures to write; give a folder"
-        )
-    if target.resolve() in [path.resolve() for path in inputs if path.is_file()]:
-        raise InputError(f"{target} is an input and would be overwritten")
-    if not is_file and target.exists() and not target.is_dir():
-        raise InputError(f"{target} is neither a folder nor a picture's name")
+    num_outputs = sum(len(pair.masks) for pair in pairs) * len(kinds)
+    is_stdout = str(target) == "-"
+    is_file = is_stdout or names_a_file(target, WRITTEN_SUFFIXES)
+    if is_file and num_outputs > 1:
+        raise InputError(f"{target} is a single file, but there are {num_outputs} outputs to write; give a folder")
     plan = OutputPlan(
-        target=target, kinds=kinds, is_file=is_file, background=parse_background(background), suffix=suffix, bits=bits
+        target=target, kinds=kinds, is_file=is_file, is_stdout=is_stdout, options=options, file_format=file_format
     )
-    for kind in kinds:
-        for path in {plan.path("NAME", kind, Path(f"NAME{photo_suffix}")) for photo_suffix in sorted(photo_suffixes)}:
-            _check_writable(path, kind, bits)
+    if is_file and not is_stdout and file_format and target.suffix.lower() not in FORMATS[file_format].suffixes:
+        raise InputError(f"{target} is not a name for --format {file_format}; leave one of them out")
+    checked = {(kind, name.suffix): name for pair in pairs for kind, name in plan.paths(pair, pair.masks[0]).items()}
+    for (kind, _), path in checked.items():
+        check_output(path, kind, options.bits)
     return plan
 
 
-def _check_writable(path: Path, kind: str, bits: int | None) -> None:
-    """Encode a picture of one pixel: whatever is refused is refused before any work."""
-    import numpy as np
-
-    from mask2alpha.imaging.encode import Tags, encode_image
-
-    suffix = path.suffix.lower()
-    if kind == "passes" and suffix != ".exr":
-        raise ImageFileError(f"{path}: passes are written as .exr")
-    dtypes = {8: np.uint8, 16: np.float16 if suffix == ".exr" else np.uint16, 32: np.float32}
-    dtype = dtypes[bits or (16 if suffix == ".exr" else 8)]
-    is_premultiplied = kind == "cutout_premultiplied"
-    channels = 4 if kind in ("cutout", "cutout_premultiplied", "passes") else 3
-    encode_image(np.ones((1, 1, channels), dtype=dtype), path, tags=Tags(is_premultiplied=is_premultiplied))
-
-
-def parse_background(text: str) -> "Photo":
-    """A picture file, or a colour as a picture of one pixel.
-
-    Raises:
-        InputError: It is neither.
-        ImageFileError: The file cannot be read.
-    """
-    import numpy as np
-    from PIL import ImageColor
-
-    from mask2alpha.imaging.decode import read_image
-    from mask2alpha.imaging.photo import Photo
-
-    if Path(text).is_file():
-        return read_image(text)
-    try:
-        colour = ImageColor.getrgb(text)[:3]
-    except ValueError as error:
-        raise InputError(f"background {text!r} is neither a file nor a colour such as white or #20a040") from error
-    return Photo(pixels=np.array([[colour]], dtype=np.uint8))
-
-
 def matte_all(
-    predictor: "AbstractPredictor",
-    pairs: "tuple[PhotoMasks, ...]",
-    plan: OutputPlan,
-    *,
-    has_overwrite: bool,
-    total: int,
+    predictor: "AbstractPredictor", tasks: "Mapping[PhotoMasks, list[Task]]", plan: OutputPlan, made: MadeFiles
 ) -> dict[Path, str]:
-    """Matte what is missing, photo by photo; each photo is read and encoded once.
+    """Matte photo by photo; each photo is read and encoded once.
 
     Returns:
         The reason for each mask that failed.
@@ -295,102 +297,54 @@ def matte_all(
     from tqdm import tqdm
 
     failures: dict[Path, str] = {}
-    with tqdm(total=total, unit="matte", disable=None) as progress:
-        for pair in pairs:
-            wanted = {mask: plan.missing(pair, mask, has_overwrite=has_overwrite) for mask in pair.masks}
-            wanted = {mask: paths for mask, paths in wanted.items() if paths}
-            if wanted:
-                failures |= _matte_photo(predictor, pair, wanted, plan, progress)
+    with tqdm(total=sum(map(len, tasks.values())), unit="matte", disable=None) as progress:
+        for pair, wanted in tasks.items():
+            failures |= _matte_photo(predictor, pair, wanted, plan, made, progress)
     return failures
 
 
 def _matte_photo(
     predictor: "AbstractPredictor",
     pair: "PhotoMasks",
-    wanted: dict[Path, dict[str, Path]],
+    tasks: list[Task],
     plan: OutputPlan,
+    made: MadeFiles,
     progress: Any,
 ) -> dict[Path, str]:
     from mask2alpha.imaging.decode import read_mask
 
     failures: dict[Path, str] = {}
-    loaded: LoadedPhoto | None = None
-    for mask_path, paths in wanted.items():
+    loaded: tuple[Photo, EncodedImage] | None = None
+    for task in tasks:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                if loaded is None:
-                    loaded = _load(predictor, pair.photo)
-                mask = read_mask(mask_path)
-                matte = predictor.predict(loaded.encoded, mask)
-                for kind, path in paths.items():
-                    _write(matte, mask, loaded, kind, plan, path)
+                loaded = loaded or _load(predictor, pair.photo)
+                mask = read_mask(task.mask)
+                matte = predictor.predict(loaded[1], mask)
+                rendered = RenderedMatte(loaded[0], matte, mask=mask, options=plan.options)
+                for kind, path in task.outputs.items():
+                    if plan.is_stdout:
+                        sys.stdout.buffer.write(rendered.encode(path, kind))
+                        sys.stdout.buffer.flush()
+                        continue
+                    rendered.write(path, kind)
+                    made.add(path, kind=kind, photo=pair.photo, mask=task.mask)
             for message in dict.fromkeys(str(warning.message) for warning in caught):
-                progress.write(f"Warning: {mask_path}: {message}")
+                progress.write(f"Warning: {task.mask}: {message}", file=sys.stderr)
+        except BrokenPipeError:  # whoever read standard output is gone
+            raise
         # RuntimeError: PyTorch's way to say that memory ran out
         except (Mask2AlphaError, OSError, MemoryError, RuntimeError) as error:
-            failures[mask_path] = " ".join(str(error).split()) or type(error).__name__
+            failures[task.mask] = " ".join(str(error).split()) or type(error).__name__
         progress.update()
     return failures
 
 
-def _load(predictor: "AbstractPredictor", path: Path) -> LoadedPhoto:
+def _load(predictor: "AbstractPredictor", path: Path) -> "tuple[Photo, EncodedImage]":
     from mask2alpha.imaging.decode import read_image
 
     photo = read_image(path)
     if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
         warnings.warn("the photo has transparent parts; the colours stored there are matted like others", stacklevel=2)
-    shown = photo.in_srgb()
-    return LoadedPhoto(photo=photo, shown=shown, encoded=predictor.encode(shown.pixels))
-
-
-def _write(
-    matte: "Matte", mask: "NDArray[np.uint8]", loaded: LoadedPhoto, kind: str, plan: OutputPlan, path: Path
-) -> None:
-    import numpy as np
-
-    from mask2alpha.imaging.encode import write_image, write_passes
-    from mask2alpha.matte_pictures import background_for, comparison_panels, make_passes, scaled
-
-    suffix = path.suffix.lower()
-    is_for_looking = kind == "comparison" or (kind == "composite" and suffix != ".exr")
-    photo = (loaded.shown if is_for_looking else loaded.photo).for_output(suffix, plan.bits)
-    matte = matte.with_image(photo.pixels)
-    if kind == "passes":
-        write_passes(path, make_passes(matte), primaries=photo.primaries)
-        return
-    if kind == "alpha":
-        array = scaled(matte.alpha, photo.pixels.dtype)
-    elif kind == "foreground":
-        array = matte.foreground()
-    elif kind == "composite":
-        array = matte.composite(background_for(photo, plan.background))
-    elif kind == "comparison":
-        panels = comparison_panels(matte, mask, background_for(photo, plan.background))
-        array = np.concatenate(panels, axis=1)
-    else:
-        array = matte.cutout(is_premultiplied=kind == "cutout_premultiplied")
-    is_kept_grey = photo.is_grey and kind in ("cutout", "cutout_premultiplied", "foreground")
-    if is_kept_grey and suffix in (".png", ".tif", ".tiff"):
-        array = array[..., [0, 3]] if array.shape[2] == 4 else array[..., 0]
-    write_image(path, array, tags=_tags(photo, kind, plan))
-
-
-def _tags(photo: "Photo", kind: str, plan: OutputPlan) -> "Tags":
-    """The profile where the colours are the photograph's, and of its metadata what was asked for."""
-    from mask2alpha.imaging.encode import Tags
-    from mask2alpha.imaging.metadata import upright_xmp, without_gps_exif
-
-    exif, xmp = (photo.exif, photo.xmp) if plan.has_metadata else (None, None)
-    return Tags(
-        icc_profile=photo.icc_profile if kind != "alpha" else None,
-        primaries=photo.primaries if kind != "alpha" else None,
-        is_premultiplied=kind == "cutout_premultiplied",
-        exif=exif if exif is None or plan.has_gps else without_gps_exif(exif),
-        xmp=None if xmp is None else upright_xmp(xmp, has_gps=plan.has_gps),
-    )
-
-
-def _stem(pair: "PhotoMasks", mask: Path) -> str:
-    """Of the output: the mask's where it says more than the photo's."""
-    return mask.stem if mask.stem.startswith(pair.photo.stem) else pair.photo.stem
+    return photo, predictor.encode(photo.in_srgb().pixels)

@@ -1,32 +1,27 @@
 """`mask2alpha video`: a clip and its masks in, a steady matte, cut-out or composite of every frame out."""
 
+import shutil
+import warnings
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mask2alpha.cli.matte import build_predictor, parse_background
+from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
+from mask2alpha.imaging.encode import FORMATS
+from mask2alpha.imaging.made import MadeFiles, digest
+from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
+from mask2alpha.rendering import KINDS, OutputOptions, plain_colour, read_background
 
 if TYPE_CHECKING:
-    from mask2alpha.pipeline.matte import Colour
     from mask2alpha.video.clips import AbstractClip, Masks
     from mask2alpha.video.job import Report, VideoJob
 
-KINDS = ("cutout", "alpha", "foreground", "composite")
-SUFFIX_OF_FORMAT = {"png": "", "mov": ".mov", "webm": ".webm"}
 _EXISTING = click.Path(exists=True, path_type=Path)
-
-
-def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """The kinds of output in "alpha,cutout"."""
-    kinds = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(KINDS)}")
-    return kinds
+_OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
 
 
 @click.command()
@@ -38,7 +33,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     "target",
     type=click.Path(path_type=Path),
     required=True,
-    help="A .mov or .webm file for one kind of output, or a folder.",
+    help="A .mov or .webm file if there is one kind of output, or a folder.",
 )
 @click.option(
     "--output",
@@ -46,63 +41,62 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     default="cutout",
     show_default=True,
     callback=parse_kinds,
-    help=f"What to write, with commas between: {', '.join(KINDS)}.",
+    help=f"Kinds of output, separated by commas: {', '.join(_OF_FRAMES)}.",
 )
 @click.option(
     "--format",
-    "format_name",
-    type=click.Choice(list(SUFFIX_OF_FORMAT)),
+    "file_format",
+    type=click.Choice([*FORMATS, "mov", "webm", "tiff", "jpeg"], case_sensitive=False),
     default="png",
     show_default=True,
-    help="In a folder: PNG frames, or one ProRes 4444 (mov) or VP9 (webm) file per kind.",
+    callback=parse_format,
+    help="In a folder: a picture file per frame, or one ProRes 4444 (mov) or VP9 (webm) file per kind of output.",
 )
 @click.option(
     "--steady/--no-steady",
     "is_steady",
     default=True,
     show_default=True,
-    help="Follow motion, so that mattes do not flicker; or matte frame by frame.",
+    help="Follow motion, so that mattes do not flicker; or matte each frame by itself.",
 )
 @click.option(
     "--colours",
     type=click.Choice(["clean", "original"]),
     default="clean",
     show_default=True,
-    help="Estimate the target's own colours in soft edges, or keep the clip's (faster).",
+    help="Estimate the target's own colours in soft edges, or keep the clip's colours (faster).",
 )
-@click.option("--despill", "key", metavar="COLOR", help="Take away the light of a screen of this colour.")
+@click.option("--despill", "key", metavar="COLOR", help="Remove the light of a screen of this colour.")
 @click.option(
     "--background",
     default="white",
     show_default=True,
     metavar="COLOR|FILE",
-    help="Of composites: a colour or a picture.",
+    help="Background of composites: a colour (name or #rrggbb) or a picture.",
 )
 @network_options()
-@click.option("--overwrite", "has_overwrite", is_flag=True, help="Begin anew, whatever exists.")
+@click.option(
+    "--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files, and start an unfinished run anew."
+)
 def command(
     clip: Path,
     masks: Path,
     target: Path,
     kinds: tuple[str, ...],
-    format_name: str,
+    file_format: str,
     is_steady: bool,
     colours: str,
     key: str | None,
     background: str,
     source: str,
-    num_steps: int | None,
-    error_threshold: float | None,
-    active_budget: int | None,
-    device: str | None,
-    dtype: str | None,
     has_overwrite: bool,
+    **settings: Any,
 ) -> None:
     """Matte every frame of CLIP, a folder of frames or a video file.
 
     MASKS is a folder or a video with a mask per frame, or one mask of the first frame: then the target is followed.
-    Where it gets lost, give a folder of masks with one for that frame. Masks are named as the frames of a folder; those
-    of a video are in order or, where there are fewer, end in the frame's number, from 1 on.
+    If it gets lost, give a folder of masks with one for that frame. Masks have the names of a folder's frames; those
+    of a video are in order or, if there are fewer, end in the number of their frame, from 1 on.
 
     A run that was stopped goes on where it was. Video files need ffmpeg on PATH.
     """
@@ -110,97 +104,96 @@ def command(
 
     from mask2alpha.video.clips import open_clip, open_masks
     from mask2alpha.video.job import VideoJob, run
-    from mask2alpha.video.pictures import Look
 
     opened = open_clip(clip)
     opened_masks = open_masks(masks, opened)
-    settings = {"num_steps": num_steps, "error_threshold": error_threshold, "active_budget": active_budget}
-    conditions: dict[str, object] = {"colours": colours, "key": key, "background": background, "format": format_name}
-    conditions |= {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
-    conditions |= {"model": source, "dtype": dtype, **settings}
+    conditions: dict[str, Any] = {"colours": colours, "key": key, "background": background, "format": file_format}
+    conditions |= {"model": source, **{name: value for name, value in settings.items() if name != "device"}}
+    place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     job = VideoJob(
         clip=opened,
         masks=opened_masks,
-        targets=plan_targets(target, kinds, SUFFIX_OF_FORMAT[format_name], inputs=(clip, masks)),
-        look=Look(
+        targets=plan_targets(target, kinds, file_format),
+        options=OutputOptions(
+            background=read_background(background),
             has_clean_colours=colours == "clean",
-            key=None if key is None else parse_colour(key),
-            background=parse_background(background).in_srgb().pixels,
+            key=None if key is None else plain_colour(key, "--despill"),
         ),
+        file_format=file_format if file_format in FORMATS else "png",
         is_steady=is_steady,
-        settings={name: str(value) for name, value in conditions.items()},
+        settings={name: str(value) for name, value in (conditions | place).items()},
     )
-    if not prepare_targets(job, has_overwrite=has_overwrite):
-        click.echo(f"{target} exists; --overwrite makes it again", err=True)
+    inputs = [*opened.files, *opened_masks.files]
+    check_inputs_stay((path for _, path in job.outputs), [*inputs, background, source])
+    if has_overwrite:
+        shutil.rmtree(job.work_folder, ignore_errors=True)
+    made = MadeFiles(
+        target.parent if target in job.targets.values() else target,
+        conditions
+        | {
+            "model": model_digest(source),
+            "background": digest(Path(background)) if Path(background).is_file() else background,
+            "steady": is_steady,
+            "inputs": [digest(path) for path in inputs],
+        },
+    )
+    if not is_work_left(job, made, has_overwrite=has_overwrite):
+        click.echo(f"{target} exists and is up to date; --overwrite makes it again", err=True)
         return
     warn_of_clip(opened, opened_masks)
-    with tqdm(total=len(opened.names), unit="frame", disable=None) as progress:
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        tqdm(total=len(opened.names), unit="frame", disable=None) as progress,
+    ):
+        warnings.simplefilter("default", UserWarning)  # each once, not once per frame
         report = run(
             job,
-            lambda: build_predictor(source, dtype=dtype, device=device, **settings),
+            lambda: build_predictor(source, **settings),
             on_frame=lambda num_done: progress.update(num_done - progress.n),
+            on_output=lambda kind, path: made.add(path, kind=kind),
         )
-    tell(report, opened)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        click.echo(f"Warning: {message}", err=True)
+    show(report, opened)
 
 
-def plan_targets(target: Path, kinds: tuple[str, ...], suffix: str, *, inputs: tuple[Path, ...]) -> dict[str, Path]:
+def plan_targets(target: Path, kinds: tuple[str, ...], file_format: str) -> dict[str, Path]:
     """Kind of output to the file or folder it goes to.
 
     Raises:
-        InputError: OUT is an input, one file for several kinds, or of a kind that is not written.
+        InputError: OUT is one file for several kinds, or has a suffix that is not written.
     """
-    from mask2alpha.video.ffmpeg import check_suffix
+    from mask2alpha.video.ffmpeg import WRITTEN_SUFFIXES
 
-    for path in inputs:
-        if target.resolve() == path.resolve():
-            raise InputError(f"{target} is an input and would be overwritten")
-    if target.suffix and not target.is_dir():
-        check_suffix(target)
+    for kind in kinds:
+        if kind not in _OF_FRAMES:
+            raise InputError(f"{kind} is not made of clips; choose from {', '.join(_OF_FRAMES)}")
+    if names_a_file(target, WRITTEN_SUFFIXES, accepted=".mov (ProRes 4444), .webm (VP9)"):
         if len(kinds) > 1:
-            raise InputError(f"{target} is one file, but there are {len(kinds)} kinds of output; give a folder")
+            raise InputError(f"{target} is a single file, but there are {len(kinds)} kinds of output; give a folder")
         return {kinds[0]: target}
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target} is neither a folder nor a clip's name")
+    suffix = "" if file_format in FORMATS else f".{file_format}"
     return {kind: target / f"{kind}{suffix}" for kind in kinds}
 
 
-def prepare_targets(job: "VideoJob", *, has_overwrite: bool) -> bool:
-    """Remove what `has_overwrite` gives up; whether anything is left to do."""
-    import shutil
-
-    if has_overwrite:
-        shutil.rmtree(job.work_folder, ignore_errors=True)
-        return True
-    if job.work_folder.exists():
-        return True
-    names = [f"{name}.png" for name in job.clip.names]
-    return not all(
-        target.is_file() if target.suffix else all((target / name).is_file() for name in names)
-        for target in job.targets.values()
-    )
-
-
-def parse_colour(text: str) -> "Colour":
-    """A colour in [0, 1].
+def is_work_left(job: "VideoJob", made: MadeFiles, *, has_overwrite: bool) -> bool:
+    """Whether an output is missing or was made from other inputs or options, or a run was not finished.
 
     Raises:
-        InputError: It is none.
+        InputError: A file that mask2alpha did not write is in the way.
     """
-    from PIL import ImageColor
-
-    try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
-    except ValueError as error:
-        raise InputError(f"{text!r} is no colour such as green or #20a040") from error
-    return red / 255, green / 255, blue / 255
+    if has_overwrite or job.work_folder.exists():
+        return True
+    wanted = [made.is_wanted(path, kind=kind) for kind, path in job.outputs]  # every file is checked
+    return any(wanted)
 
 
 def warn_of_clip(clip: "AbstractClip", masks: "Masks") -> None:
-    """Say what may surprise, before the work begins."""
+    """Warn of what may surprise, before the work begins."""
     if clip.info is not None and clip.info.is_rate_variable:
         click.echo(
-            "Warning: the frames do not follow each other at one rate; each is kept, at the mean rate of "
-            f"{float(clip.info.rate):.3f} per second, so the sound may be off in between",
+            "Warning: the frame rate varies; every frame is kept, at the mean rate of "
+            f"{float(clip.info.rate):.3f} per second, so the sound may be off in places",
             err=True,
         )
     if not masks.has_all:
@@ -210,12 +203,12 @@ def warn_of_clip(clip: "AbstractClip", masks: "Masks") -> None:
         )
 
 
-def tell(report: "Report", clip: "AbstractClip") -> None:
+def show(report: "Report", clip: "AbstractClip") -> None:
     """Say what was done, and which frames to look at."""
     resumed = f", {report.num_resumed} done by an earlier run" if report.num_resumed else ""
     click.echo(f"{report.num_matted} frames matted{resumed}", err=True)
     for note in report.notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(f"Warning: {note}", err=True)
     numbered = enumerate(report.warnings)  # frames in a row have the same distance to their position
     for _, group in groupby(numbered, key=lambda item: item[1][0] - item[0]):
         indices, reasons = zip(*(warning for _, warning in group), strict=True)

@@ -69,6 +69,11 @@ def linear_from_profile(pixels: NDArray[Any], profile: bytes | None) -> NDArray[
     return _linear(pixels, *parsed)
 
 
+def to_srgb_primaries(light: NDArray[Any], primaries: Primaries) -> NDArray[np.float32]:
+    """Linear light in the primaries of sRGB; what they do not span is below 0 or above 1."""
+    return np.asarray(light.astype(np.float32) @ _to_srgb_primaries(primaries).T, dtype=np.float32)
+
+
 def from_srgb_primaries(light: NDArray[np.float32], primaries: Primaries) -> NDArray[np.float32]:
     """Linear light in other primaries than sRGB's, in which it is given."""
     return np.asarray(light @ np.linalg.inv(_to_srgb_primaries(primaries)).T, dtype=np.float32)
@@ -204,6 +209,11 @@ def _adaptation(white: NDArray[np.float64], other: NDArray[np.float64]) -> NDArr
     """Bradford's adaptation of XYZ from one white to another."""
     gains = np.diag((_BRADFORD @ other) / (_BRADFORD @ white))
     return np.asarray(np.linalg.solve(_BRADFORD, gains @ _BRADFORD))
+
+
+def to_pcs(primaries: Primaries) -> NDArray[np.float64]:
+    """The matrix from linear light to the colours of ICC profiles, XYZ adapted to D50; a column per channel."""
+    return np.asarray(_adaptation(_white(primaries), _PCS_WHITE) @ _rgb_to_xyz(primaries))
 
 
 def _parse_matrix_profile(profile: bytes) -> tuple[list[Curve], NDArray[np.float64] | None] | None:

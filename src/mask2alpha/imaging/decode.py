@@ -30,8 +30,9 @@ from PIL import (  # the plugins register their formats when they are imported
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging import colour
+from mask2alpha.imaging.colour_tags import profile_of_heif, profile_of_png
 from mask2alpha.imaging.exr import decode_exr
-from mask2alpha.imaging.metadata import upright_exif
+from mask2alpha.imaging.metadata import read_resolution, upright_exif
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import (
     MAX_BYTES,
@@ -163,11 +164,14 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
                 warnings.warn("the file has several pictures; the first is used", stacklevel=3)
             if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
                 warnings.warn("10- and 12-bit AVIF is read as 8-bit", stacklevel=3)
+            resolution = read_resolution(picture.info.get("dpi"))
+            if kind == "TIFF" and resolution and picture.tag_v2.get(_ORIENTATION) in (5, 6, 7, 8):  # type: ignore[attr-defined]
+                resolution = resolution[::-1]
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
             orientation = exif.get(_ORIENTATION, 1)
             xmp = picture.info.get("xmp")
-        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp), orientation)
+        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), orientation)
 
     return decode
 
@@ -246,7 +250,7 @@ def _decode_heif(data: bytes, max_pixels: int) -> Photo:
         pixels=np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else colours,
         alpha=np.ascontiguousarray(array[..., -1]) if mode[-1] in "Aa" else None,
         is_grey=colours.shape[2] == 1,
-        icc_profile=picture.info.get("icc_profile"),
+        icc_profile=picture.info.get("icc_profile") or profile_of_heif(data, is_grey=colours.shape[2] == 1),
         exif=upright_exif(exif),
         xmp=picture.info.get("xmp"),
     )
@@ -278,6 +282,7 @@ def _finished(photo: Photo, orientation: Any) -> Photo:
         pixels=_upright(photo.pixels, orientation),
         alpha=None if photo.alpha is None else _upright(photo.alpha, orientation),
         icc_profile=profile,
+        resolution=photo.resolution[::-1] if photo.resolution and orientation in (5, 6, 7, 8) else photo.resolution,
     )
 
 
@@ -292,6 +297,10 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
             return Photo(pixels=np.asarray(picture.convert("RGB")))
     raw_mode = next((mode for mode in map(_raw_mode, picture.tile) if ";16" in mode), None)
     is_grey = picture.mode in ("L", "LA", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
+    if profile is None and kind == "PNG":
+        profile = profile_of_png(data, picture.info, is_grey=is_grey)
+    elif profile is None and kind == "AVIF":
+        profile = profile_of_heif(data, is_grey=is_grey)
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
     else:

@@ -1,12 +1,13 @@
-"""Writing pictures, whole or not at all: PNG, WebP, TIFF, JPEG and OpenEXR, by the name's suffix.
+"""Writing picture files, whole or not at all: PNG, WebP, TIFF, JPEG and OpenEXR, by the name's suffix.
 
-`write_image` writes a file, `encode_image` hands out its bytes.
+`write_image` writes a file, `encode_image` returns its bytes. `FORMATS`, at the end, is the only list of the formats: a
+new one is an encoder and an entry there.
 """
 
 import io
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,33 +20,11 @@ from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.colour import Primaries, profile_space
 from mask2alpha.imaging.exr import encode_exr
-from mask2alpha.imaging.metadata import text_tags
+from mask2alpha.imaging.metadata import text_tags, with_resolution
 from mask2alpha.imaging.reading import UnreadableError
 from mask2alpha.imaging.tiff import encode_deep_tiff
 
-FORMAT_OF_SUFFIX = {
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".exr": "EXR",
-}
 _WEBP_MAX_SIDE = 16383
-_KINDS_OF_VALUES = {
-    "PNG": ("uint8", "uint16"),
-    "WEBP": ("uint8",),
-    "TIFF": ("uint8", "uint16", "float32"),
-    "JPEG": ("uint8",),
-    "EXR": ("float16", "float32"),
-}
-_HOLDERS = {
-    "uint8": ".png, .tif, .webp or .jpg",
-    "uint16": ".png or .tif",
-    "float16": ".exr",
-    "float32": ".tif or .exr",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +41,28 @@ class Tags:
     """Without orientation, or with 1. OpenEXR holds none of it, TIFF only the texts."""
     xmp: bytes | None = None
     """Not held by OpenEXR."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per inch, across and down; WebP holds it in EXIF."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFormat:
+    """A format of picture files that is written."""
+
+    name: str
+    """In messages."""
+    suffixes: tuple[str, ...]
+    """In lower case; the first is the one that we give."""
+    media_type: str
+    dtypes: tuple[str, ...]
+    """Of the samples."""
+    encode: Callable[[NDArray[Any], Tags, int], bytes]
+    """From an array, its tags and a quality (1 to 100, for lossy formats) to the bytes of a file."""
+    has_alpha: bool = True
+    has_premultiplied: bool = True
+    """Whether a file can say that its colours are multiplied by alpha."""
+    grey_channels: tuple[int, ...] = (1,)
+    """Numbers of channels that are stored as grey: 1, and 2 with alpha."""
 
 
 def check_format(
@@ -77,21 +78,32 @@ def check_format(
     Raises:
         ImageFileError: The suffix is unknown, or the format cannot hold alpha, premultiplied colours or such values.
     """
-    path = Path(path)
-    name = FORMAT_OF_SUFFIX.get(path.suffix.lower())
-    if name is None:
-        raise ImageFileError(
-            f"{path}: cannot write {path.suffix or 'a name without suffix'}; accepted: {', '.join(FORMAT_OF_SUFFIX)}"
-        )
-    if has_alpha and name == "JPEG":
-        raise ImageFileError(f"{path}: JPEG holds no alpha channel; write .png, .webp, .tif or .exr")
-    if is_premultiplied and name == "WEBP":
-        raise ImageFileError(f"{path}: WebP holds no premultiplied colours; write .png, .tif or .exr")
-    if is_16_bit and name not in ("PNG", "TIFF"):
-        raise ImageFileError(f"{path}: 16-bit pictures are written as .png or .tif")
-    if is_float and name not in ("TIFF", "EXR"):
-        raise ImageFileError(f"{path}: floating values are written as .exr or .tif")
-    return name
+    kind = find_format(path)
+    if has_alpha and not kind.has_alpha:
+        raise ImageFileError(f"{path}: {kind.name} holds no alpha channel; write {_suffixes_where(has_alpha=True)}")
+    if is_premultiplied and not kind.has_premultiplied:
+        holders = _suffixes_where(has_premultiplied=True, has_alpha=True)
+        raise ImageFileError(f"{path}: {kind.name} holds no premultiplied colours; write {holders}")
+    if is_16_bit and "uint16" not in kind.dtypes:
+        raise ImageFileError(f"{path}: 16-bit pictures are written as {_suffixes_where(dtype='uint16')}")
+    if is_float and "float32" not in kind.dtypes:
+        raise ImageFileError(f"{path}: floating values are written as {_suffixes_where(dtype='float32')}")
+    return kind.name
+
+
+def find_format(path: str | Path) -> FileFormat:
+    """The format that a name's suffix asks for, in upper or lower case.
+
+    Raises:
+        ImageFileError: We write no such files.
+    """
+    suffix = Path(path).suffix
+    for kind in FORMATS.values():
+        if suffix.lower() in kind.suffixes:
+            return kind
+    raise ImageFileError(
+        f"{path}: cannot write {suffix or 'a name without suffix'}; accepted: {', '.join(WRITTEN_SUFFIXES)}"
+    )
 
 
 def write_image(
@@ -119,19 +131,24 @@ def write_image(
     write_file(path, encode_image(array, path, tags=tags, quality=quality))
 
 
-def write_passes(path: str | Path, passes: Mapping[str, NDArray[Any]], *, primaries: Primaries | None = None) -> None:
-    """Write an OpenEXR file with a layer per pass; see `imaging.exr.encode_exr`.
+def encode_passes(
+    passes: Mapping[str, NDArray[Any]],
+    name: str | Path,
+    *,
+    primaries: Primaries | None = None,
+    resolution: tuple[float, float] | None = None,
+) -> bytes:
+    """The bytes of an OpenEXR file with a layer per pass; see `imaging.exr.encode_exr`.
 
     Raises:
-        ImageFileError: The suffix is not `.exr`, the extra is missing, or the file cannot be written.
+        ImageFileError: The suffix is not `.exr`, or the extra is missing.
     """
-    if check_format(path, has_alpha=True, is_float=True) != "EXR":
-        raise ImageFileError(f"{path}: several passes are written as .exr")
+    if find_format(name) is not FORMATS["exr"]:
+        raise ImageFileError(f"{name}: passes are written as .exr")
     try:
-        data = encode_exr(passes, primaries=primaries)
+        return encode_exr(passes, primaries=primaries, resolution=resolution)
     except UnreadableError as error:
-        raise ImageFileError(f"{path}: {error}") from error
-    write_file(path, data)
+        raise ImageFileError(f"{name}: {error}") from error
 
 
 def write_file(path: str | Path, data: bytes) -> None:
@@ -146,7 +163,7 @@ def write_file(path: str | Path, data: bytes) -> None:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        raise ImageFileError(f"{path}: cannot be written: {error}") from error
+        raise ImageFileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def encode_image(array: NDArray[Any], name: str | Path, *, tags: Tags | None = None, quality: int = 95) -> bytes:
@@ -164,18 +181,18 @@ def encode_image(array: NDArray[Any], name: str | Path, *, tags: Tags | None = N
     """
     tags = tags or Tags()
     channels = array.shape[2] if array.ndim == 3 else 1
-    assert array.dtype.name in _HOLDERS, array.dtype
     assert array.ndim in (2, 3), array.shape
     assert channels in (1, 2, 3, 4), array.shape
-    kind = check_format(name, has_alpha=channels in (2, 4), is_premultiplied=tags.is_premultiplied)
-    if array.dtype.name not in _KINDS_OF_VALUES[kind]:
-        raise ImageFileError(f"{name}: {array.dtype} values are written as {_HOLDERS[array.dtype.name]}")
-    if kind == "WEBP" and max(array.shape[:2]) > _WEBP_MAX_SIDE:
+    check_format(name, has_alpha=channels in (2, 4), is_premultiplied=tags.is_premultiplied)
+    kind = find_format(name)
+    if array.dtype.name not in kind.dtypes:
+        raise ImageFileError(f"{name}: {array.dtype} values are written as {_suffixes_where(dtype=array.dtype.name)}")
+    if kind.name == "WebP" and max(array.shape[:2]) > _WEBP_MAX_SIDE:
         raise ImageFileError(f"{name}: WebP holds at most {_WEBP_MAX_SIDE} pixels a side; write .png or .tif")
     if tags.icc_profile and profile_space(tags.icc_profile) != ("RGB" if channels > 2 else "GRAY"):
         tags = replace(tags, icc_profile=None)
     try:
-        return _ENCODERS[kind](np.ascontiguousarray(array), tags, quality)
+        return kind.encode(np.ascontiguousarray(array), tags, quality)
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
     except (OSError, ValueError) as error:
@@ -226,15 +243,19 @@ def _encode_png(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
         text.add_text("Alpha", "premultiplied")
     if tags.xmp:
         text.add_itxt("XML:com.adobe.xmp", tags.xmp.decode("utf-8", "replace"))
-    return _save(array, "PNG", tags, compress_level=6, pnginfo=text)
+    return _save(array, "PNG", tags, compress_level=6, pnginfo=text, **_dpi(tags))
 
 
 def _encode_webp(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    if tags.resolution:
+        tags = replace(tags, exif=with_resolution(tags.exif, tags.resolution))
     return _save(array, "WEBP", tags, lossless=True, exact=False, method=2, xmp=tags.xmp or b"")
 
 
 def _encode_jpeg(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
-    return _save(array, "JPEG", tags, quality=quality, subsampling=0, **({"xmp": tags.xmp} if tags.xmp else {}))
+    return _save(
+        array, "JPEG", tags, quality=quality, subsampling=0, **_dpi(tags), **({"xmp": tags.xmp} if tags.xmp else {})
+    )
 
 
 def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
@@ -246,6 +267,7 @@ def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
             xmp=tags.xmp,
             texts=texts,
             is_premultiplied=tags.is_premultiplied,
+            resolution=tags.resolution,
         )
     info = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, text in texts.items():
@@ -253,22 +275,20 @@ def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if tags.xmp:
         info[700] = tags.xmp
         info.tagtype[700] = 1
-    return _save(array, "TIFF", replace(tags, exif=None), compression="tiff_adobe_deflate", tiffinfo=info)
+    return _save(array, "TIFF", replace(tags, exif=None), compression="tiff_adobe_deflate", tiffinfo=info, **_dpi(tags))
 
 
 def _encode_exr(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if array.ndim == 3 and array.shape[2] == 2:
         array = array[..., [0, 0, 0, 1]]
-    return encode_exr({"": array}, primaries=tags.primaries, is_premultiplied=tags.is_premultiplied)
+    return encode_exr(
+        {"": array}, primaries=tags.primaries, is_premultiplied=tags.is_premultiplied, resolution=tags.resolution
+    )
 
 
-_ENCODERS = {
-    "PNG": _encode_png,
-    "WEBP": _encode_webp,
-    "JPEG": _encode_jpeg,
-    "TIFF": _encode_tiff,
-    "EXR": _encode_exr,
-}
+def _dpi(tags: Tags) -> dict[str, Any]:
+    """Pillow's option for the resolution."""
+    return {"dpi": tags.resolution} if tags.resolution else {}
 
 
 def _save(array: NDArray[np.uint8], kind: str, tags: Tags, **options: Any) -> bytes:
@@ -295,6 +315,9 @@ def _encode_png_16_bit(array: NDArray[np.uint16], tags: Tags) -> bytes:
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))]
     if tags.icc_profile:
         chunks.append((b"iCCP", b"ICC\0\0" + zlib.compress(tags.icc_profile)))
+    if tags.resolution:
+        across, down = (round(value / 0.0254) for value in tags.resolution)
+        chunks.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
     if tags.is_premultiplied:
         chunks.append((b"tEXt", b"Alpha\0premultiplied"))
     if tags.xmp:
@@ -307,3 +330,61 @@ def _encode_png_16_bit(array: NDArray[np.uint16], tags: Tags) -> bytes:
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _suffixes_where(*, dtype: str | None = None, **traits: bool) -> str:
+    """The first suffixes of the formats that hold a type of samples and have some traits, in words."""
+    found = [
+        kind.suffixes[0]
+        for kind in FORMATS.values()
+        if (dtype is None or dtype in kind.dtypes)
+        and all(getattr(kind, trait) == value for trait, value in traits.items())
+    ]
+    return " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+
+
+FORMATS = {
+    "png": FileFormat(
+        name="PNG",
+        suffixes=(".png",),
+        media_type="image/png",
+        dtypes=("uint8", "uint16"),
+        encode=_encode_png,
+        grey_channels=(1, 2),
+    ),
+    "tif": FileFormat(
+        name="TIFF",
+        suffixes=(".tif", ".tiff"),
+        media_type="image/tiff",
+        dtypes=("uint8", "uint16", "float32"),
+        encode=_encode_tiff,
+        grey_channels=(1, 2),
+    ),
+    "exr": FileFormat(
+        name="OpenEXR",
+        suffixes=(".exr",),
+        media_type="image/x-exr",
+        dtypes=("float16", "float32"),
+        encode=_encode_exr,
+    ),
+    "webp": FileFormat(
+        name="WebP",
+        suffixes=(".webp",),
+        media_type="image/webp",
+        dtypes=("uint8",),
+        encode=_encode_webp,
+        has_premultiplied=False,
+        grey_channels=(),
+    ),
+    "jpg": FileFormat(
+        name="JPEG",
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        media_type="image/jpeg",
+        dtypes=("uint8",),
+        encode=_encode_jpeg,
+        has_alpha=False,
+        has_premultiplied=False,
+    ),
+}
+"""By the name that users choose it by."""
+WRITTEN_SUFFIXES = tuple(suffix for kind in FORMATS.values() for suffix in kind.suffixes)

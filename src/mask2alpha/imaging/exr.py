@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.imaging.colour import Primaries, usable_primaries
+from mask2alpha.imaging.metadata import read_resolution
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed
 
@@ -60,11 +61,16 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
         alpha=_finite(np.ascontiguousarray(canvas[..., 3])) if has_alpha else None,
         is_grey=wanted[0] == wanted[1],
         primaries=usable_primaries(header["chromaticities"]) if "chromaticities" in header else None,
+        resolution=_resolution(header),
     )
 
 
 def encode_exr(
-    passes: Mapping[str, NDArray[Any]], *, primaries: Primaries | None = None, is_premultiplied: bool = True
+    passes: Mapping[str, NDArray[Any]],
+    *,
+    primaries: Primaries | None = None,
+    is_premultiplied: bool = True,
+    resolution: tuple[float, float] | None = None,
 ) -> bytes:
     """An OpenEXR file with a layer per pass, ZIP-compressed.
 
@@ -73,6 +79,7 @@ def encode_exr(
             single channel of a (H, W) layer is called Y in the main layer, else A for "alpha" and Y for others.
         primaries: Of the colours; None: sRGB's, which is OpenEXR's default.
         is_premultiplied: Whether the colours of four channels are, which OpenEXR expects; said in the header.
+        resolution: Pixels per inch, across and down.
 
     Raises:
         UnreadableError: The extra is missing.
@@ -94,9 +101,16 @@ def encode_exr(
     }
     if primaries is not None:
         header["chromaticities"] = primaries
+    if resolution is not None:
+        header["xDensity"], header["pixelAspectRatio"] = resolution[0], resolution[1] / resolution[0]
     buffer = io.BytesIO()
     OpenEXR.File(header, channels, num_threads=0).write(buffer)
     return buffer.getvalue()
+
+
+def _resolution(header: Mapping[str, Any]) -> tuple[float, float] | None:
+    density = float(header.get("xDensity", 0))
+    return read_resolution((density, density * float(header.get("pixelAspectRatio", 1))))
 
 
 def _window(window: Any) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 _ORIENTATION, _EXIF_IFD, _GPS_IFD = 0x0112, 0x8769, 0x8825
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _KEPT_TAGS = {
     0x010E: "ImageDescription",
     0x010F: "Make",
@@ -65,6 +66,18 @@ def upright_exif(exif: Image.Exif) -> bytes | None:
         return None
 
 
+def with_resolution(exif: bytes | None, resolution: tuple[float, float]) -> bytes:
+    """An EXIF block that states pixels per inch, across and down."""
+    block = Image.Exif()
+    if exif:
+        block.load(exif)
+        for ifd in (_EXIF_IFD, _GPS_IFD):
+            block.get_ifd(ifd)  # what was not looked at would not be written
+    block[_X_RESOLUTION], block[_Y_RESOLUTION] = resolution
+    block[_RESOLUTION_UNIT] = 2
+    return block.tobytes()
+
+
 def without_gps_exif(exif: bytes) -> bytes:
     """An EXIF block without the place."""
     block = Image.Exif()
@@ -90,6 +103,15 @@ def upright_xmp(xmp: bytes, *, has_gps: bool) -> bytes | None:
         warnings.warn("the XMP packet states the place in a way we cannot remove; it was left out", stacklevel=2)
         return None
     return xmp
+
+
+def read_resolution(values: Any) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, if two numbers are a resolution; 1 and less stand for a missing one."""
+    try:
+        across, down = (float(value) for value in values)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None
 
 
 def text_tags(exif: bytes) -> Mapping[int, str]:

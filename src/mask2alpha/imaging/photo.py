@@ -33,6 +33,8 @@ class Photo:
     """Descriptive tags of the file's EXIF block, the orientation set to upright; with the place, if it is stated."""
     xmp: bytes | None = None
     """The file's XMP packet, unchanged."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per inch, across and down, where the file states them."""
 
     @property
     def is_linear(self) -> bool:
@@ -77,12 +79,18 @@ class Photo:
             bits = 16 if self.pixels.dtype in (np.uint8, np.float16) else 32
         dtype = np.float16 if bits == 16 else np.float32
         if self.is_linear:
+            largest = np.finfo(dtype).max
+            if self.pixels.dtype.itemsize > np.dtype(dtype).itemsize and np.abs(self.pixels).max() > largest:
+                warnings.warn(f"values above {largest:g} were clipped; 32-bit .exr keeps them", stacklevel=3)
+                return replace(self, pixels=np.clip(self.pixels, -largest, largest).astype(dtype))
             pixels = self.pixels.astype(dtype, copy=False)
             return self if pixels is self.pixels else replace(self, pixels=pixels)
         pixels = colour.linear_from_profile(self.pixels, self.icc_profile).astype(dtype)
         return replace(self, pixels=pixels, icc_profile=None)
 
     def _as_float(self) -> "Photo":
+        if self.is_linear and self.primaries is not None:  # which TIFF does not state
+            return replace(self, pixels=colour.to_srgb_primaries(self.pixels, self.primaries), primaries=None)
         if self.pixels.dtype == np.float32:
             return self
         if self.is_linear or self.icc_profile is None:

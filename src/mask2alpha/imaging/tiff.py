@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mask2alpha.imaging.metadata import read_resolution
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, straight_colours
 
@@ -39,6 +40,11 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
         icc_profile = page.tags.valueof(34675)
         xmp = page.tags.valueof(700)
         orientation = page.tags.valueof(274, default=1)
+        per_unit = {2: 1.0, 3: 2.54}.get(int(page.tags.valueof(296, default=2)))
+        fractions = [page.tags.valueof(tag) for tag in (282, 283)]
+    resolution = None
+    if per_unit and all(fractions):
+        resolution = read_resolution(per_unit * fraction[0] / max(1, fraction[1]) for fraction in fractions)
     is_premultiplied = tuple(page.extrasamples) == (1,)
     colours, alpha = _split(samples, num_extra=len(page.extrasamples))
     if alpha is not None and is_premultiplied:
@@ -49,6 +55,7 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
         is_grey=colours.shape[2] == 1,
         icc_profile=bytes(icc_profile) if icc_profile else None,
         xmp=bytes(xmp) if xmp else None,
+        resolution=resolution,
     )
     return photo, int(orientation)
 
@@ -60,6 +67,7 @@ def encode_deep_tiff(
     xmp: bytes | None,
     texts: Mapping[int, str],
     is_premultiplied: bool,
+    resolution: tuple[float, float] | None = None,
 ) -> bytes:
     """A deflated TIFF of any depth: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
@@ -69,6 +77,7 @@ def encode_deep_tiff(
         xmp: A packet to embed.
         texts: Further tags and their values.
         is_premultiplied: Whether the colours are; said in the tag ExtraSamples.
+        resolution: Pixels per inch, across and down.
 
     Raises:
         UnreadableError: The extra is missing.
@@ -88,6 +97,8 @@ def encode_deep_tiff(
         iccprofile=icc_profile,
         metadata=None,
         software=False,
+        resolution=resolution,
+        resolutionunit=None if resolution is None else "INCH",
         extratags=[
             *((tag, 2, None, text.encode("ascii", "replace"), True) for tag, text in texts.items()),
             *([(700, 1, len(xmp), xmp, True)] if xmp else []),

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from cachetools import LRUCache
 from numpy.typing import NDArray
-from PIL import ImageColor
 
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.decode import read_image, read_mask
@@ -26,15 +25,9 @@ from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
+from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, plain_colour, write_map
 from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, ShowJob, Target
-from mask2alpha.serving.pictures import (
-    Inside,
-    MattedPhoto,
-    check_writable,
-    look_inside,
-    maps_of,
-    write_map,
-)
+from mask2alpha.serving.pictures import Inside, look_inside, maps_of
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
 from mask2alpha.serving.settings import MAX_SIDE
@@ -43,8 +36,8 @@ from mask2alpha.shapes import Size
 Report: TypeAlias = Callable[[str, float], None]
 """Takes the name of the stage that begins and the share of the job that is done, in [0, 1]."""
 SHOWN_QUALITY = 90
-COLOURED = ("cutout", "cutout_premultiplied", "foreground", "composite", "comparison", "passes")
-"""Pictures that need the estimated foreground, which takes longer than the matte."""
+COLOURED = tuple(kind for kind, spec in KINDS.items() if spec.has_colours)
+"""Outputs that need the estimated foreground, which takes longer than the matte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -183,9 +176,9 @@ class JobRunner:
 
     def _matte(self, job: MatteJob, report: Report) -> JobResult:
         for kind in job.outputs:
-            check_writable(Path(f"picture{SUFFIXES[job.format]}"), kind, job.bits)
+            _check_output(kind, job)
         read = self._photo(job, report)
-        background = self._background(job)
+        options = OutputOptions(bits=job.bits, background=self._background(job))
         window = _window(job, read)
         predictor = configure(self.predictor, job, window)
         parts: dict[str, Path] = {}
@@ -197,7 +190,7 @@ class JobRunner:
             mask = self._mask(job, target, read)
             report("matting", start + 0.2 * share)
             matte = self._predict(predictor, job, read, mask, window)
-            matted = MattedPhoto(photo=read.photo, shown=read.shown, matte=matte, mask=mask, background=background)
+            rendered = RenderedMatte(read.photo, matte, mask=mask, options=options)
             inside = self._look_inside(job, predictor, read, mask, shares)
             for number, kind in enumerate(job.outputs):
                 report(
@@ -209,7 +202,7 @@ class JobRunner:
                         write_map(path, values, window if kind == "active" else None)
                 else:
                     path = parts[f"{name}/{kind}"] = _part(job, len(parts))
-                    matted.write(path, kind, bits=job.bits, window=window)
+                    rendered.write(path, kind, window=window)
         if not parts:
             raise InputError("an empty or a full mask has no steps to show")
         return _result(read, active_shares=shares, **pack(parts, job))
@@ -276,13 +269,7 @@ class JobRunner:
         """A picture, or a colour as a picture of one pixel."""
         if job.background_photo is not None:
             return self._read(job.background_photo, "the background")
-        try:
-            colour = ImageColor.getrgb(job.background)[:3]
-        except ValueError as error:
-            raise InputError(
-                f"background {job.background[:40]!r} is no colour; give one such as white or #20a040, or a picture"
-            ) from error
-        return Photo(pixels=np.array([[colour]], dtype=np.uint8))
+        return plain_colour(job.background, "background")
 
     def _read(self, path: Path, name: str) -> Photo:
         with _naming(path, name):
@@ -361,6 +348,19 @@ def pack(parts: dict[str, Path], job: MatteJob) -> dict[str, Any]:
             file.write(b"\r\n")
         file.write(f"--{boundary}--\r\n".encode())
     return {"file_name": path.name, "media_type": f"multipart/form-data; boundary={boundary}"}
+
+
+def _check_output(kind: str, job: MatteJob) -> None:
+    """Check that the format of a job holds a kind of output; `active` and `steps` are maps, too.
+
+    Raises:
+        InputError: It does not.
+    """
+    path = Path(f"picture{SUFFIXES[job.format]}")
+    try:
+        check_output(path, kind if kind in KINDS else "error", job.bits)
+    except ImageFileError as error:
+        raise InputError(f"{kind} cannot be written so: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def _part(job: MatteJob, number: int) -> Path:

@@ -4,10 +4,11 @@ Coordinates are pixels of the upright photograph at its full size, (0, 0) its up
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
 Output: TypeAlias = Literal[
@@ -23,15 +24,27 @@ Output: TypeAlias = Literal[
     "active",
     "steps",
 ]
-Format: TypeAlias = Literal["png", "webp", "tiff", "jpeg", "exr"]
-SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "tiff": ".tif", "jpeg": ".jpg", "exr": ".exr"}
-MEDIA_TYPES: dict[Format, str] = {
-    "png": "image/png",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-    "jpeg": "image/jpeg",
-    "exr": "image/x-exr",
-}
+_NAMES = {"tif": "tiff", "jpg": "jpeg"}
+"""Of formats that the service calls otherwise than the command line."""
+SUFFIXES = {_NAMES.get(name, name): kind.suffixes[0] for name, kind in FORMATS.items()}
+MEDIA_TYPES = {_NAMES.get(name, name): kind.media_type for name, kind in FORMATS.items()}
+
+
+def read_format(value: Any) -> str:
+    """The name of a format in any spelling: `jpg`, `JPEG` and `jpeg` are one.
+
+    Raises:
+        ValueError: We write no such files.
+    """
+    for name, kind in FORMATS.items():
+        if f".{value}".lower() in kind.suffixes:
+            return _NAMES.get(name, name)
+    raise ValueError(f"accepted: {', '.join(SUFFIXES)}")
+
+
+Format: TypeAlias = Annotated[
+    str, BeforeValidator(read_format), WithJsonSchema({"type": "string", "enum": list(SUFFIXES)})
+]
 
 Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
 Box: TypeAlias = tuple[float, float, float, float]

@@ -1,4 +1,4 @@
-"""What is matted: the frames of a folder or of a video file, and a mask for each, for some, or for the first."""
+"""Clips (folders of frames or video files) and their masks: one for each frame, for some, or for the first one."""
 
 import re
 from abc import ABC, abstractmethod
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
 from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.photo import Photo
 from mask2alpha.video import ffmpeg
 from mask2alpha.video.ffmpeg import VideoInfo, probe, read_frames
 
@@ -25,9 +26,14 @@ class AbstractClip(ABC):
     info: VideoInfo | None
     """None: a folder of pictures."""
 
+    @property
     @abstractmethod
-    def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
-        """(H, W, 3), uint8 or uint16, upright."""
+    def files(self) -> Sequence[Path]:
+        """The files that the frames come from."""
+
+    @abstractmethod
+    def frames(self, start: int = 0) -> Iterator[Photo]:
+        """Read the frames from one on, upright, in their own values."""
 
 
 class FolderClip(AbstractClip):
@@ -38,10 +44,15 @@ class FolderClip(AbstractClip):
         self.names = [path.stem for path in paths]
         self.info = None
 
-    def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
-        """As sRGB, whatever the pictures' own colour space is."""
+    @property
+    def files(self) -> Sequence[Path]:
+        """One for each frame."""
+        return self.paths
+
+    def frames(self, start: int = 0) -> Iterator[Photo]:
+        """Read the pictures from one on."""
         for path in self.paths[start:]:
-            yield read_image(path).in_srgb().pixels
+            yield read_image(path)
 
 
 class VideoClip(AbstractClip):
@@ -51,10 +62,17 @@ class VideoClip(AbstractClip):
         self.info = info
         self.names = [f"{number:06d}" for number in range(1, info.num_frames + 1)]
 
-    def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
-        """In the clip's own colour space."""
+    @property
+    def files(self) -> Sequence[Path]:
+        """The video file."""
         assert self.info is not None
-        return read_frames(self.info, start=start)
+        return [self.info.path]
+
+    def frames(self, start: int = 0) -> Iterator[Photo]:
+        """Decode the frames from one on, in the clip's own colour space."""
+        assert self.info is not None
+        for frame in read_frames(self.info, start=start):
+            yield Photo(pixels=frame)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +83,11 @@ class Masks:
     """Pictures; None where the target is followed from the frame before."""
     video: VideoInfo | None = None
     """Or a video file with as many frames as the clip."""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the masks come from."""
+        return [self.video.path] if self.video else [path for path in self.paths if path is not None]
 
     @property
     def has_all(self) -> bool:
@@ -148,7 +171,7 @@ def _match(masks: Sequence[Path], clip: AbstractClip, *, folder: Path) -> dict[i
             raise InputError(
                 f"{mask}: belongs to no frame; "
                 + (
-                    "a mask is called as its frame"
+                    "a mask has the name of its frame"
                     if clip.info is None
                     else f"{folder} has {len(masks)} masks for {len(clip.names)} frames, so their names must end in "
                     "the frame's number, from 1 on"
@@ -172,5 +195,5 @@ def _pictures(folder: Path) -> list[Path]:
     stems = [path.stem for path in found]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise InputError(f"{folder}: several files are called {twice}")
+        raise InputError(f"{folder}: several files have the name {twice}")
     return sorted(found, key=lambda path: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path.stem)])

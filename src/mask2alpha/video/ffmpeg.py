@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2alpha.errors import InputError, VideoError
+from mask2alpha.errors import VideoError
 from mask2alpha.imaging.atomic import replacing
 
 SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mxf", ".mpg", ".mpeg", ".ogv")
@@ -50,6 +50,10 @@ _PIXEL_FORMATS = {
 """(channels, bytes per sample) of an array to ffmpeg's name."""
 
 
+class DamagedClipError(VideoError):
+    """The rest of a clip cannot be decoded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
     """What a video file says about itself."""
@@ -64,7 +68,7 @@ class VideoInfo:
     is_deep: bool
     """More than 8 bits a sample."""
     is_full_range: bool
-    """YCbCr uses all values, as in most photographs, and not 16 to 235."""
+    """YCbCr uses all values, as in most photos, and not 16 to 235."""
     matrix: str
     """Between YCbCr and RGB, as ffmpeg's `scale` calls it."""
     tags: tuple[str, ...]
@@ -87,7 +91,7 @@ def find_program(name: str) -> str:
     if path is None:
         raise VideoError(
             f"{name} was not found on PATH; video files need it (https://ffmpeg.org, or your system's package "
-            "ffmpeg). Folders of frames do without"
+            "ffmpeg). Folders of frames do not"
         )
     return path
 
@@ -119,7 +123,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     rate = _fraction(stream.get("avg_frame_rate")) or nominal
     num_frames = int(stream.get("nb_read_packets", 0))
     if not rate or not num_frames:
-        raise VideoError(f"{path}: has no frames, or does not say how fast they follow each other")
+        raise VideoError(f"{path}: has no frames or no frame rate")
     matrix = _MATRICES.get(stream.get("color_space", ""), "bt709" if min(width, height) >= 720 else "bt601")
     tags = {"color_primaries": "-color_primaries", "color_transfer": "-color_trc", "color_space": "-colorspace"}
     sounds = [sound["codec_name"] for sound in found["streams"] if sound.get("codec_type") == "audio"]
@@ -150,7 +154,8 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
     Every frame comes once, whatever its time stamp.
 
     Raises:
-        VideoError: ffmpeg is missing or fails.
+        VideoError: ffmpeg is missing or was killed.
+        DamagedClipError: ffmpeg fails.
     """
     filters = (
         f"trim=start_frame={start},setpts=N/25/TB,"
@@ -173,9 +178,10 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
         try:
             while (frame := _read_ppm(process.stdout)) is not None:
                 yield frame
-            if process.wait():
+            if status := process.wait():
                 messages.seek(0)
-                raise VideoError(f"{info.path}: ffmpeg cannot decode it: {_last_line(messages.read())}")
+                reason = f"{info.path}: ffmpeg cannot decode it: {_last_line(messages.read())}"
+                raise DamagedClipError(reason) if status > 0 else VideoError(f"{reason} (killed by signal {-status})")
         finally:
             process.kill()  # where the caller wanted no more
             process.wait()
@@ -200,8 +206,8 @@ def segment_writer(
     Raises:
         VideoError: ffmpeg is missing or fails.
     """
-    channels = shape[2] if len(shape) == 3 else 1
-    codec, pixel_format, is_full_range = _codec(path.suffix, has_alpha=channels == 4, info=info)
+    channels, suffix = shape[2] if len(shape) == 3 else 1, path.suffix.lower()
+    codec, pixel_format, is_full_range = _codec(suffix, has_alpha=channels == 4, info=info)
     value_range = "pc" if is_full_range else "tv"
     filters = (
         f"scale=out_color_matrix={info.matrix}:out_range={value_range}:flags=bicubic+accurate_rnd+full_chroma_int,"
@@ -211,7 +217,7 @@ def segment_writer(
         arguments = [find_program("ffmpeg"), "-v", "error", "-f", "rawvideo", "-r", str(info.rate)]
         arguments += ["-pix_fmt", _PIXEL_FORMATS[channels, dtype.itemsize], "-s", f"{shape[1]}x{shape[0]}"]
         arguments += ["-i", "pipe:0", "-vf", filters, *codec, *info.tags, "-color_range", value_range]
-        arguments += ["-f", path.suffix[1:], f"file:{temporary}"]
+        arguments += ["-f", suffix[1:], f"file:{temporary}"]
         process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=messages)
         assert process.stdin is not None
         pipe = process.stdin
@@ -236,56 +242,74 @@ def segment_writer(
                 pipe.close()
 
 
-def join_segments(segments: Sequence[Path], num_frames: Sequence[int], path: Path, info: VideoInfo) -> str | None:
+def join_segments(
+    segments: Sequence[Path], num_frames: Sequence[int], path: Path, info: VideoInfo, *, longest: float | None = None
+) -> str | None:
     """Put segments behind each other, copied bit for bit, and add the clip's sound; the file is complete or absent.
 
     Args:
-        segments: In order, in one folder.
+        segments: In order, in one folder, under plain names: ffmpeg reads them from a list, in which characters of the
+            user's own names would have a meaning.
         num_frames: Of each.
         path: The file to write, of the segments' suffix.
         info: The clip that the sound comes from.
+        longest: Cut the file off after so many seconds; None: do not.
 
     Returns:
         What became of the sound, where it could not be kept as it is.
 
     Raises:
-        VideoError: ffmpeg fails.
+        VideoError: ffmpeg fails, or the file cannot be written.
     """
+    folder, suffix = segments[0].parent, path.suffix.lower()
     lines = ["ffconcat version 1.0"]
     for segment, count in zip(segments, num_frames, strict=True):
         lines += [f"file {segment.name}", f"duration {float(count / info.rate):.6f}"]
-    listing = segments[0].parent / f"{path.stem}.ffconcat"
-    listing.write_text("\n".join(lines) + "\n")
+    (folder / "segments.ffconcat").write_text("\n".join(lines) + "\n")
     arguments = [find_program("ffmpeg"), "-nostdin", "-v", "error", "-itsoffset", f"{info.start:.6f}"]
-    arguments += ["-protocol_whitelist", "file", "-f", "concat", "-i", f"file:{listing}"]
+    arguments += ["-protocol_whitelist", "file", "-f", "concat", "-i", "file:segments.ffconcat"]
     note = None
     sound: list[str] = []
     if info.audio_codec:
-        held, substitute = _AUDIO[path.suffix]
+        held, substitute = _AUDIO[suffix]
         is_kept = info.audio_codec in held
         arguments += _guarded(info.path)
         sound = ["-map", "1:a:0", "-c:a", "copy" if is_kept else substitute]
         if not is_kept:
-            note = f"the sound ({info.audio_codec}) was converted, because {path.suffix} does not hold it"
+            note = f"the sound ({info.audio_codec}) was converted, because {suffix} does not hold it"
+    limit = [] if longest is None else ["-t", f"{longest:.6f}"]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        arguments += ["-map", "0:v", "-c:v", "copy", *sound, "-f", path.suffix[1:], f"file:{temporary}"]
-        finished = subprocess.run(arguments, capture_output=True, check=False)
+        arguments += ["-map", "0:v", "-c:v", "copy", *sound, *limit, "-f", suffix[1:], f"file:{temporary.absolute()}"]
+        finished = subprocess.run(arguments, capture_output=True, check=False, cwd=folder)
         if finished.returncode:
             raise VideoError(f"{path}: ffmpeg cannot write it: {_last_line(finished.stderr)}")
     return note
 
 
-def check_suffix(path: Path) -> None:
-    """Check that a clip of this name can be written.
+def try_target(path: Path, work_folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], info: VideoInfo) -> None:
+    """Write a file of one black frame and the beginning of the sound, as the whole clip will be written.
+
+    Args:
+        path: The file that is to be written in the end.
+        work_folder: Takes the trial, which is removed again.
+        shape: Of a frame; see `segment_writer`.
+        dtype: Of its samples.
+        info: The clip.
 
     Raises:
-        InputError: The suffix is neither `.mov` nor `.webm`.
+        VideoError: It cannot be written: ffmpeg lacks an encoder, say.
     """
-    if path.suffix not in WRITTEN_SUFFIXES:
-        raise InputError(
-            f"{path}: cannot write {path.suffix}; accepted: .mov (ProRes 4444), .webm (VP9), or a folder for PNG files"
-        )
+    segment, whole = (work_folder / f"{name}{path.suffix.lower()}" for name in ("one-frame", "trial"))
+    try:
+        with segment_writer(segment, shape, dtype, info) as write:
+            write(np.zeros(shape, dtype))
+        join_segments([segment], [1], whole, info, longest=float(1 / info.rate))
+    except VideoError as error:
+        raise VideoError(str(error).replace(str(whole), str(path)).replace(str(segment), str(path))) from error
+    finally:
+        segment.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
 
 
 def _codec(suffix: str, *, has_alpha: bool, info: VideoInfo) -> tuple[list[str], str, bool]:
@@ -303,7 +327,7 @@ def _codec(suffix: str, *, has_alpha: bool, info: VideoInfo) -> tuple[list[str],
 
 
 def _guarded(path: Path) -> list[str]:
-    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", f"file:{path}"]
+    return ["-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS, "-i", f"file:{path.absolute()}"]
 
 
 def _read_ppm(pipe: IO[bytes]) -> NDArray[Any] | None:

@@ -7,28 +7,33 @@ A run that finds that file goes on from there, and gives what an uninterrupted o
 
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError, VideoError
-from mask2alpha.imaging.atomic import remove_leftovers, replacing
-from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.photo import Photo
+from mask2alpha.imaging.targets import prepare_folder
 from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
-from mask2alpha.video.ffmpeg import join_segments, segment_writer
+from mask2alpha.video.ffmpeg import DamagedClipError, join_segments, segment_writer, try_target
 from mask2alpha.video.motion import FloatArray
-from mask2alpha.video.pictures import Look
 from mask2alpha.video.steady import REACH, SteadyMatte, matte_steadily, settle, with_motion
 
+T = TypeVar("T")
 SEGMENT = 32
 """Frames between two moments from which a run can be taken up."""
+BITS_OF_CLIPS = {".mov": 16, ".webm": 8}
+"""Per sample of the frames that are handed to ffmpeg."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +43,11 @@ class VideoJob:
     clip: AbstractClip
     masks: Masks
     targets: dict[str, Path]
-    """Kind of output to its file (`.mov`, `.webm`) or folder (PNG files)."""
-    look: Look
+    """Kind of output to its file (`.mov`, `.webm`) or folder (a picture file per frame)."""
+    options: OutputOptions = field(default_factory=OutputOptions)
+    """How the frames are rendered."""
+    file_format: str = "png"
+    """Of the files in folders, one of `imaging.encode.FORMATS`."""
     is_steady: bool
     """False: frame by frame, without regard to its neighbours; every frame has a mask then."""
     settings: dict[str, str]
@@ -47,9 +55,25 @@ class VideoJob:
 
     def __post_init__(self) -> None:
         if not self.is_steady and not self.masks.has_all:
-            raise InputError("frame by frame, every frame needs a mask; without --no-steady a target is followed")
+            raise InputError("with --no-steady, every frame needs a mask; without it the target is followed")
         if self.clip.info is None and any(path.suffix for path in self.targets.values()):
             raise InputError("a folder of frames does not say how fast they follow each other; give a folder for OUT")
+        for kind, target in self.targets.items():
+            if not target.suffix:
+                check_output(self.frame_path(kind, 0), kind, self.options.bits)
+            elif kind == "passes" or KINDS[kind].is_premultiplied:
+                raise InputError(f"{kind} is not written as {target.suffix}, only as a folder of frames")
+
+    def frame_path(self, kind: str, index: int) -> Path:
+        """The file of a frame, of a kind that goes to a folder."""
+        return self.targets[kind] / f"{self.clip.names[index]}{output_suffix(kind, '', self.file_format)}"
+
+    @property
+    def outputs(self) -> Iterator[tuple[str, Path]]:
+        """The kind and the path of every file that is written."""
+        for kind, target in self.targets.items():
+            paths = [target] if target.suffix else map(self.frame_path, repeat(kind), range(len(self.clip.names)))
+            yield from zip(repeat(kind), paths, strict=False)
 
     @property
     def work_folder(self) -> Path:
@@ -82,118 +106,173 @@ def run(
     load_predictor: Callable[[], AbstractPredictor],
     *,
     on_frame: Callable[[int], object] = lambda _: None,
+    on_output: Callable[[str, Path], object] = lambda kind, path: None,
 ) -> Report:
     """Matte a clip, or what an earlier run has left of it.
 
+    A clip that breaks off gives the frames that can be read, with a note.
+
     Args:
         job: What to do.
-        load_predictor: Called only if frames are left.
+        load_predictor: Called only if frames are left, and after the targets were tried.
         on_frame: Called with the number of frames that are done, after each.
+        on_output: Called with the kind and the path of each file that was written.
 
     Raises:
         VideoError: A frame or the clip cannot be read, followed or written. What was done stays; a further run goes on
             from there.
-        InputError: An unfinished run with other settings is in the way.
+        InputError: An unfinished run with other settings is in the way, or OUT cannot be written.
     """
     work = job.work_folder
     first, last_alpha = _load_progress(job)
-    num_frames = len(job.clip.names)
-    work.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(work)
+    num_frames, num_done = len(job.clip.names), first
     on_frame(first)
     warnings: list[tuple[int, str]] = []
+    notes: list[str] = []
     if first < num_frames:
-        mattes = _mattes(job, load_predictor(), first, last_alpha)
-        for start in range(first, num_frames, SEGMENT):
-            last = _do_segment(job, mattes, start, on_frame, warnings)
-            _save_progress(job, min(start + SEGMENT, num_frames), last)
-    notes = dict.fromkeys(_join(job))  # each once
+        _try_targets(job)
+        mattes = _mattes(job, load_predictor(), first, last_alpha, notes)
+        while num_done < num_frames:
+            end = min(num_done + SEGMENT, num_frames)
+            num_written, alpha = _do_segment(job, mattes, num_done, end, on_frame, on_output, warnings)
+            if alpha is not None:
+                _save_progress(job, num_done + num_written, alpha)
+            num_done += num_written
+            if num_done < end:
+                break
+    if not num_done:
+        raise VideoError("no frame of the clip can be read")
+    if num_done < num_frames:
+        notes.append(f"only {num_done} of {num_frames} frames can be read; the clip may be cut off or damaged")
+    for kind, target in job.targets.items():
+        if target.suffix:
+            notes += _join(job, kind, target, num_done)
+            on_output(kind, target)
     shutil.rmtree(work)
-    return Report(num_matted=num_frames - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(notes))
+    return Report(
+        num_matted=num_done - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(dict.fromkeys(notes))
+    )
+
+
+def _try_targets(job: VideoJob) -> None:
+    """Write one frame to each target, so that nothing is matted that cannot be written."""
+    photo = next(job.clip.frames(), None)
+    if photo is None:
+        raise VideoError("no frame of the clip can be read")
+    for target in job.targets.values():
+        prepare_folder(target.parent if target.suffix else target)
+    prepare_folder(job.work_folder)
+    for kind, target in job.targets.items():
+        if target.suffix:
+            assert job.clip.info is not None
+            channels = KINDS[kind].channels
+            shape = photo.pixels.shape[:2] if channels == 1 else (*photo.pixels.shape[:2], channels)
+            dtype = np.dtype(np.uint16 if BITS_OF_CLIPS[target.suffix.lower()] == 16 else np.uint8)
+            try_target(target, job.work_folder, shape, dtype, job.clip.info)
 
 
 def _mattes(
-    job: VideoJob, predictor: AbstractPredictor, first: int, last_alpha: FloatArray | None
-) -> Iterator[SteadyMatte]:
-    start = max(0, first - REACH) if job.is_steady else first
-    triples = _checked_frames(job, start)
+    job: VideoJob, predictor: AbstractPredictor, first: int, last_alpha: FloatArray | None, notes: list[str]
+) -> Iterator[tuple[Photo, SteadyMatte]]:
+    """The frames from `first` on, each with its matte."""
+    photos: deque[Photo] = deque()
+
+    def triples(start: int) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8] | None]]:
+        for index, photo, mask in _checked_frames(job, start, notes):
+            if index >= first:
+                photos.append(photo)
+            yield index, photo.in_srgb().pixels, mask
+
     if job.is_steady:
-        yield from matte_steadily(predictor, with_motion(triples), first=first, last_alpha=last_alpha)
+        frames = with_motion(triples(max(0, first - REACH)))
+        for steady in matte_steadily(predictor, frames, first=first, last_alpha=last_alpha):
+            yield photos.popleft(), steady
         return
-    for _, image, mask in triples:
-        assert mask is not None
+    for index, image, mask in triples(first):
+        if mask is None:
+            raise VideoError(f"frame {job.clip.names[index]} has no mask; the masks may be cut off or damaged")
         matte = predictor.predict(image, mask)
-        yield SteadyMatte(matte=replace(matte, alpha=settle(matte.alpha)))
+        yield photos.popleft(), SteadyMatte(matte=replace(matte, alpha=settle(matte.alpha)))
 
 
-def _checked_frames(job: VideoJob, start: int) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8] | None]]:
+def _checked_frames(
+    job: VideoJob, start: int, notes: list[str]
+) -> Iterator[tuple[int, Photo, NDArray[np.uint8] | None]]:
     size = None
-    pairs = zip(job.clip.frames(start), job.masks.frames(start), strict=False)
-    for index, (image, mask) in enumerate(pairs, start):
-        size = size or (image.shape[0], image.shape[1])
-        check_frame(image, size, job.clip.names[index])
-        yield index, image, mask
+    masks = chain(_until_damaged(job.masks.frames(start), notes), repeat(None))
+    photos = _until_damaged(job.clip.frames(start), notes)
+    for index, (photo, mask) in enumerate(zip(photos, masks, strict=False), start):
+        if index == len(job.clip.names):
+            return
+        size = size or (photo.pixels.shape[0], photo.pixels.shape[1])
+        check_frame(photo.pixels, size, job.clip.names[index])
+        yield index, photo, mask
+
+
+def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
+    """The frames that can be decoded; why there are no more is added to the notes."""
+    try:
+        yield from frames
+    except DamagedClipError as error:  # not if ffmpeg was killed: then a further run goes on
+        notes.append(str(error))
 
 
 def _do_segment(
     job: VideoJob,
-    mattes: Iterator[SteadyMatte],
+    mattes: Iterator[tuple[Photo, SteadyMatte]],
     start: int,
+    end: int,
     on_frame: Callable[[int], object],
+    on_output: Callable[[str, Path], object],
     warnings: list[tuple[int, str]],
-) -> FloatArray:
-    """Matte and write the frames from `start` on.
+) -> tuple[int, FloatArray | None]:
+    """Matte and write the frames from `start` up to `end`, or up to the last one that can be read.
 
     Returns:
-        The last one's alpha.
+        How many were written, and the last one's alpha.
     """
-    end = min(start + SEGMENT, len(job.clip.names))
-    alpha = None
+    num_written, alpha = 0, None
     writers: dict[str, Callable[[NDArray[Any]], None]] = {}
     with ExitStack() as stack:
-        for index, steady in zip(range(start, end), islice(mattes, end - start), strict=False):
+        for index, (photo, steady) in zip(range(start, end), islice(mattes, end - start), strict=False):
             if steady.warning:
                 warnings.append((index, steady.warning))
+            rendered = RenderedMatte(photo, steady.matte, options=job.options)
             for kind, target in job.targets.items():
-                picture = job.look.picture(kind, steady.matte, target.suffix)
                 if not target.suffix:
-                    write_image(target / f"{job.clip.names[index]}.png", picture)
+                    rendered.write(job.frame_path(kind, index), kind)
+                    on_output(kind, job.frame_path(kind, index))
                     continue
+                frame = rendered.render(kind, ".png", bits=BITS_OF_CLIPS[target.suffix.lower()])[0]
+                assert isinstance(frame, np.ndarray)
                 if kind not in writers:
                     assert job.clip.info is not None
                     path = _segment_path(job, kind, target, start)
-                    writer = segment_writer(path, picture.shape, picture.dtype, job.clip.info)
+                    writer = segment_writer(path, frame.shape, frame.dtype, job.clip.info)
                     writers[kind] = stack.enter_context(writer)
-                writers[kind](picture)
+                writers[kind](frame)
             alpha = steady.matte.alpha
-            num_done = index + 1
-            on_frame(num_done)
-        if alpha is None or num_done < end:
-            num_read = start if alpha is None else num_done
-            raise VideoError(f"only {num_read} of {len(job.clip.names)} frames can be read; the clip may be damaged")
-    return alpha
+            num_written += 1
+            on_frame(index + 1)
+    return num_written, alpha
 
 
 def _segment_path(job: VideoJob, kind: str, target: Path, start: int) -> Path:
-    return job.work_folder / f"{kind}-{start:08d}{target.suffix}"
+    return job.work_folder / f"{kind}-{start:08d}{target.suffix.lower()}"
 
 
-def _join(job: VideoJob) -> Iterator[str]:
-    """Make the video files of their segments, and say what is to be said of the sound."""
-    num_frames = len(job.clip.names)
+def _join(job: VideoJob, kind: str, target: Path, num_frames: int) -> Iterator[str]:
+    """Make a video file of its segments, and say what is to be said of the sound."""
+    assert job.clip.info is not None
     starts = range(0, num_frames, SEGMENT)
-    for kind, target in job.targets.items():
-        if not target.suffix:
-            continue
-        assert job.clip.info is not None
-        note = join_segments(
-            [_segment_path(job, kind, target, start) for start in starts],
-            [min(SEGMENT, num_frames - start) for start in starts],
-            target,
-            job.clip.info,
-        )
-        if note:
-            yield note
+    note = join_segments(
+        [_segment_path(job, kind, target, start) for start in starts],
+        [min(SEGMENT, num_frames - start) for start in starts],
+        target,
+        job.clip.info,
+    )
+    if note:
+        yield note
 
 
 def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
@@ -205,7 +284,7 @@ def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
         if str(saved["fingerprint"]) != job.fingerprint:
             raise InputError(
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
-                "begin anew with --overwrite"
+                "start anew with --overwrite"
             )
         return int(saved["num_done"]), saved["alpha"].astype(np.float32) / np.float32(65535)
 

@@ -86,6 +86,8 @@ def test_everything_is_matted_or_set_aside_with_its_reason(manifest: Path, fake:
     assert fake.num_encoded == 4  # b once
     lines = pyarrow.parquet.read_table(manifest / "out" / "results.parquet").to_pylist()
     assert [line["name"] for line in lines] == ["a", "b__1", "b__2", "c", "d"]
+    stamps = [(manifest / kind / "a.png").stat() for kind in ("photos", "masks")]
+    assert lines[0].pop("made_from") == " ".join(f"{stamp.st_size}@{stamp.st_mtime_ns}" for stamp in stamps)
     assert lines[0] == {
         "name": "a", "photo": "photos/a.png", "mask": "masks/a.png", "reason": None, "warning": None,
         "height": 20, "width": 30, "coverage": 0.5, "predicted_error": 0.0,

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.decode import decode_image, decode_mask
-from mask2alpha.imaging.encode import Tags, encode_image, write_passes
+from mask2alpha.imaging.encode import Tags, encode_image, encode_passes, write_file
 from mask2alpha.imaging.exr import encode_exr
 
 PICTURES = Path(__file__).parents[2] / "data" / "pictures"
@@ -144,7 +144,7 @@ def test_what_is_not_finite_becomes_black_with_a_warning() -> None:
 def test_passes_are_layers(tmp_path: Path, rng: np.random.Generator) -> None:
     array = rng.random((4, 5, 4)).astype(np.float16)
     passes = {"": array, "foreground": array[..., :3], "alpha": array[..., 3], "error": array[..., 0]}
-    write_passes(tmp_path / "a.exr", passes)
+    write_file(tmp_path / "a.exr", encode_passes(passes, "a.exr"))
     with OpenEXR.File(str(tmp_path / "a.exr"), separate_channels=True) as file:
         assert file.header()["alphaMode"] == "premultiplied"
         channels = {name: channel.pixels for name, channel in file.channels().items()}
@@ -153,7 +153,7 @@ def test_passes_are_layers(tmp_path: Path, rng: np.random.Generator) -> None:
     ]  # fmt: skip
     assert np.array_equal(channels["alpha.A"], array[..., 3])
     with pytest.raises(ImageFileError, match=r"written as \.exr"):
-        write_passes(tmp_path / "a.tif", passes)
+        encode_passes(passes, "a.tif")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

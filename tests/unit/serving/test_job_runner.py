@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from fakes import FakePredictor
 from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.encode import Tags, encode_image
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -167,7 +169,7 @@ def test_backgrounds_are_colours_or_pictures(bench: Bench) -> None:
 
 @pytest.mark.parametrize("background", ["nocolour", "/etc/passwd", "http://evil.example/x.png", "file:///etc/passwd"])
 def test_attack_a_background_that_is_a_file_or_an_address(bench: Bench, background: str) -> None:
-    with pytest.raises(ProblemError, match="is no colour"):
+    with pytest.raises(ProblemError, match="is not a colour"):
         bench.matte(outputs=["composite"], background=background)
 
 
@@ -184,6 +186,39 @@ def test_what_no_format_holds_is_refused_before_any_work(bench: Bench, wishes: d
         bench.matte(**wishes)
     assert problem.value.kind == "invalid-field"
     assert bench.fake.num_encoded == 0
+
+
+@pytest.mark.parametrize("kind", ["passes", "cutout", "composite"])
+def test_light_keeps_its_primaries_and_its_values_above_white(bench: Bench, kind: str) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    primaries = (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, 0.32168, 0.33767)
+    light = np.full((20, 30, 3), 3, np.float16)
+    bench.save("photo", encode_image(light, "a.exr", tags=Tags(primaries=primaries)))
+    result = bench.matte(outputs=[kind], format="exr", region=(2, 3, 12, 9))
+    with openexr.File(str(bench.folder / result.file_name), separate_channels=True) as file:
+        assert file.header()["chromaticities"] == pytest.approx(primaries)
+        assert (file.channels()["R"].pixels == 3).all()
+        assert file.channels()["R"].pixels.shape == (6, 10)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "media_type"),
+    [
+        ("jpg", "image/jpeg"),
+        ("JPEG", "image/jpeg"),
+        ("TIF", "image/tiff"),
+        ("tiff", "image/tiff"),
+        ("Png", "image/png"),
+    ],
+)
+def test_formats_may_be_spelled_either_way(bench: Bench, spelling: str, media_type: str) -> None:
+    assert bench.matte(format=spelling).media_type == media_type
+
+
+@pytest.mark.parametrize("spelling", ["avif", "mov", "", "png,jpg"])
+def test_formats_that_are_not_written_are_refused_with_those_that_are(bench: Bench, spelling: str) -> None:
+    with pytest.raises(ValidationError, match="accepted: png, tiff, exr, webp, jpeg"):
+        bench.matte(format=spelling)
 
 
 def test_the_photograph_is_shown_upright_in_8_bits(bench: Bench) -> None:

@@ -10,14 +10,14 @@ import pytest
 pytest.importorskip("cv2")
 
 from fakes import FakePredictor
+from mask2alpha.cli.video import plan_targets
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.video import ffmpeg
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
-from mask2alpha.video.ffmpeg import VideoInfo, check_suffix, find_program, probe, read_frames
+from mask2alpha.video.ffmpeg import VideoInfo, find_program, probe, read_frames
 from mask2alpha.video.job import VideoJob, run
-from mask2alpha.video.pictures import Look
 
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="ffmpeg is not on PATH"
@@ -56,7 +56,7 @@ def matte_to(target: Path, clip_file: Path, kind: str) -> VideoInfo:
         mask[:, : 4 * index + 8] = 255
         write_image(target.parent / "masks" / f"{index}.png", mask)
     masks = open_masks(target.parent / "masks", clip)
-    job = VideoJob(clip=clip, masks=masks, targets={kind: target}, look=Look(), is_steady=False, settings={})
+    job = VideoJob(clip=clip, masks=masks, targets={kind: target}, is_steady=False, settings={})
     run(job, FakePredictor)
     return probe(target)
 
@@ -190,4 +190,4 @@ def test_without_ffmpeg_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_containers_are_not_written() -> None:
     with pytest.raises(InputError, match=r"ProRes 4444"):
-        check_suffix(Path("a.mp4"))
+        plan_targets(Path("a.mp4"), ("cutout",), "png")

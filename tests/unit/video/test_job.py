@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from fakes import FakePredictor
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.photo import Photo
+from mask2alpha.rendering import OutputOptions
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
+from mask2alpha.video.ffmpeg import DamagedClipError
 from mask2alpha.video.job import VideoJob, run
-from mask2alpha.video.pictures import Look
 
 NUM_FRAMES = 11
 
@@ -38,7 +41,7 @@ def make_job(folder: Path, out: Path, **settings: object) -> VideoJob:
         "clip": clip,
         "masks": open_masks(folder / "masks", clip),
         "targets": {"alpha": out / "alpha"},
-        "look": Look(),
+        "options": OutputOptions(),
         "is_steady": True,
         "settings": {"model": "fake"},
     }
@@ -125,7 +128,11 @@ def test_a_frame_of_another_size_is_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> None:
     job = make_job(
-        folder, tmp_path, targets={"cutout": tmp_path / "cutout"}, look=Look(has_clean_colours=False), is_steady=False
+        folder,
+        tmp_path,
+        targets={"cutout": tmp_path / "cutout"},
+        options=OutputOptions(has_clean_colours=False),
+        is_steady=False,
     )
     run(job, FakePredictor)
     photo = read_image(tmp_path / "cutout" / "shot3.png")
@@ -133,3 +140,29 @@ def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> Non
     assert photo.alpha is not None
     assert np.array_equal(photo.alpha, mask[..., 0])
     assert np.array_equal(photo.pixels, frame)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_a_damaged_end_gives_the_frames_there_are_and_a_killed_ffmpeg_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    job = make_job(folder, tmp_path)
+    whole = job.clip.frames
+
+    def frames(start: int = 0) -> Iterator[Photo]:
+        yield from list(whole())[start:6]
+        raise (DamagedClipError if is_damaged else VideoError)("clip: no more")
+
+    monkeypatch.setattr(job.clip, "frames", frames)
+    if not is_damaged:
+        with pytest.raises(VideoError, match="no more"):
+            run(job, FakePredictor)
+        monkeypatch.setattr(job.clip, "frames", whole)
+        report = run(job, FakePredictor)
+        assert report.num_resumed + report.num_matted == NUM_FRAMES
+        assert report.notes == ()
+        return
+    report = run(job, FakePredictor)
+    assert report.num_matted == 6
+    assert report.notes == ("clip: no more", "only 6 of 11 frames can be read; the clip may be cut off or damaged")
+    assert len(read_all(tmp_path / "alpha")) == 6
