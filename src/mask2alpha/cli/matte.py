@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import ImageFileError, InputError, Mask2AlphaError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mask2alpha.imaging.encode import Tags
     from mask2alpha.imaging.pairs import PhotoMasks
     from mask2alpha.imaging.photo import Photo
+    from mask2alpha.ops.masks import MaskChoice
     from mask2alpha.pipeline.abstract import AbstractPredictor
     from mask2alpha.pipeline.matte import EncodedImage, Matte
 
@@ -41,6 +43,8 @@ class OutputPlan:
     """Per sample; None: what keeps the photograph's values."""
     has_metadata: bool = False
     has_gps: bool = False
+    mask_choice: "MaskChoice | None" = None
+    """What the masks' files do not say."""
 
     def path(self, stem: str, kind: str, photo: Path) -> Path:
         """Where the `kind` of output of the mask called `stem` goes."""
@@ -107,6 +111,7 @@ def parse_outputs(ctx: click.Context, param: click.Parameter, value: str) -> tup
     metavar="COLOR|FILE",
     help="Of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
+@mask_options
 @network_options()
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Make again what exists.")
 def command(
@@ -119,6 +124,7 @@ def command(
     has_metadata: bool,
     has_gps: bool,
     background: str,
+    mask_choice: "MaskChoice",
     source: str,
     num_steps: int | None,
     error_threshold: float | None,
@@ -162,7 +168,7 @@ def command(
         suffix=f".{file_format}" if file_format else None,
         bits=int(bits) if bits else None,
     )
-    plan = replace(plan, has_metadata=has_metadata, has_gps=has_gps)
+    plan = replace(plan, has_metadata=has_metadata, has_gps=has_gps, mask_choice=mask_choice)
     for folder in [target.parent] if plan.is_file else [target / kind for kind in kinds]:
         remove_leftovers(folder)
     todo = [
@@ -311,7 +317,7 @@ def _matte_photo(
     plan: OutputPlan,
     progress: Any,
 ) -> dict[Path, str]:
-    from mask2alpha.imaging.decode import read_mask
+    from mask2alpha.imaging.fitted_masks import read_fitted_mask
 
     failures: dict[Path, str] = {}
     loaded: LoadedPhoto | None = None
@@ -321,10 +327,15 @@ def _matte_photo(
                 warnings.simplefilter("always", UserWarning)
                 if loaded is None:
                     loaded = _load(predictor, pair.photo)
-                mask = read_mask(mask_path)
+                mask = read_fitted_mask(
+                    mask_path,
+                    loaded.encoded.size,
+                    orientation=loaded.photo.orientation,
+                    choice=plan.mask_choice,
+                )
                 matte = predictor.predict(loaded.encoded, mask)
                 for kind, path in paths.items():
-                    _write(matte, mask, loaded, kind, plan, path)
+                    _write(matte, mask.as_bytes(), loaded, kind, plan, path)
             for message in dict.fromkeys(str(warning.message) for warning in caught):
                 progress.write(f"Warning: {mask_path}: {message}")
         # RuntimeError: PyTorch's way to say that memory ran out

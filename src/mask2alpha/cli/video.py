@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import build_predictor, parse_background
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
 
 if TYPE_CHECKING:
+    from mask2alpha.ops.masks import MaskChoice
     from mask2alpha.pipeline.matte import Colour
     from mask2alpha.video.clips import AbstractClip, Masks
     from mask2alpha.video.job import Report, VideoJob
@@ -78,6 +80,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     metavar="COLOR|FILE",
     help="Of composites: a colour or a picture.",
 )
+@mask_options
 @network_options()
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Begin anew, whatever exists.")
 def command(
@@ -90,6 +93,7 @@ def command(
     colours: str,
     key: str | None,
     background: str,
+    mask_choice: "MaskChoice",
     source: str,
     num_steps: int | None,
     error_threshold: float | None,
@@ -113,11 +117,11 @@ def command(
     from mask2alpha.video.pictures import Look
 
     opened = open_clip(clip)
-    opened_masks = open_masks(masks, opened)
+    opened_masks = open_masks(masks, opened, mask_choice)
     settings = {"num_steps": num_steps, "error_threshold": error_threshold, "active_budget": active_budget}
     conditions: dict[str, object] = {"colours": colours, "key": key, "background": background, "format": format_name}
     conditions |= {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
-    conditions |= {"model": source, "dtype": dtype, **settings}
+    conditions |= {"mask_choice": mask_choice, "model": source, "dtype": dtype, **settings}
     job = VideoJob(
         clip=opened,
         masks=opened_masks,

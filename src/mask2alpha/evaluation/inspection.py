@@ -23,6 +23,7 @@ from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_reg
 from mask2alpha.model.stage2_decoding.refine import start_coarse
 from mask2alpha.model.stage3_detail.active import select_active, select_active_shm
 from mask2alpha.ops.cells import cells_to_pixels, count_cells
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.predictor import Predictor
@@ -60,7 +61,7 @@ class Inspection:
     """(rows, columns): the share of the maps at stride 4 and of the token grid that is photograph, in (0, 1]."""
 
 
-def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> Inspection:
+def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any] | Mask) -> Inspection:
     """Run the network once, in float32, and keep what it did.
 
     Args:

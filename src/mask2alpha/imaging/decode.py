@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ from PIL import (  # the plugins register their formats when they are imported
     WebPImagePlugin,  # noqa: F401
 )
 
-from mask2alpha.errors import ImageFileError
+from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging import colour
-from mask2alpha.imaging.exr import decode_exr
+from mask2alpha.imaging.exr import decode_exr, decode_exr_mask
 from mask2alpha.imaging.metadata import upright_exif
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import (
@@ -43,6 +43,8 @@ from mask2alpha.imaging.reading import (
 )
 from mask2alpha.imaging.sniff import FORMATS, SUFFIXES, kind_of
 from mask2alpha.imaging.tiff import decode_deep_tiff
+from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
+from mask2alpha.ops.orientation import turn_upright
 
 __all__ = [
     "FORMATS",
@@ -55,6 +57,8 @@ __all__ = [
     "read_image",
     "read_mask",
 ]
+
+T = TypeVar("T")
 
 _ORIENTATION = 0x0112
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
@@ -93,13 +97,22 @@ def decode_image(
     Raises:
         ImageFileError: It is no accepted picture, is damaged, or is over a limit.
     """
+    decode = _DECODERS[_checked_kind(data, name, max_bytes)]
+    return _decoded(lambda: decode(data, max_pixels), name, max_pixels)
+
+
+def _checked_kind(data: bytes, name: str, max_bytes: int) -> str:
     if not data:
         raise ImageFileError(f"{name}: the file is empty")
     if len(data) > max_bytes:
         raise ImageFileError(f"{name}: larger than {max_bytes} bytes")
-    decode = _DECODERS[kind_of(data, name)]
+    return kind_of(data, name)
+
+
+def _decoded(decode: Callable[[], T], name: str, max_pixels: int) -> T:
+    """Call a decoder, and say what went wrong as an `ImageFileError`."""
     try:
-        return decode(data, max_pixels)
+        return decode()
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
     except Image.DecompressionBombError as error:
@@ -110,39 +123,114 @@ def decode_image(
         raise ImageFileError(f"{name}: damaged or truncated picture: {error}") from error
 
 
-def read_mask(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_mask(
+    path: str | Path,
+    *,
+    choice: MaskChoice | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
     """Read a mask from a file; see `decode_mask`.
 
     Raises:
-        ImageFileError: As for `read_image`.
+        ImageFileError: As for `decode_mask`.
     """
-    return _mask_of(read_image(path, max_bytes=max_bytes, max_pixels=max_pixels))
+    data = _read_bytes(Path(path), max_bytes)
+    return decode_mask(data, str(path), choice=choice, max_bytes=max_bytes, max_pixels=max_pixels)
 
 
 def decode_mask(
-    data: bytes, name: str = "mask", *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    name: str = "mask",
+    *,
+    choice: MaskChoice | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
-    """Read a mask, (H, W), 0 to 255, from the bytes of a file.
+    """Read a mask, (H, W), 0 to 255 on the target, from the bytes of a file.
 
-    A picture whose alpha channel varies is taken for a cut-out: its alpha is the mask. Of any other the luminance is.
-    A picture of whole numbers with no value above 1 counts as 0/1 and is scaled to 0/255. Floats are in [0, 1].
+    What its values mean, `mask2alpha.ops.masks.understand` says; docs/files.md has the table. What was guessed is a
+    `UserWarning`.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        choice: A label, channel or inversion, where the file leaves a choice; `fit` has no meaning here.
+        max_bytes: Largest file accepted.
+        max_pixels: Largest picture accepted, width times height.
 
     Raises:
-        ImageFileError: As for `decode_image`.
+        ImageFileError: As for `decode_image`; or it is ambiguous which pixels the mask marks.
     """
-    return _mask_of(decode_image(data, name, max_bytes=max_bytes, max_pixels=max_pixels))
-
-
-def _mask_of(photo: Photo) -> NDArray[np.uint8]:
-    if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
-        mask = photo.alpha
+    choice = choice or MaskChoice()
+    kind = _checked_kind(data, name, max_bytes)
+    if kind == "EXR":
+        drawn = _decoded(lambda: decode_exr_mask(data, max_pixels, choice.channel), name, max_pixels)
     else:
-        weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        mask = photo.pixels @ weights
-        mask = mask if photo.pixels.dtype.kind == "f" else np.rint(mask).astype(photo.pixels.dtype)
-    if mask.dtype.kind == "u" and mask.max() <= 1:
-        return np.asarray(mask * 255, dtype=np.uint8)
-    return colour.with_depth(mask, 8)
+        drawn = _decoded(lambda: _drawn_mask(data, kind, max_pixels), name, max_pixels)
+    try:
+        mask, notes = understand(drawn, choice, name="the mask")
+    except InputError as error:
+        raise ImageFileError(f"{name}: {error}") from error
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return mask.as_bytes()
+
+
+def _drawn_mask(data: bytes, kind: str, max_pixels: int) -> DrawnMask:
+    """Palette indices and shallow greys as the file has them; all else as in a photo, without its colour profile."""
+    if kind in ("PNG", "TIFF", "BMP"):
+        drawn = _decode_indices(data, kind, max_pixels)
+        if drawn is not None:
+            return drawn
+    photo = _DECODERS[kind](data, max_pixels)
+    return DrawnMask(
+        values=np.ascontiguousarray(photo.pixels[..., 0]) if photo.is_grey else photo.pixels,
+        top=None if photo.pixels.dtype.kind == "f" else np.iinfo(photo.pixels.dtype).max,
+        alpha=photo.alpha,
+        is_lossy=kind in ("JPEG", "AVIF", "HEIF") or (kind == "WEBP" and b"VP8L" not in data[:4096]),
+    )
+
+
+def _decode_indices(data: bytes, kind: str, max_pixels: int) -> DrawnMask | None:
+    """A picture with a palette, or of 1, 2 or 4 bits; None for any other."""
+    try:
+        picture = _open(data, kind)
+    except (SyntaxError, OSError, UnreadableError):
+        return None  # the photo's decoder knows more kinds, or says what is wrong
+    with picture:
+        raw_mode = next(map(_raw_mode, picture.tile), "")
+        shallow = re.match(r"L;([24])", raw_mode)
+        if picture.mode not in ("P", "1") and not shallow:
+            return None
+        check_size(picture.size, max_pixels)
+        if kind == "TIFF":
+            _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+        if getattr(picture, "is_animated", False):
+            warnings.warn("the file has several pictures; the first is used", stacklevel=4)
+        values = np.asarray(picture)
+        transparency = picture.info.get("transparency") if picture.mode == "P" else None
+        # a TIFF is turned by Pillow, once its pixels are read
+        orientation = _stated(picture.getexif())
+        if picture.mode == "P":
+            palette = np.zeros((256, 3), dtype=np.uint8)
+            entries = np.array(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+            palette[: len(entries)] = entries
+    values = turn_upright(values, orientation)
+    if picture.mode == "1":
+        return DrawnMask(values=values)
+    if shallow:
+        top = 2 ** int(shallow[1]) - 1
+        return DrawnMask(values=values // np.uint8(255 // top), top=top)
+    alpha = None
+    if transparency is not None:
+        opacity = np.full(256, 255, dtype=np.uint8)
+        if isinstance(transparency, bytes):
+            opacity[: len(transparency)] = np.frombuffer(transparency, dtype=np.uint8)
+        else:
+            opacity[transparency] = 0
+        alpha = opacity[values]
+    return DrawnMask(values=values, palette=palette, alpha=alpha)
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -163,13 +251,20 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
                 warnings.warn("the file has several pictures; the first is used", stacklevel=3)
             if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
                 warnings.warn("10- and 12-bit AVIF is read as 8-bit", stacklevel=3)
+            turned_by_pillow = _stated(picture.getexif()) if kind == "TIFF" else 1
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
-            orientation = exif.get(_ORIENTATION, 1)
             xmp = picture.info.get("xmp")
-        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp), orientation)
+        photo = _finished(replace(photo, exif=upright_exif(exif), xmp=xmp), _stated(exif))
+        return photo if turned_by_pillow == 1 else replace(photo, orientation=turned_by_pillow)
 
     return decode
+
+
+def _stated(exif: Image.Exif) -> int:
+    """The orientation that EXIF states; 1 where it is none of those there are."""
+    orientation = exif.get(_ORIENTATION, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
@@ -204,7 +299,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
             return _decode_with_pillow("TIFF")(data, max_pixels)
         _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
     photo, orientation = decode_deep_tiff(data, max_pixels)
-    return _finished(photo, orientation)
+    return _finished(photo, orientation if orientation in range(1, 9) else 1)
 
 
 def _check_heif_items(data: bytes) -> None:
@@ -250,7 +345,7 @@ def _decode_heif(data: bytes, max_pixels: int) -> Photo:
         exif=upright_exif(exif),
         xmp=picture.info.get("xmp"),
     )
-    return _finished(_straight(photo) if mode == "RGBa" else photo, 1)
+    return replace(_finished(_straight(photo) if mode == "RGBa" else photo, 1), orientation=_stated(exif))
 
 
 _DECODERS: dict[str, Callable[[bytes, int], Photo]] = {
@@ -261,7 +356,7 @@ _DECODERS: dict[str, Callable[[bytes, int], Photo]] = {
 }
 
 
-def _finished(photo: Photo, orientation: Any) -> Photo:
+def _finished(photo: Photo, orientation: int) -> Photo:
     """Upright, contiguous, and with a profile only where it fits and can be used."""
     profile = photo.icc_profile
     if profile is not None:
@@ -275,9 +370,10 @@ def _finished(photo: Photo, orientation: Any) -> Photo:
             profile = None
     return replace(
         photo,
-        pixels=_upright(photo.pixels, orientation),
-        alpha=None if photo.alpha is None else _upright(photo.alpha, orientation),
+        pixels=turn_upright(photo.pixels, orientation),
+        alpha=None if photo.alpha is None else turn_upright(photo.alpha, orientation),
         icc_profile=profile,
+        orientation=orientation,
     )
 
 
@@ -345,14 +441,3 @@ def _straight(photo: Photo) -> Photo:
     """The colours, which were premultiplied, divided by alpha."""
     assert photo.alpha is not None
     return replace(photo, pixels=straight_colours(photo.pixels, photo.alpha))
-
-
-def _upright(array: NDArray[Any], orientation: Any) -> NDArray[Any]:
-    """Undo an EXIF orientation (1 to 8; anything else counts as 1); the result is contiguous."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)

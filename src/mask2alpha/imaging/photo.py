@@ -33,6 +33,8 @@ class Photo:
     """Descriptive tags of the file's EXIF block, the orientation set to upright; with the place, if it is stated."""
     xmp: bytes | None = None
     """The file's XMP packet, unchanged."""
+    orientation: int = 1
+    """EXIF's, 1 to 8, as the file states it; it has been undone."""
 
     @property
     def is_linear(self) -> bool:

@@ -16,6 +16,7 @@ from mask2alpha.model.box import find_box
 from mask2alpha.model.folding import fold_batch_norm, join_activations, store_weights_as
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.outputs import CoarseMatte, ImageEncoding, RunOptions
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.resize import shrink_to_side, upsample
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -95,13 +96,13 @@ class Predictor(AbstractPredictor):
         """
         return self._encode(image, image_to_pixels(image))
 
-    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any] | Mask) -> Matte:
         """Matte one image with one mask.
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
-            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255). One of another size than the
-                image is resized, with a `UserWarning`.
+            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255); or a `Mask`, whose values are
+                settled. One of another size and the image's aspect is resized, with a `UserWarning`.
 
         Raises:
             InputError: The image or the mask cannot be used.
@@ -109,7 +110,7 @@ class Predictor(AbstractPredictor):
         return self._predict(image, {"mask": mask})[0]
 
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
     ) -> tuple[Matte, ...]:
         """Matte one image with each of several masks: the image is encoded once, the masks do not influence each other.
 
@@ -123,7 +124,8 @@ class Predictor(AbstractPredictor):
         Raises:
             InputError: The image or a mask cannot be used.
         """
-        return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks))})
+        each = split_masks(masks, (image.image if isinstance(image, EncodedImage) else np.asarray(image)).shape[:2])
+        return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(each)})
 
     def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
         """Encode the photograph once more, smaller, for `preview`; `max_side` is in pixels of what is encoded."""
@@ -156,7 +158,7 @@ class Predictor(AbstractPredictor):
             settle_(alpha)
         return alpha[0, 0].cpu().numpy()
 
-    def _predict(self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]]) -> tuple[Matte, ...]:
+    def _predict(self, image: NDArray[Any] | EncodedImage, masks: dict[str, Any]) -> tuple[Matte, ...]:
         # everything is checked before the network runs
         pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
         size = (pixels.shape[2], pixels.shape[3])

@@ -16,6 +16,7 @@ from mask2alpha.imaging.encode import Tags, encode_image, write_image, write_pas
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.matte_pictures import background_for, comparison_panels, make_passes, scaled
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import pad_to_multiple
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
@@ -126,7 +127,7 @@ def look_inside(predictor: Predictor, encoded: EncodedImage, mask: NDArray[np.ui
     """
     if mask.min() == mask.max() and mask.max() in (0, 255):
         return None
-    padded_mask = pad_to_multiple(mask_to_tensor(mask, encoded.size), STRIDE_MULTIPLE).to(predictor.device)
+    padded_mask = pad_to_multiple(mask_to_tensor(Mask(values=mask), encoded.size), STRIDE_MULTIPLE).to(predictor.device)
     is_mixed = predictor.dtype != torch.float32
     with torch.inference_mode(), torch.autocast(predictor.device.type, dtype=predictor.dtype, enabled=is_mixed):
         output = predictor.model.decode(

@@ -1,9 +1,10 @@
 """What is matted: the frames of a folder or of a video file, and a mask for each, for some, or for the first."""
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
 from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
 from mask2alpha.video import ffmpeg
 from mask2alpha.video.ffmpeg import VideoInfo, probe, read_frames
 
@@ -29,6 +31,10 @@ class AbstractClip(ABC):
     def frames(self, start: int = 0) -> Iterator[NDArray[Any]]:
         """(H, W, 3), uint8 or uint16, upright."""
 
+    def orientation(self, index: int) -> int:
+        """The EXIF orientation of a frame, which has been undone; 1 where the clip states none."""
+        return 1
+
 
 class FolderClip(AbstractClip):
     """The pictures of a folder, in the order of the numbers in their names."""
@@ -42,6 +48,10 @@ class FolderClip(AbstractClip):
         """As sRGB, whatever the pictures' own colour space is."""
         for path in self.paths[start:]:
             yield read_image(path).in_srgb().pixels
+
+    def orientation(self, index: int) -> int:
+        """As the frame's file states it."""
+        return read_image(self.paths[index]).orientation
 
 
 class VideoClip(AbstractClip):
@@ -65,6 +75,8 @@ class Masks:
     """Pictures; None where the target is followed from the frame before."""
     video: VideoInfo | None = None
     """Or a video file with as many frames as the clip."""
+    choice: MaskChoice = field(default_factory=MaskChoice)
+    """What the user says about the masks."""
 
     @property
     def has_all(self) -> bool:
@@ -75,11 +87,14 @@ class Masks:
         """(H, W), 0 to 255."""
         if self.video is None:
             for path in self.paths[start:]:
-                yield None if path is None else read_mask(path)
+                yield None if path is None else read_mask(path, choice=self.choice)
         else:
-            for frame in read_frames(self.video, start=start):
-                grey = frame.mean(axis=2) / (257 if frame.dtype == np.uint16 else 1)
-                yield np.asarray(np.rint(grey), np.uint8)
+            for number, frame in enumerate(read_frames(self.video, start=start), start + 1):
+                drawn = DrawnMask(values=frame, top=np.iinfo(frame.dtype).max, is_lossy=True)
+                mask, notes = understand(drawn, self.choice, name=f"frame {number} of {self.video.path}")
+                for note in notes:
+                    warnings.warn(note, stacklevel=2)
+                yield mask.as_bytes()
 
 
 def open_clip(path: Path) -> AbstractClip:
@@ -96,16 +111,22 @@ def open_clip(path: Path) -> AbstractClip:
     return VideoClip(probe(path))
 
 
-def open_masks(path: Path, clip: AbstractClip) -> Masks:
+def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None) -> Masks:
     """A picture (of the first frame), a folder of pictures, or a video file.
 
     The masks of a folder belong to a folder's frames by name; to a video's in order, if there are as many, and else by
     the last number in their names, counted from 1.
 
+    Args:
+        path: The masks.
+        clip: Their frames.
+        choice: What the user says about the masks.
+
     Raises:
         InputError: The masks do not fit the clip, or the first frame has none.
         VideoError: The video file cannot be read.
     """
+    choice = choice or MaskChoice()
     num_frames = len(clip.names)
     if path.is_dir():
         found = _pictures(path)
@@ -114,15 +135,15 @@ def open_masks(path: Path, clip: AbstractClip) -> Masks:
         )
         if 0 not in by_frame:
             raise InputError(f"{path}: no mask for the first frame ({clip.names[0]})")
-        return Masks(paths=tuple(by_frame.get(index) for index in range(num_frames)))
+        return Masks(paths=tuple(by_frame.get(index) for index in range(num_frames)), choice=choice)
     if path.suffix.lower() in PICTURE_SUFFIXES:
-        return Masks(paths=(path, *[None] * (num_frames - 1)))
+        return Masks(paths=(path, *[None] * (num_frames - 1)), choice=choice)
     if path.suffix.lower() not in ffmpeg.SUFFIXES:
         raise InputError(f"{path}: neither a picture, nor a folder of pictures, nor a video file")
     info = probe(path)
     if info.num_frames != num_frames:
         raise InputError(f"{path} has {info.num_frames} frames and the clip {num_frames}; masks need as many")
-    return Masks(video=info)
+    return Masks(video=info, choice=choice)
 
 
 def check_frame(frame: NDArray[Any], size: tuple[int, int], name: str) -> None:

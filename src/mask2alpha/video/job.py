@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.atomic import remove_leftovers, replacing
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.ops.mask_fit import fit_mask
+from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
 from mask2alpha.video.ffmpeg import join_segments, segment_writer
@@ -122,7 +125,7 @@ def _mattes(
         return
     for _, image, mask in triples:
         assert mask is not None
-        matte = predictor.predict(image, mask)
+        matte = predictor.predict(image, Mask(values=mask))
         yield SteadyMatte(matte=replace(matte, alpha=settle(matte.alpha)))
 
 
@@ -132,7 +135,19 @@ def _checked_frames(job: VideoJob, start: int) -> Iterator[tuple[int, NDArray[An
     for index, (image, mask) in enumerate(pairs, start):
         size = size or (image.shape[0], image.shape[1])
         check_frame(image, size, job.clip.names[index])
-        yield index, image, mask
+        yield index, image, None if mask is None else _fitted(mask, job, index, size)
+
+
+def _fitted(mask: NDArray[np.uint8], job: VideoJob, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask over its frame."""
+    if mask.shape == size:
+        return mask
+    fit, name = job.masks.choice.fit, f"the mask of frame {job.clip.names[index]}"
+    orientation = job.clip.orientation(index) if mask.shape == size[::-1] else 1
+    fitted, notes = fit_mask(Mask(values=mask), size, orientation=orientation, fit=fit, name=name)
+    for note in notes:
+        warn(note, stacklevel=2)
+    return fitted.as_bytes()
 
 
 def _do_segment(

@@ -30,6 +30,7 @@ def disc(height: int, width: int, radius: float = 0.3) -> np.ndarray:
     return (y - height / 2) ** 2 + (x - width / 2) ** 2 < (radius * min(height, width)) ** 2
 
 
+@pytest.mark.filterwarnings("ignore:mask.* looks like a photograph")
 @pytest.mark.parametrize("size", [(1, 2), (2, 1), (63, 65), (64, 64), (70, 300)])
 def test_any_size_comes_back_unpadded(echo: EchoNetwork, rng: np.random.Generator, size: tuple[int, int]) -> None:
     image, mask = picture(rng, *size), rng.random(size).astype(np.float32)
@@ -75,6 +76,7 @@ def test_many_masks_equal_one_by_one(tiny: Mask2Alpha, rng: np.random.Generator)
             assert np.abs(alone.predicted_error - matte.predicted_error).max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:mask.* looks like a photograph")
 def test_masks_are_decoded_in_groups_of_bounded_size(
     echo: EchoNetwork, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def test_a_mask_of_another_size_is_resized_with_a_warning_and_stays_binary() -> 
     mask = np.zeros((8, 8), dtype=bool)
     mask[2:6, 2:6] = True
     with pytest.warns(UserWarning, match="8 x 8 was resized to the image's 32 x 16"):
-        resized = mask_to_tensor(mask, (32, 16))
+        resized = mask_to_tensor(mask, (32, 16), fit="stretch")
     assert resized.shape == (1, 1, 32, 16)
     assert resized.unique().tolist() == [0, 1]
     assert resized.mean().item() == pytest.approx(0.25, abs=0.05)
@@ -108,7 +108,7 @@ def test_a_mask_of_another_size_is_resized_with_a_warning_and_stays_binary() -> 
 
 def test_a_soft_mask_of_another_size_stays_soft() -> None:
     with pytest.warns(UserWarning, match="resized"):
-        resized = mask_to_tensor(np.array([[0.2, 0.6]]), (1, 8))
+        resized = mask_to_tensor(np.array([[0.2, 0.6]]), (1, 8), fit="stretch")
     assert resized.unique().numel() > 2
 
 
