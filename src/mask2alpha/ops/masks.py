@@ -185,13 +185,17 @@ def _whole(
     there = np.flatnonzero(counts)
     if top == 65535 and white == 255 and not is_chosen:
         if not set(there.tolist()) <= {0, 127, 128, 129, 255} or high < 255:
-            raise _ambiguous_labels(counts, f"but 16 bits can hold {top}")
+            raise _ambiguous_labels(counts, "in 16 bits")
         notes.append(f"{name} has 16 bits but no value above 255; 255 was taken for the target")
+    is_lone = len(there) == 1 and low >= _NEARLY_WHITE * white
+    is_pair = len(there) == 2 and (
+        (low <= (1 - _NEARLY_WHITE) * white and high >= _NEARLY_WHITE * white) or (is_chosen and low == 0)
+    )
+    if (is_lone or is_pair) and (low, high) != (0, white) and low != white:
+        notes.append(f"{name} has only the values {' and '.join(map(str, there))}; {high} was taken for the target")
+        return np.asarray(values == high)
     if not is_chosen:
         _refuse_labels(values, counts, white)
-    elif len(there) <= 2 and low == 0 and high < white:
-        notes.append(f"{name} has only the values 0 and {high}; {high} was taken for the target")
-        return np.asarray(values == high)
     elif high < _NEARLY_WHITE * white:
         notes.append(f"the highest value of {name} is {high} of {white}, so nothing is wholly the target")
     _note_photograph(counts, white, name, notes)
@@ -205,8 +209,8 @@ def _refuse_labels(values: NDArray[Any], counts: NDArray[np.int64], white: int) 
     """Refuse whole numbers that may be labels.
 
     Raises:
-        _AmbiguousError: No value is as much as half of white; or there are one or two values, none of them white; or
-            few values fill whole regions, and they are not a trimap's.
+        _AmbiguousError: No value is as much as half of white; or there are one or two values, none of them nearly
+            white; or few values that are neither nearly white nor a trimap's fill whole regions.
     """
     there = np.flatnonzero(counts)
     high = int(there[-1])
@@ -215,12 +219,12 @@ def _refuse_labels(values: NDArray[Any], counts: NDArray[np.int64], white: int) 
     if len(inner) == 0 or (is_half.all() and len(inner) == len(there)):  # of a trimap, all of it unknown
         return
     if high < white // 2 or (len(there) <= 2 and high < _NEARLY_WHITE * white):
-        raise _ambiguous_labels(counts, f"none of them near white, which is {white}")
-    inner = inner[~is_half]
+        raise _ambiguous_labels(counts, f"none of them near white ({white})")
+    inner = inner[~is_half & (inner < _NEARLY_WHITE * white)]
     if 0 < len(inner) <= _MOST_LABELS:
         is_inner = np.isin(values, inner)
         if _share_of_regions(values, is_inner) > 0.5:
-            raise _ambiguous_labels(counts, "and each fills a region")
+            raise _ambiguous_labels(counts, "each of which fills a region")
 
 
 def _share_of_regions(values: NDArray[Any], is_inner: NDArray[np.bool_]) -> float:

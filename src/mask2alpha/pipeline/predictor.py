@@ -1,6 +1,7 @@
 """The predictor: arrays of any size in, mattes out (prepare, run the network, restore)."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.resize import shrink_to_side, upsample
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
+from mask2alpha.pipeline.mask_reach import network_share
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.preprocess import as_unit, image_to_pixels, mask_to_pixels, split_masks
 
@@ -39,7 +41,8 @@ class Predictor(AbstractPredictor):
     """Runs a `Mask2Alpha` on NumPy images and masks of any size.
 
     Whatever the network says, an empty mask gives alpha 0 everywhere and a full one alpha 1: with no border to start
-    from, the mask is the only information there is. Alpha within 1/255 of 0 or 1 becomes 0 or 1.
+    from, the mask is the only information there is. So it is far from the border of any other mask; see `mask_reach`.
+    Alpha within 1/255 of 0 or 1 becomes 0 or 1.
     """
 
     def __init__(
@@ -152,7 +155,7 @@ class Predictor(AbstractPredictor):
         """
         part = (rows[1] - rows[0], columns[1] - columns[0])
         padded = padded_size((mask.shape[2], mask.shape[3]), STRIDE_MULTIPLE)
-        logits = self._decode_coarse(overview, [mask.to(self.device)])[0].alpha_logits
+        logits = self._decode_coarse(overview, [shrink_mask(mask.to(self.device), overview.size)])[0].alpha_logits
         with self._running():
             alpha = upsample(logits, part, spanned=padded, origin=(rows[0], columns[0])).sigmoid_()
             settle_(alpha)
@@ -163,6 +166,11 @@ class Predictor(AbstractPredictor):
         pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
         size = (pixels.shape[2], pixels.shape[3])
         tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
+        for name, pixels_of_mask in zip(masks, tensors, strict=True):
+            value = find_trivial_value(pixels_of_mask)
+            if value is not None:
+                what = "full" if value else "empty"
+                warnings.warn(f"{name} is {what}, so alpha is {value:g} everywhere", UserWarning, stacklevel=3)
         if not tensors:
             return ()
         return self._matte(image if isinstance(image, EncodedImage) else self._encode(image, pixels), tensors)
@@ -193,12 +201,18 @@ class Predictor(AbstractPredictor):
         return tuple(matte for matte in mattes if matte is not None)
 
     def _decode(self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[Matte]:
-        coarse = self._decode_coarse(encoded.encoding, masks)
-        return [self._recover(encoded, mask, one) for mask, one in zip(masks, coarse, strict=True)]
+        small = [shrink_mask(mask, encoded.encoding.size) for mask in masks]
+        coarse = self._decode_coarse(encoded.encoding, small)
+        shares = [network_share(mask) for mask in small]
+        return [self._recover(encoded, *each) for each in zip(masks, coarse, shares, strict=True)]
 
-    def _decode_coarse(self, encoding: ImageEncoding, masks: list[Shaped[Tensor, "1 1 _h _w"]]) -> list[CoarseMatte]:
-        """One by one the masks of small targets, in their surroundings alone; the others together."""
-        small = [shrink_mask(mask, encoding.size) for mask in masks]
+    def _decode_coarse(self, encoding: ImageEncoding, small: list[Float[Tensor, "1 1 _h _w"]]) -> list[CoarseMatte]:
+        """One by one the masks of small targets, in their surroundings alone; the others together.
+
+        Args:
+            encoding: Of the photo.
+            small: The masks at the size that was encoded.
+        """
         with self._running():
             boxes = [find_box(mask) if self.model.decodes_boxes else None for mask in small]
             coarse = [
@@ -213,11 +227,20 @@ class Predictor(AbstractPredictor):
                     coarse[index] = _select(together, place)
         return [one for one in coarse if one is not None]
 
-    def _recover(self, encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"], coarse: CoarseMatte) -> Matte:
+    def _recover(
+        self,
+        encoded: EncodedImage,
+        mask: Shaped[Tensor, "1 1 _h _w"],
+        coarse: CoarseMatte,
+        share: Float[Tensor, "1 1 _rows _columns"] | None,
+    ) -> Matte:
         with self._running():
             output = self.model.recover(encoded.pixels, mask, coarse, self.options, padded_size=encoded.padded_size)
             alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
+            if share is not None:  # what no rough mask can be wrong about
+                weight = upsample(share, encoded.size, spanned=encoded.padded_size)
+                alpha = torch.lerp(as_unit(mask), alpha, weight)
         return Matte(
             alpha=alpha[0, 0].cpu().numpy(),
             image=encoded.image,

@@ -56,13 +56,16 @@ def test_the_network_itself_takes_any_size(tiny: Mask2Alpha, rng: np.random.Gene
 def test_an_empty_and_a_full_mask_are_answered_without_the_network(echo: EchoNetwork, rng: np.random.Generator) -> None:
     predictor = Predictor(echo)
     image = picture(rng, 20, 30)
-    assert (predictor.predict(image, np.zeros((20, 30), bool)).alpha == 0).all()
-    assert (predictor.predict(image, np.ones((20, 30), bool)).alpha == 1).all()
+    with pytest.warns(UserWarning, match="mask is empty, so alpha is 0 everywhere"):
+        assert (predictor.predict(image, np.zeros((20, 30), bool)).alpha == 0).all()
+    with pytest.warns(UserWarning, match="mask is full, so alpha is 1 everywhere"):
+        assert (predictor.predict(image, np.ones((20, 30), bool)).alpha == 1).all()
     assert not echo.decoded_shapes
     predictor.predict(image, np.full((20, 30), 128, np.uint8))
     assert len(echo.decoded_shapes) == 1
 
 
+@pytest.mark.filterwarnings("ignore:mask.* is empty")
 def test_many_masks_equal_one_by_one(tiny: Mask2Alpha, rng: np.random.Generator) -> None:
     predictor = Predictor(tiny, dtype=torch.float32)
     image = picture(rng, 70, 90)
