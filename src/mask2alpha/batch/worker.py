@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -20,12 +21,13 @@ from typing import TypeVar
 import torch
 
 from mask2alpha.batch import storage
-from mask2alpha.batch.manifest import Row
+from mask2alpha.batch.manifest import Row, parse_choice
 from mask2alpha.batch.results import Result, chunk_name, write_part
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import ImageFileError, Mask2AlphaError
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import Tags, write_image
+from mask2alpha.imaging.fitted_masks import read_fitted_mask
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.matte_pictures import scaled
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -140,7 +142,13 @@ class Worker:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                mask = self._retry(lambda: self._read(row.mask, read_mask))
+                read_this = partial(
+                    read_fitted_mask,
+                    size=encoded.size,
+                    orientation=photo.orientation,
+                    choice=parse_choice(row.options),
+                )
+                mask = self._retry(lambda: self._read(row.mask, read_this))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
                 for kind in self.settings.kinds:
                     self._retry(lambda kind=kind: self._write(matte, photo, kind, row.name))  # type: ignore[misc]

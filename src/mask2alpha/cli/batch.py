@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
 
 if TYPE_CHECKING:
     from mask2alpha.batch.job import Report
     from mask2alpha.batch.results import Result
+    from mask2alpha.ops.masks import MaskChoice
 
 _SHOWN_FAILURES = 20
 
@@ -50,6 +52,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     callback=parse_kinds,
     help="What to write, with commas between: alpha, cutout, foreground.",
 )
+@mask_options
 @network_options(
     budget="4 million",
     device="cuda where a worker has one",
@@ -72,6 +75,7 @@ def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 def command(
     manifest: str,
     out: str,
+    mask_choice: "MaskChoice",
     source: str,
     address: str | None,
     workers: tuple[int, int | None],
@@ -83,8 +87,9 @@ def command(
 ) -> None:
     """Matte the photographs of MANIFEST into OUT, in this process or on a Ray cluster.
 
-    MANIFEST is a CSV or Parquet file with the columns photo, mask and, if wanted, name; or a folder that holds photos/
-    and masks/. Both arguments and all paths in it may be local, s3:// or gs://; relative ones are relative to it.
+    MANIFEST is a CSV or Parquet file with the columns photo, mask and, if wanted, name, label, channel, invert and fit;
+    or a folder that holds photos/ and masks/. Both arguments and all paths in it may be local, s3:// or gs://; relative
+    ones are relative to it. Rows that cannot be used are set aside.
 
     OUT gets <kind>/<name>.png, and results.parquet with a line for each row. Rows that fail are set aside with their
     reason, and the exit code is then 1. The same command goes on with what has no result yet.
@@ -101,9 +106,13 @@ def command(
     from mask2alpha.batch.manifest import read_manifest
     from mask2alpha.batch.worker import WorkerSettings
 
-    read = read_manifest(storage.absolute(manifest))
+    read = read_manifest(storage.absolute(manifest), mask_choice)
     for left_over in read.unmatched:
-        click.echo(f"Warning: nothing matches {left_over}", err=True)
+        like = read.nearest.get(left_over)
+        told = f" (the nearest name is {like})" if like else ""
+        click.echo(f"Warning: nothing matches {left_over}{told}", err=True)
+    for reason in read.set_aside[:_SHOWN_FAILURES]:
+        click.echo(f"Set aside: {reason}", err=True)
     engine = run_here
     if address is not None:
         low, high = workers
@@ -128,7 +137,7 @@ def command(
             on_start=start,
             on_result=count,
         )
-    show(report)
+    show(report, num_unusable=len(read.set_aside))
 
 
 def locate(model: str) -> str:
@@ -139,14 +148,18 @@ def locate(model: str) -> str:
     return storage.absolute(model) if model not in shipped_names() and Path(model).exists() else model
 
 
-def show(report: "Report") -> None:
-    """What was done; exit code 1 if something was set aside."""
-    click.echo(
-        f"{report.num_matted} matted, {report.num_before} done before, {len(report.failures)} set aside", err=True
-    )
+def show(report: "Report", *, num_unusable: int = 0) -> None:
+    """What was done; exit code 1 if something was set aside.
+
+    Args:
+        report: Of the rows that were tried.
+        num_unusable: Rows of the manifest that could not be.
+    """
+    num_set_aside = len(report.failures) + num_unusable
+    click.echo(f"{report.num_matted} matted, {report.num_before} done before, {num_set_aside} set aside", err=True)
     for result in report.failures[:_SHOWN_FAILURES]:
         click.echo(f"Set aside: {result.name}: {result.reason}", err=True)
     if len(report.failures) > _SHOWN_FAILURES:
         click.echo("... all of them, with their reasons, are in results.parquet", err=True)
-    if report.failures:
+    if num_set_aside:
         raise SystemExit(1)

@@ -151,10 +151,11 @@ def command(
         ("mask without a photo", pairing.unmatched_masks),
     ):
         for path in left_over:
-            click.echo(f"Warning: {what}: {path}", err=True)
+            like = pairing.nearest.get(path)
+            click.echo(f"Warning: {what}: {path}" + (f" (the nearest name is {like})" if like else ""), err=True)
     if not pairing.pairs:
         raise InputError(
-            f"no photo in {photos} matches a mask in {masks}; a mask is called as its photo, or photo__label"
+            f"no photo in {photos} matches a mask in {masks}; a mask is called as its photo, photo_mask or photo__label"
         )
     if has_gps and not has_metadata:
         raise InputError("--keep-gps has a meaning only with --keep-metadata")
@@ -404,4 +405,6 @@ def _tags(photo: "Photo", kind: str, plan: OutputPlan) -> "Tags":
 
 def _stem(pair: "PhotoMasks", mask: Path) -> str:
     """Of the output: the mask's where it says more than the photo's."""
-    return mask.stem if mask.stem.startswith(pair.photo.stem) else pair.photo.stem
+    from mask2alpha.imaging.pairs import output_stem
+
+    return output_stem(pair.photo.stem, mask.stem)

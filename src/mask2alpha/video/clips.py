@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
 from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.pairs import find_nearest, match_names
 from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
 from mask2alpha.video import ffmpeg
 from mask2alpha.video.ffmpeg import VideoInfo, probe, read_frames
@@ -160,16 +161,21 @@ def check_frame(frame: NDArray[Any], size: tuple[int, int], name: str) -> None:
 
 def _match(masks: Sequence[Path], clip: AbstractClip, *, folder: Path) -> dict[int, Path]:
     """Frame to mask, by name."""
-    index_of = {name: index for index, name in enumerate(clip.names)}
+    files = [path.name for path in clip.paths] if isinstance(clip, FolderClip) else []
+    frame_of = match_names(files, [mask.name for mask in masks])
     matched: dict[int, Path] = {}
     for mask in masks:
         numbers = re.findall(r"\d+", mask.stem)
-        index = index_of.get(mask.stem) if clip.info is None else int(numbers[-1]) - 1 if numbers else None
+        if clip.info is None:
+            index = files.index(frame_of[mask.name]) if mask.name in frame_of else None
+        else:
+            index = int(numbers[-1]) - 1 if numbers else None
         if index is None or not 0 <= index < len(clip.names):
             raise InputError(
                 f"{mask}: belongs to no frame; "
                 + (
                     "a mask is called as its frame"
+                    + (f", and the nearest name is {like}" if (like := find_nearest(mask.name, clip.names)) else "")
                     if clip.info is None
                     else f"{folder} has {len(masks)} masks for {len(clip.names)} frames, so their names must end in "
                     "the frame's number, from 1 on"

@@ -87,8 +87,8 @@ def test_everything_is_matted_or_set_aside_with_its_reason(manifest: Path, fake:
     lines = pyarrow.parquet.read_table(manifest / "out" / "results.parquet").to_pylist()
     assert [line["name"] for line in lines] == ["a", "b__1", "b__2", "c", "d"]
     assert lines[0] == {
-        "name": "a", "photo": "photos/a.png", "mask": "masks/a.png", "reason": None, "warning": None,
-        "height": 20, "width": 30, "coverage": 0.5, "predicted_error": 0.0,
+        "name": "a", "photo": "photos/a.png", "mask": "masks/a.png", "options": "", "reason": None,
+        "warning": None, "height": 20, "width": 30, "coverage": 0.5, "predicted_error": 0.0,
     }  # fmt: skip
     assert not list((manifest / "out" / PARTS).iterdir())
     assert not list((manifest / "out" / ATTEMPTS).iterdir())
