@@ -175,7 +175,7 @@ def _read_row(line: Mapping[str, str], choice: MaskChoice) -> Row:
         label=line.get("label") or choice.label,
         channel=line.get("channel") or choice.channel,
         is_inverted=invert in _YES if invert else choice.is_inverted,
-        fit=fit,
+        fit="stretch" if fit == "stretch" else "aspect",
     )
     return Row(name, photo, mask, write_choice(own))
 

@@ -22,6 +22,7 @@ from PIL import (  # the plugins register their formats when they are imported
     BmpImagePlugin,  # noqa: F401
     Image,
     ImageFile,
+    ImagePalette,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
@@ -61,6 +62,7 @@ __all__ = [
 T = TypeVar("T")
 
 _ORIENTATION = 0x0112
+_PHOTOMETRIC = 262
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
 _DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
 """The box that tells how many bits the channels have."""
@@ -271,9 +273,23 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     """Read the header; the plugin is called by name because the content has told which one it is."""
     factory, _ = Image.OPEN[kind]
     picture = factory(io.BytesIO(data), "")
+    if kind == "BMP":
+        _correct_bmp(picture, data)
     if picture.mode in ("I", "F", "LAB"):
         raise UnreadableError(f"pixels of kind {picture.mode!r} (32-bit or Lab) are not supported; save it as RGB")
     return picture
+
+
+def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
+    """Have indices of 4 and 8 bits read as such: Pillow takes those of a grey palette for 1 or 8 bits."""
+    bits = int.from_bytes(data[24:26] if data[14:18] == b"\x0c\0\0\0" else data[28:30], "little")
+    expected = {"1": 1, "L": 8}.get(picture.mode, bits)
+    if bits == expected or bits not in (4, 8):
+        return
+    greys = (0, 255) if picture.mode == "1" else range(16)
+    picture._mode = "P"
+    picture.palette = ImagePalette.raw("RGB", bytes(grey for grey in greys for _ in range(3)))
+    _with_raw_mode(picture, "P;4" if bits == 4 else "P")
 
 
 def _refuse_camera_raw(tags: Any) -> None:
@@ -390,6 +406,8 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
     is_grey = picture.mode in ("L", "LA", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
+        if kind == "TIFF" and is_grey and picture.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
+            array = np.uint16(65535) - array  # white is zero, which Pillow heeds in 8 bits alone
     else:
         array = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if array.ndim == 2:
