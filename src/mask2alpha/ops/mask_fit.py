@@ -44,7 +44,8 @@ def fit_mask(
         return turned, [
             f"{name} lay as the camera saw it and was turned as the photo is (EXIF orientation {orientation})"
         ]
-    if fit == "aspect" and not _is_same_aspect(given, size):
+    is_constant = bool(mask.values.min() == mask.values.max())  # an empty or full one fits any photo
+    if fit == "aspect" and not is_constant and not _is_same_aspect(given, size):
         is_swapped = _is_same_aspect(given, size[::-1])
         advice = "turn it" if is_swapped else "give a mask of the photo's aspect"
         raise InputError(

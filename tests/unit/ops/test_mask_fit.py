@@ -70,6 +70,14 @@ def test_another_aspect_is_refused_or_stretched(given: tuple[int, int], size: tu
     assert len(notes) == 1
 
 
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_empty_or_full_mask_fits_any_photo(value: int) -> None:
+    fitted, notes = fit_mask(Mask(values=np.full((64, 64), value, np.uint8)), (40, 70))
+    assert fitted.values.shape == (40, 70)
+    assert set(np.unique(fitted.as_bytes())) == {value}
+    assert len(notes) == 1
+
+
 def test_soft_masks_stay_soft() -> None:
     fitted, _ = fit_mask(Mask(values=np.array([[0, 100], [200, 255]], np.uint8)), (8, 8))
     assert fitted.values.dtype == np.float32
