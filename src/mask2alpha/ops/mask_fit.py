@@ -39,13 +39,14 @@ def fit_mask(
     given = mask.values.shape
     if given == size:
         return mask, []
+    if mask.values.min() == mask.values.max():  # the same at any size, such as an empty one
+        return Mask(values=np.full(size, mask.values.flat[0])), []
     if fit == "aspect" and given == size[::-1] and orientation in SIDEWAYS:
         turned = Mask(values=turn_upright(mask.values, orientation))
         return turned, [
             f"{name} lay as the camera saw it and was turned as the photo is (EXIF orientation {orientation})"
         ]
-    is_constant = bool(mask.values.min() == mask.values.max())  # an empty or full one fits any photo
-    if fit == "aspect" and not is_constant and not _is_same_aspect(given, size):
+    if fit == "aspect" and not _is_same_aspect(given, size):
         is_swapped = _is_same_aspect(given, size[::-1])
         advice = "turn it" if is_swapped else "give a mask of the photo's aspect"
         raise InputError(

@@ -40,7 +40,7 @@ def test_swapped_sides_are_refused_where_the_camera_lay_flat(orientation: int) -
         ((214, 320), (667, 1000)),  # rounded
         ((213, 320), (667, 1000)),
         ((667, 1000), (213, 320)),
-        ((1, 2), (400, 600)),  # within a pixel
+        ((2, 4), (400, 600)),  # within a pixel
         ((256, 256), (1000, 1003)),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_mask_of_the_photos_aspect_is_scaled_and_said(given: tuple[int, int], 
         ((40, 60), (40, 61 * 2)),
         ((256, 256), (300, 400)),
         ((30, 20), (40, 60)),
-        ((512, 1), (40, 60)),
+        ((512, 4), (40, 60)),
     ],
 )
 def test_another_aspect_is_refused_or_stretched(given: tuple[int, int], size: tuple[int, int]) -> None:
@@ -75,7 +75,7 @@ def test_an_empty_or_full_mask_fits_any_photo(value: int) -> None:
     fitted, notes = fit_mask(Mask(values=np.full((64, 64), value, np.uint8)), (40, 70))
     assert fitted.values.shape == (40, 70)
     assert set(np.unique(fitted.as_bytes())) == {value}
-    assert len(notes) == 1
+    assert notes == []
 
 
 def test_soft_masks_stay_soft() -> None:
