@@ -176,7 +176,10 @@ def _whole(
         return np.zeros(values.shape, dtype=np.bool_)
     if low >= 0 and high <= 1:
         return values.view(np.bool_) if values.dtype == np.uint8 else values.astype(np.bool_)
-    white = top if top is not None and top < 255 else next((each for each in (255, 65535) if high <= each), None)
+    if top is not None and (top < 255 or is_chosen):
+        white: int | None = top
+    else:
+        white = next((each for each in (255, 65535) if high <= each), None)
     if low < 0 or white is None or (white == 65535 and values.dtype != np.uint16):
         raise InputError(f"{name} has whole values from {low} to {high}; accepted: 0/1, 0/255, or 0/65535 in uint16")
     if values.dtype == np.uint8 and high == white == 255 and not (values + np.uint8(1) > 1).any():

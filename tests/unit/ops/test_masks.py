@@ -108,6 +108,13 @@ def test_a_named_channel_is_no_map_of_labels(values: np.ndarray) -> None:
         assert np.array_equal(mask.as_bytes(), values)
 
 
+def test_a_dark_channel_of_16_bits_is_dark_and_said() -> None:
+    dark = np.rint(BLUR * 200).astype(np.uint16)
+    mask, notes = understand(DrawnMask(values=dark, top=65535), MaskChoice(channel="grey"))
+    assert mask.as_bytes().max() <= 1
+    assert "the highest value of mask is 200 of 65535" in notes[0]
+
+
 PALETTE = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], dtype=np.uint8)
 
 
