@@ -22,6 +22,7 @@ from mask2alpha.model.values import (
     RunOptions,
 )
 from mask2alpha.ops.cells import count_cells
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -101,13 +102,13 @@ class FakePredictor(AbstractPredictor):
         )
         return EncodedImage(image=image, pixels=pixels, encoding=encoding)
 
-    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any] | Mask) -> Matte:
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         self.num_predicted += 1
         alpha = mask_to_tensor(mask, encoded.size)[0, 0].numpy()
         return Matte(alpha=alpha, image=encoded.image, coarse_error=0 * alpha, spanned=encoded.size)
 
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
     ) -> tuple[Matte, ...]:
         return tuple(self.predict(image, mask) for mask in masks)

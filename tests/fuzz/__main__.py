@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz --count 200000 --seed 1`: damaged files through decode, matte and encode; see harness.py."""
+"""`python -m tests.fuzz --count 200000 --seed 1`: damaged files through decode, matte and encode; see harness.py.
+
+With `--masks`: sound masks of every kind, read and compared with what was drawn; see masks.py.
+"""
 
 import argparse
 import sys
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import click
 from tests.fuzz.harness import GOOD, fuzz
+from tests.fuzz.masks import fuzz_masks
 
 
 def main() -> None:
@@ -17,10 +21,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
+    parser.add_argument("--masks", action="store_true", help="sound mask files, read and compared; see masks.py")
     options = parser.parse_args()
     if options.count == 10**9 and options.seconds == float("inf"):
         parser.error("say how many files (--count) or how long (--seconds)")
     start = time.monotonic()
+    if options.masks:
+        check_masks(options, start)
     report = fuzz(
         options.seed,
         first=options.first,
@@ -39,6 +46,18 @@ def main() -> None:
     for index, name, outcome, message in report.failures[:50]:
         click.echo(f"{outcome}: --seed {options.seed} --first {index} --count 1 ({name})\n{message}")
     sys.exit(0 if total and set(report.outcomes) <= set(GOOD) else 1)
+
+
+def check_masks(options: argparse.Namespace, start: float) -> None:
+    """Print what became of sound masks; exit with 1 if one was read wrong."""
+    found = fuzz_masks(
+        options.seed, first=options.first, count=options.count, seconds=options.seconds, clock=time.monotonic
+    )
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.outcomes.items()))
+    click.echo(f"seed {options.seed}: {found.outcomes.total()} masks in {time.monotonic() - start:.0f} s: {counts}")
+    for index, kind, problem in found.failures[:50]:
+        click.echo(f"wrong: --masks --seed {options.seed} --first {index} --count 1 ({kind}): {problem}")
+    sys.exit(0 if found.outcomes.total() and not found.failures else 1)
 
 
 if __name__ == "__main__":

@@ -140,3 +140,21 @@ def test_the_shipped_weights_matte_the_example(host, plugins):
     alpha, _ = matte(host, "small", photo, mask)
     assert ((alpha > 0.05) & (alpha < 0.95)).float().mean() > 0.003  # soft where the mask was hard
     assert (alpha - mask).abs().mean() < 0.05
+
+
+def test_masks_mean_what_they_mean_everywhere_else(host, weights, images, masks):
+    plain, _ = matte(host, weights, images[:1], masks[:1])
+    overshooting = torch.where(masks[:1] > 0, 1.2, -0.15)
+    resampled, _ = matte(host, weights, images[:1], overshooting)
+    assert torch.equal(plain, resampled)
+    for values, reason in ((7 * masks[:1], "map of labels"), (255 * masks[:1], "divide it by 255")):
+        with pytest.raises(InputError, match=reason):
+            matte(host, weights, images[:1], values)
+
+
+def test_a_mask_of_another_aspect_is_refused_and_an_empty_one_fits(host, weights, images, masks):
+    with pytest.raises(InputError, match="another aspect"):
+        matte(host, weights, images[:1], masks[:1, :, :20])
+    with pytest.warns(UserWarning, match="mask is empty"):  # what the host's LoadImage gives where there is no alpha
+        alpha, _ = matte(host, weights, images[:1], torch.zeros(1, 64, 64))
+    assert not alpha.any()

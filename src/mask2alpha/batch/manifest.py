@@ -1,16 +1,17 @@
 """What a batch is to do: rows of a photograph, a mask and the name of their matte.
 
-A manifest is a CSV or Parquet file with the columns `photo`, `mask` and, if wanted, `name`; or a folder that holds
-`photos/` and `masks/`, matched by name as `mask2alpha matte` matches them.
+A manifest is a table (CSV as spreadsheets write it, or Parquet) with the columns `photo`, `mask` and, if wanted,
+`name`, `label`, `channel`, `invert` and `fit`; or a folder that holds `photos/` and `masks/`, matched by name as
+`mask2alpha matte` matches them.
 """
 
+import codecs
 import csv
 import io
-import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pyarrow
 import pyarrow.parquet
@@ -18,9 +19,13 @@ import pyarrow.parquet
 from mask2alpha.batch import storage
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.decode import SUFFIXES
-from mask2alpha.imaging.pairs import LABEL_SEPARATOR
+from mask2alpha.imaging.pairs import check_stems, find_nearest, match_names, output_stem
+from mask2alpha.ops.masks import Fit, MaskChoice
 
-_COLUMNS = ("photo", "mask", "name")
+TABLES = (".csv", ".tsv", ".parquet")
+_COLUMNS = ("photo", "mask", "name", "label", "channel", "invert", "fit")
+_DELIMITERS = ",;\t|"
+_YES, _NO = ("1", "true", "yes", "y", "x"), ("", "0", "false", "no", "n")
 _SHOWN_PROBLEMS = 5
 
 
@@ -33,6 +38,8 @@ class Row(NamedTuple):
     """As the manifest says it: relative to the manifest, absolute, or a URI."""
     mask: str
     """The same."""
+    options: str = ""
+    """What is said of the mask beside its file, as `MaskChoice`, in the form of `write_choice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +52,38 @@ class Manifest:
     """In the manifest's order, but rows of one photograph beside each other; at least one."""
     unmatched: tuple[str, ...] = ()
     """Of a folder: photographs without a mask, masks without a photograph."""
+    nearest: Mapping[str, str] = field(default_factory=dict)
+    """For what is unmatched, the file of the other kind whose name is most like its own, if any is."""
+    set_aside: tuple[str, ...] = ()
+    """Of a table: the rows that cannot be used, each with the reason."""
 
 
-def read_manifest(uri: str) -> Manifest:
+def read_manifest(uri: str, choice: MaskChoice | None = None) -> Manifest:
     """Read a manifest; whether the pictures that it names are there is not checked.
 
+    Args:
+        uri: A table or a folder.
+        choice: What holds for all masks of which the manifest says nothing else.
+
     Raises:
-        InputError: There is no such manifest, it lacks columns or values, or two rows have the same name.
+        InputError: There is no such manifest, it lacks columns, two rows have the same name, or no row can be used.
     """
-    unmatched: list[str] = []
-    if PurePosixPath(uri).suffix.lower() in (".csv", ".parquet"):
-        base, rows = storage.parent(uri), _read_table(uri)
+    choice = choice or MaskChoice()
+    if PurePosixPath(uri).suffix.lower() in TABLES:
+        rows, set_aside = _read_table(uri, choice)
+        manifest = Manifest(storage.parent(uri), rows, set_aside=tuple(set_aside))
     elif storage.is_folder(uri):
-        base, (rows, unmatched) = uri, _match_folder(uri)
+        manifest = _match_folder(uri, choice)
     else:
-        raise InputError(f"{uri}: a manifest is a .csv or .parquet file, or a folder with photos/ and masks/")
-    if not rows:
-        raise InputError(f"{uri}: the manifest has no rows")
-    _check_names(uri, rows)
+        raise InputError(f"{uri}: a manifest is a {', '.join(TABLES)} file, or a folder with photos/ and masks/")
+    if not manifest.rows:
+        reasons = f" that can be used: {_shown(manifest.set_aside)}" if manifest.set_aside else ""
+        raise InputError(f"{uri}: the manifest has no rows{reasons}")
+    _check_twins(uri, manifest.rows)
     by_photo: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in manifest.rows:
         by_photo.setdefault(row.photo, []).append(row)
-    return Manifest(base, [row for group in by_photo.values() for row in group], tuple(unmatched))
+    return replace(manifest, rows=[row for group in by_photo.values() for row in group])
 
 
 def make_chunks(rows: Sequence[Row], size: int) -> list[tuple[Row, ...]]:
@@ -81,87 +98,171 @@ def make_chunks(rows: Sequence[Row], size: int) -> list[tuple[Row, ...]]:
     return [*chunks, tuple(current)] if current else chunks
 
 
-def _read_table(uri: str) -> list[Row]:
+def write_choice(choice: MaskChoice) -> str:
+    """A choice as text, one line for each part that is not the default; "" for none."""
+    parts = {"label": choice.label, "channel": choice.channel, "invert": "yes" if choice.is_inverted else None}
+    parts["fit"] = None if choice.fit == "aspect" else choice.fit
+    return "\n".join(f"{name}={value}" for name, value in parts.items() if value is not None)
+
+
+def parse_choice(text: str | None) -> MaskChoice:
+    """The choice that `write_choice` wrote."""
+    parts = dict(line.split("=", 1) for line in (text or "").splitlines())
+    return MaskChoice(
+        label=parts.get("label"),
+        channel=parts.get("channel"),
+        is_inverted="invert" in parts,
+        fit="stretch" if parts.get("fit") == "stretch" else "aspect",
+    )
+
+
+def _read_table(uri: str, choice: MaskChoice) -> tuple[list[Row], list[str]]:
+    """The rows that can be used, and why the others cannot."""
     try:
         content = storage.read_bytes(uri)
     except OSError as error:
         raise InputError(f"{uri}: the manifest cannot be read: {error}") from error
     try:
-        columns, lines = _parse_csv(content) if uri.lower().endswith(".csv") else _parse_parquet(content)
-    except (UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+        columns, lines = _parse_parquet(content) if uri.lower().endswith(".parquet") else _parse_csv(content)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{uri}: damaged manifest: not UTF-8 (save it as CSV UTF-8): {error}") from error
+    except (csv.Error, pyarrow.ArrowException) as error:
         raise InputError(f"{uri}: damaged manifest: {error}") from error
-    if missing := {"photo", "mask"} - columns:
-        raise InputError(f"{uri}: the manifest lacks the column {' and '.join(sorted(missing))}")
-    rows = []
-    for number, (photo, mask, name) in enumerate(lines, start=1):
-        if not (photo and mask):
-            raise InputError(f"{uri}: row {number} has no {'mask' if photo else 'photo'}")
-        rows.append(Row(name or _default_name(photo, mask), photo, mask))
-    return rows
-
-
-def _parse_csv(content: bytes) -> tuple[set[str], list[tuple[str, ...]]]:
-    """The columns there are, and the wanted ones' values."""
-    reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-    return set(reader.fieldnames or ()), [
-        tuple((line.get(column) or "").strip() for column in _COLUMNS) for line in reader
-    ]
-
-
-def _parse_parquet(content: bytes) -> tuple[set[str], list[tuple[str, ...]]]:
-    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
-    there = set(file.schema_arrow.names)
-    table = file.read(columns=[column for column in _COLUMNS if column in there])
-    values = [
-        table[column].to_pylist() if column in there else itertools.repeat("", table.num_rows) for column in _COLUMNS
-    ]
-    return there, [tuple(str(value or "").strip() for value in line) for line in zip(*values, strict=True)]
-
-
-def _default_name(photo: str, mask: str) -> str:
-    """The mask's stem where it says more than the photo's, as for `mask2alpha matte`."""
-    photo_stem, mask_stem = PurePosixPath(photo).stem, PurePosixPath(mask).stem
-    return mask_stem if mask_stem.startswith(photo_stem) else photo_stem
-
-
-def _match_folder(uri: str) -> tuple[list[Row], list[str]]:
-    """Match photos/ and masks/; a mask belongs to the photo of its stem, or of its stem up to the last "__"."""
-    photos, masks = (_by_stem(storage.join(uri, name), name) for name in ("photos", "masks"))
-    rows, unmatched = [], []
-    for stem, mask in masks.items():
-        photo = photos.get(stem) or photos.get(stem.rpartition(LABEL_SEPARATOR)[0])
-        if photo is None:
-            unmatched.append(mask)
+    if missing := {"photo", "mask"} - set(columns):
+        raise InputError(
+            f"{uri}: the manifest lacks the column {' and '.join(sorted(missing))}; it has "
+            f"{', '.join(columns) or 'none'}"
+        )
+    rows: dict[Row, None] = {}  # a row that is there twice is done once
+    set_aside = []
+    for number, line in enumerate(lines, start=1):
+        if not any(line.values()):
+            continue  # spreadsheets leave blank rows
+        try:
+            row = _read_row(line, choice)
+        except InputError as error:
+            set_aside.append(f"row {number} {error}")
         else:
-            rows.append(Row(stem, photo, mask))
-    matched = {row.photo for row in rows}
-    return rows, [photo for photo in photos.values() if photo not in matched] + unmatched
+            rows[row] = None
+    return list(rows), set_aside
 
 
-def _by_stem(folder: str, short: str) -> dict[str, str]:
-    """Stem → path relative to the manifest."""
-    named: dict[str, str] = {}
-    for file in map(PurePosixPath, storage.list_files(folder)):
-        if file.suffix.lower() in SUFFIXES:
-            if file.stem in named:
-                raise InputError(f"{folder}: two pictures are called {file.stem}")
-            named[file.stem] = f"{short}/{file.name}"
-    if not named:
+def _read_row(line: Mapping[str, str], choice: MaskChoice) -> Row:
+    """One row of a table.
+
+    Raises:
+        InputError: It cannot be used; the message continues "row 3 ...".
+    """
+    if extra := line.get(""):
+        raise InputError(f"has more values than there are columns: {extra!r}")
+    photo, mask = line.get("photo", ""), line.get("mask", "")
+    if not (photo and mask):
+        raise InputError(f"has no {'mask' if photo else 'photo'}")
+    for path in (photo, mask):
+        if not path.isprintable():
+            raise InputError(f"names a file with characters that cannot be printed: {path!r}")
+    name = line.get("name") or output_stem(PurePosixPath(photo).stem, PurePosixPath(mask).stem)
+    parts = name.split("/")
+    if not name.isprintable() or "\\" in name or any(not part or part[0] == "." for part in parts):
+        raise InputError(f"has no usable name: {name!r} cannot name an output below OUT")
+    invert, fit = line.get("invert", "").lower(), line.get("fit", "").lower() or choice.fit
+    if invert not in (*_YES, *_NO):
+        raise InputError(f"has {invert!r} for invert; accepted: yes or no")
+    if fit not in get_args(Fit):
+        raise InputError(f"has {fit!r} for fit; accepted: {' or '.join(get_args(Fit))}")
+    own = replace(
+        choice,
+        label=line.get("label") or choice.label,
+        channel=line.get("channel") or choice.channel,
+        is_inverted=invert in _YES if invert else choice.is_inverted,
+        fit="stretch" if fit == "stretch" else "aspect",
+    )
+    return Row(name, photo, mask, write_choice(own))
+
+
+def _parse_csv(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns there are, and each line's values by column; what is beyond the last column is under ""."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    text = io.StringIO(content.decode(encoding), newline=None).read()  # any line ends, within quotes as well
+    first, _, rest = text.partition("\n")
+    if first.strip().lower().startswith("sep=") and len(first.strip()) == len("sep=") + 1:  # a line for Excel
+        delimiters, text = first.strip()[-1], rest
+    else:
+        delimiters = _DELIMITERS
+    headers = [_columns(next(csv.reader(io.StringIO(text), delimiter=each), [])) for each in delimiters]
+    place = next((place for place, header in enumerate(headers) if {"photo", "mask"} <= set(header)), 0)
+    lines = list(csv.reader(io.StringIO(text), delimiter=delimiters[place], strict=True))
+    return headers[place], [_by_column(headers[place], line) for line in lines[1:]]
+
+
+def _columns(header: Iterable[str]) -> list[str]:
+    return [column.strip().lower() for column in header]
+
+
+def _by_column(columns: Sequence[str], line: Sequence[str]) -> dict[str, str]:
+    values = {column: value.strip() for column, value in zip(columns, line, strict=False) if column}
+    unnamed = [value for column, value in zip(columns, line, strict=False) if not column]
+    values[""] = ", ".join(value.strip() for value in [*unnamed, *line[len(columns) :]] if value.strip())
+    return values
+
+
+def _parse_parquet(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
+    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+    there = list(file.schema_arrow.names)
+    table = file.read(columns=[column for column in _COLUMNS if column in there])
+    return there, [{column: _text(value) for column, value in line.items()} for line in table.to_pylist()]
+
+
+def _text(value: Any) -> str:
+    """A value of a table as text; "" for none, and for the NaN that pandas puts there."""
+    return "" if value is None or value != value else str(value).strip()
+
+
+def _match_folder(uri: str, choice: MaskChoice) -> Manifest:
+    """Match photos/ and masks/ by name."""
+    photos, masks = (_list_pictures(storage.join(uri, name)) for name in ("photos", "masks"))
+    matched = match_names(photos, masks)
+    rows = [
+        Row(
+            output_stem(PurePosixPath(photo).stem, PurePosixPath(mask).stem),
+            f"photos/{photo}",
+            f"masks/{mask}",
+            write_choice(choice),
+        )
+        for mask, photo in matched.items()
+    ]
+    left_over = [("photos", each, "masks", masks) for each in photos if each not in matched.values()]
+    left_over += [("masks", each, "photos", photos) for each in masks if each not in matched]
+    nearest = {
+        f"{folder}/{each}": f"{other}/{name}"
+        for folder, each, other, others in left_over
+        if (name := find_nearest(each, others)) is not None
+    }
+    return Manifest(uri, rows, unmatched=tuple(f"{folder}/{each}" for folder, each, _, _ in left_over), nearest=nearest)
+
+
+def _list_pictures(folder: str) -> list[str]:
+    """The names of the pictures in a folder."""
+    paths = map(PurePosixPath, storage.list_files(folder))
+    names = [path.name for path in paths if path.suffix.lower() in SUFFIXES]
+    if not names:
         raise InputError(f"{folder}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
-    return named
+    check_stems(names, folder)
+    return names
 
 
-def _check_names(uri: str, rows: Iterable[Row]) -> None:
-    """Each name is a path below OUT, and no two rows write the same."""
+def _check_twins(uri: str, rows: Iterable[Row]) -> None:
+    """No two rows write the same."""
     seen: set[str] = set()
-    problems = []
+    twins = []
     for row in rows:
-        parts = row.name.split("/")
-        if not row.name.isprintable() or "\\" in row.name or any(not part or part[0] == "." for part in parts):
-            problems.append(f"{row.name!r} cannot name an output below OUT")
-        elif row.name in seen:
-            problems.append(f"two rows are called {row.name!r}; give them names of their own in a column `name`")
+        if row.name in seen:
+            twins.append(f"two rows are called {row.name!r}; give them names of their own in a column `name`")
         seen.add(row.name)
-    if problems:
-        more = f" (and {len(problems) - _SHOWN_PROBLEMS} more)" if len(problems) > _SHOWN_PROBLEMS else ""
-        raise InputError(f"{uri}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}")
+    if twins:
+        raise InputError(f"{uri}: {_shown(twins)}")
+
+
+def _shown(problems: Sequence[str]) -> str:
+    more = f" (and {len(problems) - _SHOWN_PROBLEMS} more)" if len(problems) > _SHOWN_PROBLEMS else ""
+    return "; ".join(problems[:_SHOWN_PROBLEMS]) + more

@@ -36,6 +36,8 @@ class Result(NamedTuple):
     name: str
     photo: str
     mask: str
+    options: str | None = ""
+    """As `Row.options`."""
     reason: str | None = None
     """Why there is no matte; None: there is one."""
     warning: str | None = None
@@ -54,7 +56,7 @@ class Result(NamedTuple):
     @property
     def row(self) -> Row:
         """The row that this is the result of."""
-        return Row(self.name, self.photo, self.mask)
+        return Row(self.name, self.photo, self.mask, self.options or "")
 
 
 SCHEMA = pa.schema(
@@ -62,6 +64,7 @@ SCHEMA = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("photo", pa.string(), nullable=False),
         pa.field("mask", pa.string(), nullable=False),
+        ("options", pa.string()),
         ("reason", pa.string()),
         ("warning", pa.string()),
         ("height", pa.int32()),

@@ -13,17 +13,19 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
 import torch
 
 from mask2alpha.batch import storage
-from mask2alpha.batch.manifest import Row
+from mask2alpha.batch.manifest import Row, parse_choice
 from mask2alpha.batch.results import Result, chunk_name, write_part
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import ImageFileError, Mask2AlphaError
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.fitted_masks import read_fitted_mask
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage
@@ -148,7 +150,13 @@ class Worker:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 made_from = self._retry(lambda: read_stamps(self.settings.base, row))
-                mask = self._retry(lambda: self._read(row.mask, read_mask))
+                read_this = partial(
+                    read_fitted_mask,
+                    size=encoded.size,
+                    orientation=photo.orientation,
+                    choice=parse_choice(row.options),
+                )
+                mask = self._retry(lambda: self._read(row.mask, read_this))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
                 rendered = RenderedMatte(photo, matte, mask=mask)
                 for kind in self.settings.kinds:

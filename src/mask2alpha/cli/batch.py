@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
@@ -15,6 +16,7 @@ from mask2alpha.rendering import KINDS
 if TYPE_CHECKING:
     from mask2alpha.batch.job import Report
     from mask2alpha.batch.results import Result
+    from mask2alpha.ops.masks import MaskChoice
 
 _SHOWN_FAILURES = 20
 
@@ -44,6 +46,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     callback=parse_kinds,
     help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
+@mask_options
 @network_options(
     budget="4 million",
     device="cuda where a worker has one",
@@ -88,6 +91,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
 def command(
     manifest: str,
     out: str,
+    mask_choice: "MaskChoice",
     source: str,
     address: str | None,
     workers: tuple[int, int | None],
@@ -99,9 +103,9 @@ def command(
 ) -> None:
     """Matte the photos of MANIFEST into OUT, in this process or on a Ray cluster.
 
-    MANIFEST is a CSV or Parquet file with the columns photo, mask and optionally name; or a folder that contains
-    photos/ and masks/. Both arguments and all paths in MANIFEST may be local, s3:// or gs:// paths; relative paths are
-    relative to MANIFEST.
+    MANIFEST is a CSV or Parquet file with the columns photo and mask, and optionally name, label, channel, invert and
+    fit; or a folder that contains photos/ and masks/. Both arguments and all paths in MANIFEST may be local, s3:// or
+    gs:// paths; relative paths are relative to MANIFEST. Rows that cannot be used are set aside.
 
     OUT receives <kind>/<name>.png, and results.parquet with a line for each row. Rows that fail are listed there with
     the reason, and the exit status is then 1. Running the same command again mattes the rows that have no result yet,
@@ -122,9 +126,13 @@ def command(
 
     if storage.is_local(out) and storage.is_local(manifest):
         check_inputs_stay([Path(out) / TABLE], [manifest])
-    read = read_manifest(storage.absolute(manifest))
+    read = read_manifest(storage.absolute(manifest), mask_choice)
     for left_over in read.unmatched:
-        click.echo(f"Warning: nothing matches {left_over}", err=True)
+        like = read.nearest.get(left_over)
+        told = f" (the nearest name is {like})" if like else ""
+        click.echo(f"Warning: nothing matches {left_over}{told}", err=True)
+    for reason in read.set_aside[:_SHOWN_FAILURES]:
+        click.echo(f"Set aside: {reason}", err=True)
     engine = run_here
     if address is not None:
         low, high = workers
@@ -149,7 +157,7 @@ def command(
             on_start=start,
             on_result=count,
         )
-    show(report)
+    show(report, num_unusable=len(read.set_aside))
 
 
 def locate(model: str) -> str:
@@ -160,14 +168,18 @@ def locate(model: str) -> str:
     return storage.absolute(model) if model not in shipped_names() and Path(model).exists() else model
 
 
-def show(report: "Report") -> None:
-    """Say what was done; exit with status 1 if a row failed."""
-    click.echo(
-        f"{report.num_matted} matted, {report.num_before} done before, {len(report.failures)} set aside", err=True
-    )
+def show(report: "Report", *, num_unusable: int = 0) -> None:
+    """Say what was done; exit with status 1 if a row was set aside.
+
+    Args:
+        report: The rows that were tried.
+        num_unusable: Number of rows of the manifest that could not be tried.
+    """
+    num_set_aside = len(report.failures) + num_unusable
+    click.echo(f"{report.num_matted} matted, {report.num_before} done before, {num_set_aside} set aside", err=True)
     for result in report.failures[:_SHOWN_FAILURES]:
         click.echo(f"Set aside: {result.name}: {result.reason}", err=True)
     if len(report.failures) > _SHOWN_FAILURES:
         click.echo("results.parquet has all of them, with their reasons", err=True)
-    if report.failures:
+    if num_set_aside:
         raise SystemExit(1)

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mask2alpha.evaluation.inspection import Inspection
+    from mask2alpha.ops.masks import MaskChoice
 
 FILES = ("steps.png", "steps.webp", "detail.png", "guidance.png", "numbers.json")
 FRAME_MS, LAST_FRAME_MS = 900, 2500
@@ -39,11 +42,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.IntRange(80, 2000),
     help="Longest side of each panel of a figure, in pixels.  [default: 300]",
 )
+@mask_options
 @click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
 def command(
     photo_path: Path,
     mask_path: Path,
     target: Path,
+    mask_choice: "MaskChoice",
     source: str,
     num_steps: int | None,
     error_threshold: float | None,
@@ -64,16 +69,19 @@ def command(
     from mask2alpha.checkpoints import load_model
     from mask2alpha.evaluation.inspection import inspect, summarise
     from mask2alpha.imaging.atomic import replacing
-    from mask2alpha.imaging.decode import read_image, read_mask
+    from mask2alpha.imaging.decode import read_image
+    from mask2alpha.imaging.fitted_masks import read_fitted_mask
     from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
     from mask2alpha.pipeline.predictor import Predictor
 
     check_inputs_stay([target / name for name in FILES], [photo_path, mask_path])
     prepare_folder(target)
     predictor = Predictor(load_model(source), device=device, num_steps=num_steps, error_threshold=error_threshold)
-    image = read_image(photo_path).in_srgb().pixels
-    mask = read_mask(mask_path)
-    inspection = inspect(predictor, image, mask)
+    photo = read_image(photo_path)
+    image = photo.in_srgb().pixels
+    fitted = read_fitted_mask(mask_path, image.shape[:2], orientation=photo.orientation, choice=mask_choice)
+    mask = fitted.as_bytes()
+    inspection = inspect(predictor, image, fitted)
     draw_all(_to_8_bits(image), mask, inspection, target, panel)
     summary = summarise(inspection)
     with replacing(target / "numbers.json") as temporary:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError, Mask2AlphaError
 from mask2alpha.imaging.encode import FORMATS, WRITTEN_SUFFIXES
@@ -19,6 +20,7 @@ from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_outp
 if TYPE_CHECKING:
     from mask2alpha.imaging.pairs import PhotoMasks
     from mask2alpha.imaging.photo import Photo
+    from mask2alpha.ops.masks import MaskChoice
     from mask2alpha.pipeline.abstract import AbstractPredictor
     from mask2alpha.pipeline.matte import EncodedImage
 
@@ -47,6 +49,8 @@ class OutputPlan:
     """Of the files in the folder; None: OpenEXR for OpenEXR photos and PNG for others."""
     is_stdout: bool = False
     """Whether the only output goes to standard output."""
+    mask_choice: "MaskChoice | None" = None
+    """What the files of the masks do not say."""
 
     @property
     def folder(self) -> Path:
@@ -146,6 +150,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     metavar="COLOR|FILE",
     help="Background of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
+@mask_options
 @network_options()
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files.")
 def command(
@@ -158,6 +163,7 @@ def command(
     has_metadata: bool,
     has_gps: bool,
     background: str,
+    mask_choice: "MaskChoice",
     source: str,
     has_overwrite: bool,
     **settings: Any,
@@ -184,10 +190,12 @@ def command(
         ("mask without a photo", pairing.unmatched_masks),
     ):
         for path in left_over:
-            click.echo(f"Warning: {what}: {path}", err=True)
+            like = pairing.nearest.get(path)
+            click.echo(f"Warning: {what}: {path}" + (f" (the nearest name is {like})" if like else ""), err=True)
     if not pairing.pairs:
         raise InputError(
-            f"no photo in {photos} matches a mask in {masks}; a mask has the name of its photo, or photo__label"
+            f"no photo in {photos} matches a mask in {masks}; "
+            "a mask has the name of its photo, photo_mask or photo__label"
         )
     if has_gps and not has_metadata:
         raise InputError("--keep-gps has an effect only with --keep-metadata")
@@ -203,6 +211,7 @@ def command(
         pairing.pairs,
         file_format=file_format,
     )
+    plan = replace(plan, mask_choice=mask_choice)
     check_inputs_stay(
         plan.all_paths(pairing.pairs),
         [*(path for pair in pairing.pairs for path in (pair.photo, *pair.masks)), background, source],
@@ -213,6 +222,7 @@ def command(
             "model": model_digest(source),
             "background": digest(Path(background)) if Path(background).is_file() else background,
             "options": [plan.options.bits, has_metadata, has_gps],
+            "mask_choice": repr(mask_choice),
             **{name: value for name, value in settings.items() if name != "device"},
         },
     )
@@ -311,7 +321,7 @@ def _matte_photo(
     made: MadeFiles,
     progress: Any,
 ) -> dict[Path, str]:
-    from mask2alpha.imaging.decode import read_mask
+    from mask2alpha.imaging.fitted_masks import read_fitted_mask
 
     failures: dict[Path, str] = {}
     loaded: tuple[Photo, EncodedImage] | None = None
@@ -320,9 +330,10 @@ def _matte_photo(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 loaded = loaded or _load(predictor, pair.photo)
-                mask = read_mask(task.mask)
-                matte = predictor.predict(loaded[1], mask)
-                rendered = RenderedMatte(loaded[0], matte, mask=mask, options=plan.options)
+                photo, encoded = loaded
+                mask = read_fitted_mask(task.mask, encoded.size, orientation=photo.orientation, choice=plan.mask_choice)
+                matte = predictor.predict(encoded, mask)
+                rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=plan.options)
                 for kind, path in task.outputs.items():
                     if plan.is_stdout:
                         sys.stdout.buffer.write(rendered.encode(path, kind))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.errors import InputError
@@ -17,6 +18,7 @@ from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 from mask2alpha.rendering import KINDS, OutputOptions, plain_colour, read_background
 
 if TYPE_CHECKING:
+    from mask2alpha.ops.masks import MaskChoice
     from mask2alpha.video.clips import AbstractClip, Masks
     from mask2alpha.video.job import Report, VideoJob
 
@@ -74,6 +76,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     metavar="COLOR|FILE",
     help="Background of composites: a colour (name or #rrggbb) or a picture.",
 )
+@mask_options
 @network_options()
 @click.option(
     "--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files, and start an unfinished run anew."
@@ -88,6 +91,7 @@ def command(
     colours: str,
     key: str | None,
     background: str,
+    mask_choice: "MaskChoice",
     source: str,
     has_overwrite: bool,
     **settings: Any,
@@ -106,9 +110,10 @@ def command(
     from mask2alpha.video.job import VideoJob, run
 
     opened = open_clip(clip)
-    opened_masks = open_masks(masks, opened)
+    opened_masks = open_masks(masks, opened, mask_choice)
     conditions: dict[str, Any] = {"colours": colours, "key": key, "background": background, "format": file_format}
-    conditions |= {"model": source, **{name: value for name, value in settings.items() if name != "device"}}
+    conditions |= {"mask_choice": mask_choice, "model": source}
+    conditions |= {name: value for name, value in settings.items() if name != "device"}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     job = VideoJob(
         clip=opened,

@@ -21,6 +21,7 @@ from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_reg
 from mask2alpha.model.stage3_detail.select import select_active, select_active_shm
 from mask2alpha.model.values import CoarseMatte
 from mask2alpha.ops.cells import cells_to_pixels, count_cells
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.matte import Trace
 from mask2alpha.pipeline.predictor import Predictor
@@ -58,7 +59,7 @@ class Inspection:
     """(rows, columns): the share of the maps at stride 4 and of the token grid that is photo, in (0, 1]."""
 
 
-def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any]) -> Inspection:
+def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any] | Mask) -> Inspection:
     """Matte one image with one mask, and keep what the network did.
 
     Args:

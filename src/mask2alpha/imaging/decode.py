@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,17 @@ from PIL import (  # the plugins register their formats when they are imported
     BmpImagePlugin,  # noqa: F401
     Image,
     ImageFile,
+    ImagePalette,
     JpegImagePlugin,  # noqa: F401
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
 )
 
-from mask2alpha.errors import ImageFileError
+from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging import colour
 from mask2alpha.imaging.colour_tags import profile_of_heif, profile_of_png
-from mask2alpha.imaging.exr import decode_exr
+from mask2alpha.imaging.exr import decode_exr, decode_exr_mask
 from mask2alpha.imaging.metadata import read_resolution, upright_exif
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import (
@@ -44,6 +45,8 @@ from mask2alpha.imaging.reading import (
 )
 from mask2alpha.imaging.sniff import FORMATS, SUFFIXES, kind_of
 from mask2alpha.imaging.tiff import decode_deep_tiff
+from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
+from mask2alpha.ops.orientation import turn_upright
 
 __all__ = [
     "FORMATS",
@@ -57,7 +60,10 @@ __all__ = [
     "read_mask",
 ]
 
+T = TypeVar("T")
+
 _ORIENTATION = 0x0112
+_PHOTOMETRIC = 262
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
 _DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
 """The box that tells how many bits the channels have."""
@@ -94,13 +100,22 @@ def decode_image(
     Raises:
         ImageFileError: It is no accepted picture, is damaged, or is over a limit.
     """
+    decode = _DECODERS[_checked_kind(data, name, max_bytes)]
+    return _decoded(lambda: decode(data, max_pixels), name, max_pixels)
+
+
+def _checked_kind(data: bytes, name: str, max_bytes: int) -> str:
     if not data:
         raise ImageFileError(f"{name}: the file is empty")
     if len(data) > max_bytes:
         raise ImageFileError(f"{name}: larger than {max_bytes} bytes")
-    decode = _DECODERS[kind_of(data, name)]
+    return kind_of(data, name)
+
+
+def _decoded(decode: Callable[[], T], name: str, max_pixels: int) -> T:
+    """Call a decoder, and say what went wrong as an `ImageFileError`."""
     try:
-        return decode(data, max_pixels)
+        return decode()
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
     except Image.DecompressionBombError as error:
@@ -111,39 +126,114 @@ def decode_image(
         raise ImageFileError(f"{name}: damaged or truncated picture: {error}") from error
 
 
-def read_mask(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_mask(
+    path: str | Path,
+    *,
+    choice: MaskChoice | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
     """Read a mask from a file; see `decode_mask`.
 
     Raises:
-        ImageFileError: As for `read_image`.
+        ImageFileError: As for `decode_mask`.
     """
-    return _mask_of(read_image(path, max_bytes=max_bytes, max_pixels=max_pixels))
+    data = _read_bytes(Path(path), max_bytes)
+    return decode_mask(data, str(path), choice=choice, max_bytes=max_bytes, max_pixels=max_pixels)
 
 
 def decode_mask(
-    data: bytes, name: str = "mask", *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    name: str = "mask",
+    *,
+    choice: MaskChoice | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
-    """Read a mask, (H, W), 0 to 255, from the bytes of a file.
+    """Read a mask, (H, W), 0 to 255 on the target, from the bytes of a file.
 
-    A picture whose alpha channel varies is taken for a cut-out: its alpha is the mask. Of any other the luminance is.
-    A picture of whole numbers with no value above 1 counts as 0/1 and is scaled to 0/255. Floats are in [0, 1].
+    What its values mean, `mask2alpha.ops.masks.understand` says; docs/files.md has the table. What was guessed is a
+    `UserWarning`.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        choice: A label, channel or inversion, where the file leaves a choice; `fit` has no meaning here.
+        max_bytes: Largest file accepted.
+        max_pixels: Largest picture accepted, width times height.
 
     Raises:
-        ImageFileError: As for `decode_image`.
+        ImageFileError: As for `decode_image`; or it is ambiguous which pixels the mask marks.
     """
-    return _mask_of(decode_image(data, name, max_bytes=max_bytes, max_pixels=max_pixels))
-
-
-def _mask_of(photo: Photo) -> NDArray[np.uint8]:
-    if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
-        mask = photo.alpha
+    choice = choice or MaskChoice()
+    kind = _checked_kind(data, name, max_bytes)
+    if kind == "EXR":
+        drawn = _decoded(lambda: decode_exr_mask(data, max_pixels, choice.channel), name, max_pixels)
     else:
-        weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        mask = photo.pixels @ weights
-        mask = mask if photo.pixels.dtype.kind == "f" else np.rint(mask).astype(photo.pixels.dtype)
-    if mask.dtype.kind == "u" and mask.max() <= 1:
-        return np.asarray(mask * 255, dtype=np.uint8)
-    return colour.with_depth(mask, 8)
+        drawn = _decoded(lambda: _drawn_mask(data, kind, max_pixels), name, max_pixels)
+    try:
+        mask, notes = understand(drawn, choice, name="the mask")
+    except InputError as error:
+        raise ImageFileError(f"{name}: {error}") from error
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return mask.as_bytes()
+
+
+def _drawn_mask(data: bytes, kind: str, max_pixels: int) -> DrawnMask:
+    """Palette indices and shallow greys as the file has them; all else as in a photo, without its colour profile."""
+    if kind in ("PNG", "TIFF", "BMP"):
+        drawn = _decode_indices(data, kind, max_pixels)
+        if drawn is not None:
+            return drawn
+    photo = _DECODERS[kind](data, max_pixels)
+    return DrawnMask(
+        values=np.ascontiguousarray(photo.pixels[..., 0]) if photo.is_grey else photo.pixels,
+        top=None if photo.pixels.dtype.kind == "f" else np.iinfo(photo.pixels.dtype).max,
+        alpha=photo.alpha,
+        is_lossy=kind in ("JPEG", "AVIF", "HEIF") or (kind == "WEBP" and b"VP8L" not in data[:4096]),
+    )
+
+
+def _decode_indices(data: bytes, kind: str, max_pixels: int) -> DrawnMask | None:
+    """A picture with a palette, or of 1, 2 or 4 bits; None for any other."""
+    try:
+        picture = _open(data, kind)
+    except (SyntaxError, OSError, UnreadableError):
+        return None  # the photo's decoder knows more kinds, or says what is wrong
+    with picture:
+        raw_mode = next(map(_raw_mode, picture.tile), "")
+        shallow = re.match(r"L;([24])", raw_mode)
+        if picture.mode not in ("P", "1") and not shallow:
+            return None
+        check_size(picture.size, max_pixels)
+        if kind == "TIFF":
+            _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+        if getattr(picture, "is_animated", False):
+            warnings.warn("the file has several pictures; the first is used", stacklevel=4)
+        values = np.asarray(picture)
+        transparency = picture.info.get("transparency") if picture.mode == "P" else None
+        # a TIFF is turned by Pillow, once its pixels are read
+        orientation = _stated(picture.getexif())
+        if picture.mode == "P":
+            palette = np.zeros((256, 3), dtype=np.uint8)
+            entries = np.array(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+            palette[: len(entries)] = entries
+    values = turn_upright(values, orientation)
+    if picture.mode == "1":
+        return DrawnMask(values=values)
+    if shallow:
+        top = 2 ** int(shallow[1]) - 1
+        return DrawnMask(values=values // np.uint8(255 // top), top=top)
+    alpha = None
+    if transparency is not None:
+        opacity = np.full(256, 255, dtype=np.uint8)
+        if isinstance(transparency, bytes):
+            opacity[: len(transparency)] = np.frombuffer(transparency, dtype=np.uint8)
+        else:
+            opacity[transparency] = 0
+        alpha = opacity[values]
+    return DrawnMask(values=values, palette=palette, alpha=alpha)
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -165,24 +255,45 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
             if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
                 warnings.warn("10- and 12-bit AVIF is read as 8-bit", stacklevel=3)
             resolution = read_resolution(picture.info.get("dpi"))
-            if kind == "TIFF" and resolution and picture.tag_v2.get(_ORIENTATION) in (5, 6, 7, 8):  # type: ignore[attr-defined]
+            turned_by_pillow = _stated(picture.getexif()) if kind == "TIFF" else 1
+            if resolution and turned_by_pillow in (5, 6, 7, 8):
                 resolution = resolution[::-1]
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
-            orientation = exif.get(_ORIENTATION, 1)
             xmp = picture.info.get("xmp")
-        return _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), orientation)
+        photo = _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), _stated(exif))
+        return photo if turned_by_pillow == 1 else replace(photo, orientation=turned_by_pillow)
 
     return decode
+
+
+def _stated(exif: Image.Exif) -> int:
+    """The orientation that EXIF states; 1 where it is none of those there are."""
+    orientation = exif.get(_ORIENTATION, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     """Read the header; the plugin is called by name because the content has told which one it is."""
     factory, _ = Image.OPEN[kind]
     picture = factory(io.BytesIO(data), "")
+    if kind == "BMP":
+        _correct_bmp(picture, data)
     if picture.mode in ("I", "F", "LAB"):
         raise UnreadableError(f"pixels of kind {picture.mode!r} (32-bit or Lab) are not supported; save it as RGB")
     return picture
+
+
+def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
+    """Have indices of 4 and 8 bits read as such: Pillow takes those of a grey palette for 1 or 8 bits."""
+    bits = int.from_bytes(data[24:26] if data[14:18] == b"\x0c\0\0\0" else data[28:30], "little")
+    expected = {"1": 1, "L": 8}.get(picture.mode, bits)
+    if bits == expected or bits not in (4, 8):
+        return
+    greys = (0, 255) if picture.mode == "1" else range(16)
+    picture._mode = "P"
+    picture.palette = ImagePalette.raw("RGB", bytes(grey for grey in greys for _ in range(3)))
+    _with_raw_mode(picture, "P;4" if bits == 4 else "P")
 
 
 def _refuse_camera_raw(tags: Any) -> None:
@@ -208,7 +319,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
             return _decode_with_pillow("TIFF")(data, max_pixels)
         _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
     photo, orientation = decode_deep_tiff(data, max_pixels)
-    return _finished(photo, orientation)
+    return _finished(photo, orientation if orientation in range(1, 9) else 1)
 
 
 def _check_heif_items(data: bytes) -> None:
@@ -254,7 +365,7 @@ def _decode_heif(data: bytes, max_pixels: int) -> Photo:
         exif=upright_exif(exif),
         xmp=picture.info.get("xmp"),
     )
-    return _finished(_straight(photo) if mode == "RGBa" else photo, 1)
+    return replace(_finished(_straight(photo) if mode == "RGBa" else photo, 1), orientation=_stated(exif))
 
 
 _DECODERS: dict[str, Callable[[bytes, int], Photo]] = {
@@ -265,7 +376,7 @@ _DECODERS: dict[str, Callable[[bytes, int], Photo]] = {
 }
 
 
-def _finished(photo: Photo, orientation: Any) -> Photo:
+def _finished(photo: Photo, orientation: int) -> Photo:
     """Upright, contiguous, and with a profile only where it fits and can be used."""
     profile = photo.icc_profile
     if profile is not None:
@@ -279,10 +390,11 @@ def _finished(photo: Photo, orientation: Any) -> Photo:
             profile = None
     return replace(
         photo,
-        pixels=_upright(photo.pixels, orientation),
-        alpha=None if photo.alpha is None else _upright(photo.alpha, orientation),
+        pixels=turn_upright(photo.pixels, orientation),
+        alpha=None if photo.alpha is None else turn_upright(photo.alpha, orientation),
         icc_profile=profile,
         resolution=photo.resolution[::-1] if photo.resolution and orientation in (5, 6, 7, 8) else photo.resolution,
+        orientation=orientation,
     )
 
 
@@ -303,6 +415,8 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
         profile = profile_of_heif(data, is_grey=is_grey)
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
+        if kind == "TIFF" and is_grey and picture.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
+            array = np.uint16(65535) - array  # white is zero, which Pillow heeds in 8 bits alone
     else:
         array = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if array.ndim == 2:
@@ -354,14 +468,3 @@ def _straight(photo: Photo) -> Photo:
     """The colours, which were premultiplied, divided by alpha."""
     assert photo.alpha is not None
     return replace(photo, pixels=straight_colours(photo.pixels, photo.alpha))
-
-
-def _upright(array: NDArray[Any], orientation: Any) -> NDArray[Any]:
-    """Undo an EXIF orientation (1 to 8; anything else counts as 1); the result is contiguous."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)

@@ -15,6 +15,7 @@ from mask2alpha.imaging.colour import Primaries, usable_primaries
 from mask2alpha.imaging.metadata import read_resolution
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed
+from mask2alpha.ops.masks import DrawnMask
 
 _COLOURS = ("R", "G", "B")
 
@@ -28,41 +29,95 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
         UnreadableError: It is too large or deep, or has no colours that we read.
         OSError, RuntimeError, ValueError: It is damaged.
     """
-    with extra_needed("OpenEXR"):
-        import OpenEXR
-    header = OpenEXR.File(io.BytesIO(data), header_only=True, num_threads=0).parts[0].header
-    if header["type"] not in (OpenEXR.scanlineimage, OpenEXR.tiledimage):
-        raise UnreadableError("deep OpenEXR pictures are not supported; flatten it")
-    left, top, width, height = _window(header["displayWindow"])
-    data_left, data_top, data_width, data_height = _window(header["dataWindow"])
-    check_size((width, height), max_pixels)
-    check_size((data_width, data_height), max_pixels)
-    names = {channel.name: channel for channel in header["channels"]}
-    wanted = _colour_channels(list(names))
-    if any((names[name].xSampling, names[name].ySampling) != (1, 1) for name in wanted if name):
-        raise UnreadableError("OpenEXR channels with fewer samples than pixels are not supported")
-    parts = OpenEXR.File(io.BytesIO(data), separate_channels=True, num_threads=0).parts
-    if not parts:  # a part whose pixels cannot be read is left out
-        raise ValueError("its pixels cannot be read")
-    planes = [None if name is None else parts[0].channels[name].pixels for name in wanted]
-    dtype = np.float16 if all(plane is None or plane.dtype == np.float16 for plane in planes) else np.float32
-    rows, columns = slice(max(0, data_top - top), None), slice(max(0, data_left - left), None)
-    cut_rows = slice(max(0, top - data_top), max(0, top - data_top + height - rows.start))
-    cut_columns = slice(max(0, left - data_left), max(0, left - data_left + width - columns.start))
-    canvas = np.zeros((height, width, 4), dtype=dtype)
-    for index, plane in enumerate(planes):
-        if plane is None and index < 3:
-            continue
-        seen = (np.ones((data_height, data_width), dtype) if plane is None else plane)[cut_rows, cut_columns]
-        canvas[rows, columns, index][: seen.shape[0], : seen.shape[1]] = seen
-    has_alpha = planes[3] is not None or (data_left, data_top, data_width, data_height) != (left, top, width, height)
+    header = _header(data, max_pixels)
+    wanted = _colour_channels([channel.name for channel in header["channels"]])
+    planes, is_whole = _read_planes(data, header, list(dict.fromkeys(name for name in wanted if name)))
+    size = next(iter(planes.values())).shape
+    dtype = np.float16 if all(plane.dtype == np.float16 for plane in planes.values()) else np.float32
+    colours = [np.zeros(size, dtype) if name is None else planes[name].astype(dtype, copy=False) for name in wanted[:3]]
+    alpha = is_whole if wanted[3] is None else planes[wanted[3]]
     return Photo(
-        pixels=_finite(np.ascontiguousarray(canvas[..., :3])),
-        alpha=_finite(np.ascontiguousarray(canvas[..., 3])) if has_alpha else None,
+        pixels=_finite(np.stack(colours, axis=2)),
+        alpha=None if alpha is None else _finite(alpha.astype(dtype, copy=False)),
         is_grey=wanted[0] == wanted[1],
         primaries=usable_primaries(header["chromaticities"]) if "chromaticities" in header else None,
         resolution=_resolution(header),
     )
+
+
+def decode_exr_mask(data: bytes, max_pixels: int, channel: str | None) -> DrawnMask:
+    """The first part's channels, as a mask may be drawn in them.
+
+    Args:
+        data: The whole file.
+        max_pixels: Largest picture accepted.
+        channel: The channel or layer that is asked for; where it names one of the file, or where there is a single
+            channel, that is read and no colours. None: the colours, as `decode_exr` finds them.
+
+    Raises:
+        UnreadableError: As `decode_exr`; or several channels may be the mask.
+        OSError, RuntimeError, ValueError: It is damaged.
+    """
+    header = _header(data, max_pixels)
+    names = [each.name for each in header["channels"]]
+    in_layer = [name for name in names if channel is not None and channel in (name, name.rpartition(".")[0])]
+    if len(names) == 1 or in_layer:
+        planes, _ = _read_planes(data, header, in_layer or names)
+        planes = {name: _finite_or_whole(plane) for name, plane in planes.items()}
+        lone = next(iter(planes.values()))
+        return DrawnMask(values=lone, channels=planes if in_layer else {})
+    try:
+        wanted = [name for name in _colour_channels(names) if name]
+    except UnreadableError:
+        shown = ", ".join(sorted(names)[:12])
+        raise UnreadableError(
+            f"the mask may be any of the channels {shown}; choose with --channel, for example --channel {min(names)}"
+        ) from None
+    photo = decode_exr(data, max_pixels)
+    if rest := sorted(set(names) - set(wanted)):
+        shown = ", ".join(rest[:12])
+        warnings.warn(f"the mask was read from {', '.join(wanted)}; --channel chooses another of {shown}", stacklevel=3)
+    return DrawnMask(values=photo.pixels[..., 0] if photo.is_grey else photo.pixels, alpha=photo.alpha)
+
+
+def _header(data: bytes, max_pixels: int) -> Mapping[str, Any]:
+    """The first part's header, checked."""
+    with extra_needed("OpenEXR"):
+        import OpenEXR
+    header: Mapping[str, Any] = OpenEXR.File(io.BytesIO(data), header_only=True, num_threads=0).parts[0].header
+    if header["type"] not in (OpenEXR.scanlineimage, OpenEXR.tiledimage):
+        raise UnreadableError("deep OpenEXR pictures are not supported; flatten it")
+    for window in ("displayWindow", "dataWindow"):
+        check_size(_window(header[window])[2:], max_pixels)
+    return header
+
+
+def _read_planes(
+    data: bytes, header: Mapping[str, Any], wanted: list[str]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_] | None]:
+    """The wanted channels over the display window, and where in it there are data; None: everywhere."""
+    import OpenEXR
+
+    sampling = {channel.name: (channel.xSampling, channel.ySampling) for channel in header["channels"]}
+    if any(sampling[name] != (1, 1) for name in wanted):
+        raise UnreadableError("OpenEXR channels with fewer samples than pixels are not supported")
+    parts = OpenEXR.File(io.BytesIO(data), separate_channels=True, num_threads=0).parts
+    if not parts:  # a part whose pixels cannot be read is left out
+        raise ValueError("its pixels cannot be read")
+    left, top, width, height = _window(header["displayWindow"])
+    data_left, data_top, data_width, data_height = _window(header["dataWindow"])
+    rows, columns = slice(max(0, data_top - top), None), slice(max(0, data_left - left), None)
+    cut_rows = slice(max(0, top - data_top), max(0, top - data_top + height - rows.start))
+    cut_columns = slice(max(0, left - data_left), max(0, left - data_left + width - columns.start))
+    whole = np.ones((data_height, data_width), dtype=np.bool_)
+    planes: dict[str, NDArray[Any]] = {}
+    for name, plane in [("", whole), *((name, parts[0].channels[name].pixels) for name in wanted)]:
+        planes[name] = np.zeros((height, width), dtype=plane.dtype)
+        seen = plane[cut_rows, cut_columns]
+        planes[name][rows, columns][: seen.shape[0], : seen.shape[1]] = seen
+    is_whole = planes.pop("")
+    is_everywhere = (data_left, data_top, data_width, data_height) == (left, top, width, height)
+    return planes, None if is_everywhere else is_whole
 
 
 def encode_exr(
@@ -132,6 +187,11 @@ def _colour_channels(names: list[str]) -> list[str | None]:
     if "Y" in names:
         return ["Y", "Y", "Y", "A" if "A" in names else None]
     raise UnreadableError(f"no channels R, G, B or Y, only {', '.join(sorted(names)[:8]) or 'none'}")
+
+
+def _finite_or_whole(array: NDArray[Any]) -> NDArray[Any]:
+    """Floats that are finite; whole numbers, such as the ids of objects, as they are."""
+    return array if array.dtype.kind == "u" else _finite(array)
 
 
 def _finite(array: NDArray[Any]) -> NDArray[Any]:

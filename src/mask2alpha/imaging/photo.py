@@ -35,6 +35,8 @@ class Photo:
     """The file's XMP packet, unchanged."""
     resolution: tuple[float, float] | None = None
     """Pixels per inch, across and down, where the file states them."""
+    orientation: int = 1
+    """EXIF's, 1 to 8, as the file states it; it has been undone."""
 
     @property
     def is_linear(self) -> bool:

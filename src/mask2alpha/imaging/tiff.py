@@ -118,7 +118,8 @@ def _split(samples: NDArray[Any], *, num_extra: int) -> tuple[NDArray[Any], NDAr
 
 def _decode_page(page: "TiffPage", data: bytes) -> NDArray[Any]:
     """All samples, (H, W, channels): uint16 or float32."""
-    if page.photometric not in (1, 2) or page.dtype is None or page.dtype.name not in _DTYPES:
+    is_white_zero = page.photometric == 0 and page.dtype == np.uint16
+    if not (page.photometric in (1, 2) or is_white_zero) or page.dtype is None or page.dtype.name not in _DTYPES:
         raise UnreadableError(
             f"a TIFF with {page.dtype or 'odd'} samples is not supported; save it as 8- or 16-bit, or 32-bit float, RGB"
         )
@@ -144,6 +145,8 @@ def _decode_page(page: "TiffPage", data: bytes) -> NDArray[Any]:
         segment = _decode_segment(data[start : start + size], page, (rows, tile_width, 1 if is_planar else channels))
         target = samples[y : y + rows, x : x + tile_width, plane : plane + 1 if is_planar else channels]
         target[...] = segment[: target.shape[0], : target.shape[1]]
+    if is_white_zero:
+        samples[..., 0] = 65535 - samples[..., 0]
     return _finite(samples)
 
 

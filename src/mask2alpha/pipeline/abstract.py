@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 
 
@@ -17,11 +18,11 @@ class AbstractPredictor(ABC):
         """Do once what depends on the image alone; hand the value to `predict` for each mask."""
 
     @abstractmethod
-    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any]) -> Matte:
-        """Matte one image with one mask (H, W)."""
+    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any] | Mask) -> Matte:
+        """Matte one image with one mask: an array (H, W), or a `Mask`, whose values are settled."""
 
     @abstractmethod
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
     ) -> tuple[Matte, ...]:
         """Matte one image with each of the masks (K, H, W), in their order, independently of each other."""

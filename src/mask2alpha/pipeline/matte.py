@@ -49,7 +49,7 @@ class EncodedImage:
 
     @property
     def padded_size(self) -> Size:
-        """(height, width) that the encoding spans, in pixels of `image`: multiples of 64, or of 32 for a small photo."""
+        """(height, width) that the encoding spans, in pixels of `image`; multiples of 64 (32 for a small photo)."""
         height, width = padded_size((self.pixels.shape[2], self.pixels.shape[3]), STRIDE_MULTIPLE)
         return height // self.factor, width // self.factor
 

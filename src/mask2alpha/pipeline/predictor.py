@@ -1,6 +1,7 @@
 """The predictor: arrays of any size in, mattes out (prepare, run the network, restore)."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,11 +20,13 @@ from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
 from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.values import ImageEncoding, RunOptions
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
+from mask2alpha.pipeline.mask_reach import network_share
 from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
@@ -41,7 +44,8 @@ class Predictor(AbstractPredictor):
     """Runs a network on NumPy images and masks of any size.
 
     Whatever the network says, an empty mask gives alpha 0 everywhere and a full one alpha 1: with no border to start
-    from, the mask is the only information there is. Alpha within 1/255 of 0 or 1 becomes 0 or 1.
+    from, the mask is the only information there is. So it is far from the border of any other mask; see `mask_reach`.
+    Alpha within 1/255 of 0 or 1 becomes 0 or 1.
     """
 
     def __init__(
@@ -97,13 +101,15 @@ class Predictor(AbstractPredictor):
         """
         return self._encode(image, image_to_pixels(image))
 
-    def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any], *, has_trace: bool = False) -> Matte:
+    def predict(
+        self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any] | Mask, *, has_trace: bool = False
+    ) -> Matte:
         """Matte one image with one mask.
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
-            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255). One of another size than the
-                image is resized, with a `UserWarning`.
+            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255); or a `Mask`, whose values are
+                settled. One of another size and the image's aspect is resized, with a `UserWarning`.
             has_trace: Whether the matte carries its `trace`.
 
         Raises:
@@ -112,7 +118,7 @@ class Predictor(AbstractPredictor):
         return self._predict(image, {"mask": mask}, has_trace=has_trace)[0]
 
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any]]
+        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
     ) -> tuple[Matte, ...]:
         """Matte one image with each of several masks: the image is encoded once, the masks do not influence each other.
 
@@ -126,7 +132,8 @@ class Predictor(AbstractPredictor):
         Raises:
             InputError: The image or a mask cannot be used.
         """
-        return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks))})
+        each = split_masks(masks, (image.image if isinstance(image, EncodedImage) else np.asarray(image)).shape[:2])
+        return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(each)})
 
     def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
         """Encode the photo once more, smaller, for `preview`; `max_side` counts pixels of the encoded image."""
@@ -167,12 +174,17 @@ class Predictor(AbstractPredictor):
         return alpha[0, 0].cpu().numpy()
 
     def _predict(
-        self, image: NDArray[Any] | EncodedImage, masks: dict[str, NDArray[Any]], *, has_trace: bool = False
+        self, image: NDArray[Any] | EncodedImage, masks: dict[str, Any], *, has_trace: bool = False
     ) -> tuple[Matte, ...]:
         # everything is checked before the network runs
         pixels = None if isinstance(image, EncodedImage) else image_to_pixels(image)
         size = image.size if isinstance(image, EncodedImage) else (image.shape[0], image.shape[1])
         tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
+        for name, pixels_of_mask in zip(masks, tensors, strict=True):
+            value = find_trivial_value(pixels_of_mask)
+            if value is not None:
+                what = "full" if value else "empty"
+                warnings.warn(f"{name} is {what}, so alpha is {value:g} everywhere", UserWarning, stacklevel=3)
         if not tensors:
             return ()
         encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
@@ -233,6 +245,10 @@ class Predictor(AbstractPredictor):
             )
             alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
+            for index in range(count):  # what no rough mask can be wrong about is the mask's
+                if (share := network_share(small_masks[index])) is not None:
+                    weight = upsample(share, (alpha.shape[2], alpha.shape[3]), spanned=output.spanned)
+                    alpha[index] = torch.lerp(as_unit(masks[index]), alpha[index : index + 1], weight)[0]
             alpha = shrink_alpha(alpha, encoded.factor)
         trace = Trace(encoding=encoded.encoding, mask=small, output=output) if options.has_trace else None
         return [

@@ -1,8 +1,9 @@
 """From the user's arrays to the network's tensors: every check of an image or a mask is here.
 
 Images: (H, W, 3) or grey (H, W), uint8, uint16 or float in [0, 1]. Masks: (H, W), bool, 0/1, 0/255, soft, or a trimap
-(0, 128, 255). Tensors: (1, 3, H, W) and (1, 1, H, W), float32 in [0, 1]; or *pixels*, which stay as small in memory as
-they came (bool, uint8) and are turned into floats a few at a time.
+(0, 128, 255), as `mask2alpha.ops.masks` understands them; or a `Mask`, which is understood already. Tensors:
+(1, 3, H, W) and (1, 1, H, W), float32 in [0, 1]; or *pixels*, which stay as small in memory as they came (bool, uint8)
+and are turned into floats a few at a time.
 """
 
 import math
@@ -16,13 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.ops.resize import resize
+from mask2alpha.ops.mask_fit import fit_mask
+from mask2alpha.ops.masks import DrawnMask, Fit, Mask, understand
 from mask2alpha.ops.units import as_unit
 from mask2alpha.shapes import Size
 
 MAX_SIDE = 65_500
 """Longest side accepted, in pixels."""
 _IMAGE_KINDS = "(height, width, 3) or (height, width), uint8, uint16 or float in [0, 1]"
+OVERSHOOT = 1 / 16
+"""Floats of an image this far below 0 or above 1 are clamped: rounding and resampling leave [0, 1] a little."""
 _MASK_KINDS = "(height, width), bool, 0/1, 0/255 or float in [0, 1]"
 
 
@@ -84,60 +88,90 @@ def colours_to_tensor(image: Any) -> tuple[Float[Tensor, "1 3 height width"], fl
     return image_to_tensor(np.clip(image.astype(np.float32) / np.float32(scale), 0, 1)), scale
 
 
-def mask_to_tensor(mask: Any, size: Size, *, name: str = "mask") -> Float[Tensor, "1 1 height width"]:
+def mask_to_tensor(
+    mask: Any, size: Size, *, name: str = "mask", fit: Fit = "aspect"
+) -> Float[Tensor, "1 1 height width"]:
     """Check one mask, scale it to [0, 1] and bring it to the image's size.
 
     Args:
-        mask: (H, W).
-        size: (height, width) of the image. A mask of another size is resampled, with a `UserWarning`; one with only two
-            values keeps two values.
+        mask: (H, W), with axes of length 1 around it or not.
+        size: (height, width) of the image. A mask of another size and the same aspect is resampled, with a
+            `UserWarning`; one with only two values keeps two values.
         name: What messages call the argument.
+        fit: `stretch` takes another aspect as well.
 
     Raises:
         InputError: It is no mask as this module's docstring says.
     """
-    return as_unit(mask_to_pixels(mask, size, name=name))
+    return as_unit(mask_to_pixels(mask, size, name=name, fit=fit))
 
 
-def mask_to_pixels(mask: Any, size: Size, *, name: str = "mask") -> Shaped[Tensor, "1 1 height width"]:
+def mask_to_pixels(
+    mask: Any, size: Size, *, name: str = "mask", fit: Fit = "aspect"
+) -> Shaped[Tensor, "1 1 height width"]:
     """As `mask_to_tensor`, but bool stays bool, 0/1 become bool and 0/255 uint8, if possible without a copy."""
-    array = _as_array(mask, name, _MASK_KINDS)
-    if array.ndim == 3 and array.shape[2] in (3, 4):
-        raise InputError(
-            f"{name} of shape {array.shape} is a colour picture; pass one channel, for example {name}[..., 0]"
-        )
-    if array.ndim != 2:
-        raise InputError(
-            f"{name} of shape {array.shape} cannot be used; accepted: {_MASK_KINDS}"
-            + ("; several masks go to predict_instances" if array.ndim == 3 else "")
-        )
-    _check_sides(array.shape, name)
-    values = _as_tensor(np.ascontiguousarray(_mask_values(array, name)))[None, None]
-    if array.shape == size:
-        return values
-    values = as_unit(values)
-    warnings.warn(
-        f"{name} of size {array.shape[0]} x {array.shape[1]} was resized to the image's {size[0]} x {size[1]}",
-        UserWarning,
-        stacklevel=5,
-    )
-    resized = resize(values, size).clamp(0, 1)
-    return resized > 0.5 if bool(((values == 0) | (values == 1)).all()) else resized
+    notes: list[str] = []
+    if not isinstance(mask, Mask):
+        array = _without_single_axes(_as_array(mask, name, _MASK_KINDS))
+        if array.ndim == 3 and array.shape[2] in (3, 4):
+            raise InputError(
+                f"{name} of shape {array.shape} is a colour picture; pass one channel, for example {name}[..., 0]"
+            )
+        if array.ndim != 2:
+            is_stack_last = array.ndim == 3 and array.shape[:2] == size != array.shape[1:]
+            several = f"{name}.transpose(2, 0, 1) goes" if is_stack_last else "several masks go"
+            raise InputError(
+                f"{name} of shape {array.shape} cannot be used; accepted: {_MASK_KINDS}"
+                + (f"; {several} to predict_instances" if array.ndim == 3 else "")
+            )
+        _check_sides(array.shape, name)
+        mask, notes = understand(DrawnMask(values=array, top=_white(array)), name=name)
+    mask, told = fit_mask(mask, size, fit=fit, name=name, has_options=False)
+    for note in (*notes, *told):
+        warnings.warn(note, UserWarning, stacklevel=5)
+    return _as_tensor(np.ascontiguousarray(mask.values))[None, None]
 
 
-def split_masks(masks: Any) -> list[NDArray[Any]]:
-    """The (H, W) masks in a (K, H, W) array or a sequence of (H, W) arrays.
+def _white(array: NDArray[Any]) -> int | None:
+    """The whole number that is white in an array, where its type tells."""
+    return int(np.iinfo(array.dtype).max) if array.dtype in (np.uint8, np.uint16) else None
+
+
+def _without_single_axes(array: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) of (H, W, 1), (1, H, W), (1, 1, H, W) and the like."""
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def split_masks(masks: Any, size: Size | None = None) -> list[Any]:
+    """The masks in a (K, H, W) array, or in a sequence of what `mask_to_tensor` takes.
+
+    Args:
+        masks: (K, H, W), (K, 1, H, W) or (K, H, W, 1); or a list or tuple.
+        size: (height, width) of the image; an array that has it in front is refused.
 
     Raises:
-        InputError: It is neither.
+        InputError: It is neither, or an array that has the masks along another axis.
     """
-    if isinstance(masks, np.ndarray):
-        if masks.ndim != 3:
-            raise InputError(f"masks of shape {masks.shape} cannot be used; accepted: (masks, height, width)")
-        return list(masks)
     if isinstance(masks, (list, tuple)):
         return list(masks)
-    raise InputError(f"masks is a {type(masks).__name__}; accepted: an array (masks, height, width) or a list of masks")
+    if not isinstance(masks, np.ndarray):
+        raise InputError(
+            f"masks is a {type(masks).__name__}; accepted: an array (masks, height, width) or a list of masks"
+        )
+    if masks.ndim == 4 and 1 in (masks.shape[1], masks.shape[3]):
+        masks = masks[:, 0] if masks.shape[1] == 1 else masks[..., 0]
+    advice = ""
+    if masks.ndim == 2:
+        advice = "; one mask goes to predict"
+    elif masks.ndim == 3 and masks.shape[:2] == size and masks.shape[1:] != size:
+        advice = "; masks.transpose(2, 0, 1) brings the masks to the front"
+    if masks.ndim != 3 or advice:
+        raise InputError(f"masks of shape {masks.shape} cannot be used; accepted: (masks, height, width){advice}")
+    return list(masks)
 
 
 def _as_array(value: Any, name: str, accepted: str) -> NDArray[Any]:
@@ -162,36 +196,12 @@ def _image_values(array: NDArray[Any]) -> NDArray[np.float32]:
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"image is of type {array.dtype}; accepted: uint8, uint16 or float in [0, 1]")
     low, high = _finite_range(array, "image")
-    if low < 0 or high > 1:
-        advice = "; divide it by 255" if 1 < high <= 255 and low >= 0 else ""
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        top = next((top for top in (255, 65535) if high <= top and low >= 0), None)
+        advice = f"; divide it by {top}" if top and high >= 2 else ""
         raise InputError(f"image has values from {low:g} to {high:g}; a float image is in [0, 1]{advice}")
-    return array.astype(np.float32, order="C")
-
-
-def _mask_values(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Bool, uint8 of which 255 is 1, or float32 in [0, 1]."""
-    if array.dtype == np.bool_:
-        return array
-    if np.issubdtype(array.dtype, np.floating):
-        low, high = _finite_range(array, name)
-        if low < 0 or high > 1:
-            advice = "; divide it by 255" if 1 < high <= 255 and low >= 0 else ""
-            raise InputError(f"{name} has values from {low:g} to {high:g}; a float mask is in [0, 1]{advice}")
-        return array.astype(np.float32, copy=False)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{name} is of type {array.dtype}; accepted: {_MASK_KINDS}")
-    low, high = int(array.min()), int(array.max())
-    scale = next((top for top in (1, 255, 65535) if high <= top), None)
-    if low < 0 or scale is None or (scale == 65535 and array.dtype != np.uint16):
-        raise InputError(f"{name} has values from {low} to {high}; accepted: {_MASK_KINDS}")
-    if scale > 1 and high < scale // 2:
-        raise InputError(
-            f"{name} has whole values from {low} to {high}, which looks like a map of labels; "
-            f"pass one mask per label, for example {name} == {high}"
-        )
-    if scale == 1:
-        return array.view(np.bool_) if array.dtype == np.uint8 else array.astype(np.bool_)
-    return array.astype(np.uint8, copy=False) if scale == 255 else array.astype(np.float32) / np.float32(scale)
+    values = array.astype(np.float32, order="C")
+    return values if low >= 0 and high <= 1 else np.clip(values, 0, 1, out=values)
 
 
 def _finite_range(array: NDArray[Any], name: str) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor, find_trivial_value
@@ -58,11 +59,11 @@ class Session:
         self.encoded = image if isinstance(image, EncodedImage) else predictor.encode(image)
         self._overview = predictor.encode_overview(self.encoded, PREVIEW_SIDE)
 
-    def matte(self, mask: NDArray[Any]) -> Matte:
+    def matte(self, mask: NDArray[Any] | Mask) -> Matte:
         """The matte of a mask: `Predictor.predict` with the kept encoding."""
         return self.predictor.predict(self.encoded, mask)
 
-    def preview(self, mask: NDArray[Any], previous: NDArray[Any] | None = None) -> Preview:
+    def preview(self, mask: NDArray[Any] | Mask, previous: NDArray[Any] | Mask | None = None) -> Preview:
         """A coarse alpha of what changed.
 
         Args:

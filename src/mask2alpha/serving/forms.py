@@ -11,6 +11,7 @@ from fastapi import File, Form, UploadFile
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile as ReceivedFile
 
+from mask2alpha.ops.masks import Fit
 from mask2alpha.serving.jobs import Box, Format, MatteJob, Output, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS
@@ -58,6 +59,23 @@ class MatteForm:
             examples=['[{"name": "person", "box": [120, 40, 480, 500]}]'],
         ),
     ] = None
+    label: Annotated[
+        str | None,
+        Form(
+            max_length=40, description="The target in masks that are maps of labels: a value, palette index, #rrggbb."
+        ),
+    ] = None
+    channel: Annotated[
+        str | None,
+        Form(
+            max_length=255,
+            description="The masks' channel that counts: grey, alpha, red, green, blue, or one of an EXR file.",
+        ),
+    ] = None
+    invert: Annotated[bool, Form(description="The masks mark what is not the object.")] = False
+    fit: Annotated[
+        Fit, Form(description="aspect: masks of another aspect than the photograph's are refused; stretch: stretched.")
+    ] = "aspect"
     outputs: Annotated[
         str,
         Form(
@@ -121,6 +139,10 @@ class MatteForm:
             max_side=self.max_side,
             targets=targets,
             masks=paths,
+            label=self.label,
+            channel=self.channel,
+            invert=self.invert,
+            fit=self.fit,
             outputs=_parse("outputs", _OUTPUTS, list(dict.fromkeys(self.outputs.split(",")))),
             format=self.format,
             bits=self.bits,
@@ -140,7 +162,7 @@ _ACCEPTED = {
     "box": "accepted: four numbers left,top,right,bottom",
     "region": "accepted: four numbers left,top,right,bottom",
     "outputs": f"accepted, with commas between: {', '.join(get_args(Output))}",
-    "name": "accepted: up to 40 letters, digits, hyphens and underscores",
+    "name": "accepted: up to 40 letters and digits of any script, hyphens and underscores",
 }
 """Instead of the patterns that these fields have to match."""
 

@@ -1,6 +1,7 @@
 """What one worker does: it reads strangers' photos and writes mattes. It caches encodings and mattes."""
 
 import hashlib
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.ops.mask_fit import fit_mask
+from mask2alpha.ops.masks import Mask, MaskChoice
 from mask2alpha.ops.resize import resize
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
@@ -227,17 +230,8 @@ class JobRunner:
         """The rough mask of one object, at the size at which the photograph is matted."""
         size = read.encoded.size
         if target.mask is not None:
-            mask = self._read_mask(job, target.mask)
-            if mask.shape == size:
-                pass
-            elif mask.shape == read.full_size:
-                mask = _scale_mask(mask, size)
-            else:
-                warnings.warn(
-                    f"mask {target.mask + 1} of {mask.shape[1]} x {mask.shape[0]} was resized to "
-                    f"the photograph's {read.full_size[1]} x {read.full_size[0]}",
-                    stacklevel=2,
-                )
+            mask = self._read_mask(job, target.mask, read)
+            if mask.shape != size:
                 mask = _scale_mask(mask, size)
         elif target.box is not None:
             left, top, right, bottom = target.box
@@ -260,7 +254,7 @@ class JobRunner:
         kept: Matte | None = self.cache.get(key) if job.key else None
         if kept is not None:
             return kept
-        matte = predictor.predict(read.encoded, mask)
+        matte = predictor.predict(read.encoded, Mask(values=mask))
         if job.key and window is None:  # of a region, the rest is coarse
             self.cache.put(key, matte, matte.alpha.nbytes + matte.coarse_error.nbytes)
         return matte
@@ -277,12 +271,21 @@ class JobRunner:
         _check_sides(photo.pixels.shape, name)
         return photo
 
-    def _read_mask(self, job: MatteJob, index: int) -> NDArray[np.uint8]:
-        name = f"mask {index + 1}"
-        with _naming(job.masks[index], name):
-            mask = read_mask(job.masks[index], max_bytes=self.max_bytes, max_pixels=self.max_pixels)
-        _check_sides(mask.shape, name)
-        return mask
+    def _read_mask(self, job: MatteJob, index: int, read: ReadPhoto) -> NDArray[np.uint8]:
+        """A mask over its photograph; as large as the upload, or as what is matted of it."""
+        path, name = job.masks[index], f"mask {index + 1}"
+        choice = MaskChoice(label=job.label, channel=job.channel, is_inverted=job.invert, fit=job.fit)
+        with _naming(path, name), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            values = read_mask(path, choice=choice, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+            _check_sides(values.shape, name)
+        notes = [str(warning.message).replace("the mask", name) for warning in caught]
+        orientation = read.photo.orientation
+        size = values.shape if values.shape == read.encoded.size else read.full_size
+        mask, told = fit_mask(Mask(values=values), size, orientation=orientation, fit=choice.fit, name=name)
+        for note in (*notes, *told):
+            warnings.warn(note, stacklevel=2)
+        return mask.as_bytes()
 
 
 def configure(
@@ -384,7 +387,7 @@ def _scale_mask(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """A mask at another size; one with only two values keeps two values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that it is resized, which is what is wanted
-        scaled = mask_to_tensor(mask, size)[0, 0].numpy()
+        scaled = mask_to_tensor(Mask(values=mask), size, fit="stretch")[0, 0].numpy()
     return np.asarray(np.rint(scaled * 255), dtype=np.uint8)
 
 
@@ -421,5 +424,6 @@ def _problem_of(error: Exception) -> ProblemError | None:
 
 
 def _sentence(text: str) -> str:
-    text = " ".join(text.split())
+    """One sentence of a message; the command line's options become fields."""
+    text = re.sub(r"--(label|channel|fit) ", r"\1=", " ".join(text.split()))
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from mask2alpha.imaging.encode import FORMATS
+from mask2alpha.ops.masks import Fit
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
 Output: TypeAlias = Literal[
@@ -68,7 +69,8 @@ class Stroke(_Strict):
 class Target(_Strict):
     """One object of the photograph, as its rough mask is given."""
 
-    name: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,40}$")
+    name: str = Field(default="", pattern=r"^[\w-]{0,40}$")
+    """Letters and digits of any script, hyphens and underscores."""
     mask: int | None = Field(default=None, ge=0)
     """Index among the uploaded masks."""
     box: BoxField | None = None
@@ -116,6 +118,14 @@ class MatteJob(_PhotoJob):
     kind: Literal["matte"] = "matte"
     targets: list[Target] = Field(min_length=1, max_length=MAX_OBJECTS)
     masks: list[Path] = []
+    label: str | None = Field(default=None, max_length=40)
+    """The target in masks that are maps of labels."""
+    channel: str | None = Field(default=None, max_length=255)
+    """The masks' channel that counts."""
+    invert: bool = False
+    """The masks mark what is not the target."""
+    fit: Fit = "aspect"
+    """Whether masks of another aspect are refused or stretched."""
     outputs: list[Output] = Field(default=["alpha"], min_length=1)
     format: Format = "png"
     bits: Literal[8, 16, 32] | None = None

@@ -1,9 +1,10 @@
 """Clips (folders of frames or video files) and their masks: one for each frame, for some, or for the first one."""
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
 from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.pairs import find_nearest, match_names
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
 from mask2alpha.video import ffmpeg
 from mask2alpha.video.ffmpeg import VideoInfo, probe, read_frames
 
@@ -35,6 +38,10 @@ class AbstractClip(ABC):
     def frames(self, start: int = 0) -> Iterator[Photo]:
         """Read the frames from one on, upright, in their own values."""
 
+    def orientation(self, index: int) -> int:
+        """The EXIF orientation of a frame, which has been undone; 1 where the clip states none."""
+        return 1
+
 
 class FolderClip(AbstractClip):
     """The pictures of a folder, in the order of the numbers in their names."""
@@ -53,6 +60,10 @@ class FolderClip(AbstractClip):
         """Read the pictures from one on."""
         for path in self.paths[start:]:
             yield read_image(path)
+
+    def orientation(self, index: int) -> int:
+        """As the frame's file states it."""
+        return read_image(self.paths[index]).orientation
 
 
 class VideoClip(AbstractClip):
@@ -83,6 +94,8 @@ class Masks:
     """Pictures; None where the target is followed from the frame before."""
     video: VideoInfo | None = None
     """Or a video file with as many frames as the clip."""
+    choice: MaskChoice = field(default_factory=MaskChoice)
+    """What the user says about the masks."""
 
     @property
     def files(self) -> list[Path]:
@@ -98,11 +111,14 @@ class Masks:
         """(H, W), 0 to 255."""
         if self.video is None:
             for path in self.paths[start:]:
-                yield None if path is None else read_mask(path)
+                yield None if path is None else read_mask(path, choice=self.choice)
         else:
-            for frame in read_frames(self.video, start=start):
-                grey = frame.mean(axis=2) / (257 if frame.dtype == np.uint16 else 1)
-                yield np.asarray(np.rint(grey), np.uint8)
+            for number, frame in enumerate(read_frames(self.video, start=start), start + 1):
+                drawn = DrawnMask(values=frame, top=np.iinfo(frame.dtype).max, is_lossy=True)
+                mask, notes = understand(drawn, self.choice, name=f"frame {number} of {self.video.path}")
+                for note in notes:
+                    warnings.warn(note, stacklevel=2)
+                yield mask.as_bytes()
 
 
 def open_clip(path: Path) -> AbstractClip:
@@ -119,16 +135,22 @@ def open_clip(path: Path) -> AbstractClip:
     return VideoClip(probe(path))
 
 
-def open_masks(path: Path, clip: AbstractClip) -> Masks:
+def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None) -> Masks:
     """A picture (of the first frame), a folder of pictures, or a video file.
 
     The masks of a folder belong to a folder's frames by name; to a video's in order, if there are as many, and else by
     the last number in their names, counted from 1.
 
+    Args:
+        path: The masks.
+        clip: Their frames.
+        choice: What the user says about the masks.
+
     Raises:
         InputError: The masks do not fit the clip, or the first frame has none.
         VideoError: The video file cannot be read.
     """
+    choice = choice or MaskChoice()
     num_frames = len(clip.names)
     if path.is_dir():
         found = _pictures(path)
@@ -137,15 +159,15 @@ def open_masks(path: Path, clip: AbstractClip) -> Masks:
         )
         if 0 not in by_frame:
             raise InputError(f"{path}: no mask for the first frame ({clip.names[0]})")
-        return Masks(paths=tuple(by_frame.get(index) for index in range(num_frames)))
+        return Masks(paths=tuple(by_frame.get(index) for index in range(num_frames)), choice=choice)
     if path.suffix.lower() in PICTURE_SUFFIXES:
-        return Masks(paths=(path, *[None] * (num_frames - 1)))
+        return Masks(paths=(path, *[None] * (num_frames - 1)), choice=choice)
     if path.suffix.lower() not in ffmpeg.SUFFIXES:
         raise InputError(f"{path}: neither a picture, nor a folder of pictures, nor a video file")
     info = probe(path)
     if info.num_frames != num_frames:
         raise InputError(f"{path} has {info.num_frames} frames and the clip {num_frames}; masks need as many")
-    return Masks(video=info)
+    return Masks(video=info, choice=choice)
 
 
 def check_frame(frame: NDArray[Any], size: tuple[int, int], name: str) -> None:
@@ -162,16 +184,21 @@ def check_frame(frame: NDArray[Any], size: tuple[int, int], name: str) -> None:
 
 def _match(masks: Sequence[Path], clip: AbstractClip, *, folder: Path) -> dict[int, Path]:
     """Frame to mask, by name."""
-    index_of = {name: index for index, name in enumerate(clip.names)}
+    files = [path.name for path in clip.paths] if isinstance(clip, FolderClip) else []
+    frame_of = match_names(files, [mask.name for mask in masks])
     matched: dict[int, Path] = {}
     for mask in masks:
         numbers = re.findall(r"\d+", mask.stem)
-        index = index_of.get(mask.stem) if clip.info is None else int(numbers[-1]) - 1 if numbers else None
+        if clip.info is None:
+            index = files.index(frame_of[mask.name]) if mask.name in frame_of else None
+        else:
+            index = int(numbers[-1]) - 1 if numbers else None
         if index is None or not 0 <= index < len(clip.names):
             raise InputError(
                 f"{mask}: belongs to no frame; "
                 + (
                     "a mask has the name of its frame"
+                    + (f", and the nearest name is {like}" if (like := find_nearest(mask.name, clip.names)) else "")
                     if clip.info is None
                     else f"{folder} has {len(masks)} masks for {len(clip.names)} frames, so their names must end in "
                     "the frame's number, from 1 on"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
+from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.targets import prepare_folder
+from mask2alpha.ops.mask_fit import fit_mask
+from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
@@ -191,7 +194,7 @@ def _mattes(
     for index, image, mask in triples(first):
         if mask is None:
             raise VideoError(f"frame {job.clip.names[index]} has no mask; the masks may be cut off or damaged")
-        matte = predictor.predict(image, mask)
+        matte = predictor.predict(image, Mask(values=mask))
         yield photos.popleft(), SteadyMatte(matte=replace(matte, alpha=settle(matte.alpha)))
 
 
@@ -206,7 +209,7 @@ def _checked_frames(
             return
         size = size or (photo.pixels.shape[0], photo.pixels.shape[1])
         check_frame(photo.pixels, size, job.clip.names[index])
-        yield index, photo, mask
+        yield index, photo, None if mask is None else _fitted(mask, job, index, size)
 
 
 def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
@@ -215,6 +218,18 @@ def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
         yield from frames
     except DamagedClipError as error:  # not if ffmpeg was killed: then a further run goes on
         notes.append(str(error))
+
+
+def _fitted(mask: NDArray[np.uint8], job: VideoJob, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask over its frame."""
+    if mask.shape == size:
+        return mask
+    fit, name = job.masks.choice.fit, f"the mask of frame {job.clip.names[index]}"
+    orientation = job.clip.orientation(index) if mask.shape == size[::-1] else 1
+    fitted, notes = fit_mask(Mask(values=mask), size, orientation=orientation, fit=fit, name=name)
+    for note in notes:
+        warn(note, stacklevel=2)
+    return fitted.as_bytes()
 
 
 def _do_segment(

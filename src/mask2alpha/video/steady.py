@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.errors import VideoError
+from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import Matte
 from mask2alpha.video.motion import (
@@ -187,7 +188,7 @@ def matte_steadily(
             raise VideoError(f"frame {here.index + 1} has no mask, and {reason}; give a mask for it")
         mask = moved if here.mask is None else average_mask(before, here, after)
         assert mask is not None
-        matte = predictor.predict(here.image, mask)
+        matte = predictor.predict(here.image, Mask(values=mask))
         warning = None
         if moved is not None and flow is not None:
             if here.mask is None:

@@ -89,8 +89,8 @@ def test_everything_is_matted_or_set_aside_with_its_reason(manifest: Path, fake:
     stamps = [(manifest / kind / "a.png").stat() for kind in ("photos", "masks")]
     assert lines[0].pop("made_from") == " ".join(f"{stamp.st_size}@{stamp.st_mtime_ns}" for stamp in stamps)
     assert lines[0] == {
-        "name": "a", "photo": "photos/a.png", "mask": "masks/a.png", "reason": None, "warning": None,
-        "height": 20, "width": 30, "coverage": 0.5, "predicted_error": 0.0,
+        "name": "a", "photo": "photos/a.png", "mask": "masks/a.png", "options": "", "reason": None,
+        "warning": None, "height": 20, "width": 30, "coverage": 0.5, "predicted_error": 0.0,
     }  # fmt: skip
     assert not list((manifest / "out" / PARTS).iterdir())
     assert not list((manifest / "out" / ATTEMPTS).iterdir())

@@ -26,6 +26,7 @@ def test_a_shrunk_photograph_is_the_padded_one_resized(
         assert actual.shape == expected.shape
 
 
+@pytest.mark.filterwarnings("ignore:mask looks like a photograph")
 @pytest.mark.parametrize(("size", "target"), SIZES)
 def test_a_mask_shrunk_in_bands_equals_the_whole(
     rng: np.random.Generator, size: tuple[int, int], target: tuple[int, int]

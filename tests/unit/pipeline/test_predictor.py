@@ -30,6 +30,7 @@ def disc(height: int, width: int, radius: float = 0.3) -> np.ndarray:
     return (y - height / 2) ** 2 + (x - width / 2) ** 2 < (radius * min(height, width)) ** 2
 
 
+@pytest.mark.filterwarnings("ignore:mask.* looks like a photograph")
 @pytest.mark.parametrize("size", [(1, 2), (2, 1), (63, 65), (64, 64), (70, 300)])
 def test_any_size_comes_back_unpadded(echo: EchoNetwork, rng: np.random.Generator, size: tuple[int, int]) -> None:
     image, mask = picture(rng, *size), rng.random(size).astype(np.float32)
@@ -55,13 +56,16 @@ def test_the_network_itself_takes_any_size(tiny: Mask2Alpha, rng: np.random.Gene
 def test_an_empty_and_a_full_mask_are_answered_without_the_network(echo: EchoNetwork, rng: np.random.Generator) -> None:
     predictor = Predictor(echo)
     image = picture(rng, 20, 30)
-    assert (predictor.predict(image, np.zeros((20, 30), bool)).alpha == 0).all()
-    assert (predictor.predict(image, np.ones((20, 30), bool)).alpha == 1).all()
+    with pytest.warns(UserWarning, match="mask is empty, so alpha is 0 everywhere"):
+        assert (predictor.predict(image, np.zeros((20, 30), bool)).alpha == 0).all()
+    with pytest.warns(UserWarning, match="mask is full, so alpha is 1 everywhere"):
+        assert (predictor.predict(image, np.ones((20, 30), bool)).alpha == 1).all()
     assert not echo.decoded_shapes
     predictor.predict(image, np.full((20, 30), 128, np.uint8))
     assert len(echo.decoded_shapes) == 1
 
 
+@pytest.mark.filterwarnings("ignore:mask.* is empty")
 def test_many_masks_equal_one_by_one(tiny: Mask2Alpha, rng: np.random.Generator) -> None:
     predictor = Predictor(tiny, dtype=torch.float32)
     image = picture(rng, 70, 90)
@@ -75,6 +79,7 @@ def test_many_masks_equal_one_by_one(tiny: Mask2Alpha, rng: np.random.Generator)
             assert np.abs(alone.predicted_error - matte.predicted_error).max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:mask.* looks like a photograph")
 def test_masks_are_decoded_in_groups_of_bounded_size(
     echo: EchoNetwork, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

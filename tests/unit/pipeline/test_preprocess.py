@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from mask2alpha.errors import InputError
+from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.preprocess import image_to_tensor, mask_to_tensor, split_masks
 
 
@@ -100,7 +101,7 @@ def test_a_mask_of_another_size_is_resized_with_a_warning_and_stays_binary() -> 
     mask = np.zeros((8, 8), dtype=bool)
     mask[2:6, 2:6] = True
     with pytest.warns(UserWarning, match="8 x 8 was resized to the image's 32 x 16"):
-        resized = mask_to_tensor(mask, (32, 16))
+        resized = mask_to_tensor(mask, (32, 16), fit="stretch")
     assert resized.shape == (1, 1, 32, 16)
     assert resized.unique().tolist() == [0, 1]
     assert resized.mean().item() == pytest.approx(0.25, abs=0.05)
@@ -108,8 +109,66 @@ def test_a_mask_of_another_size_is_resized_with_a_warning_and_stays_binary() -> 
 
 def test_a_soft_mask_of_another_size_stays_soft() -> None:
     with pytest.warns(UserWarning, match="resized"):
-        resized = mask_to_tensor(np.array([[0.2, 0.6]]), (1, 8))
+        resized = mask_to_tensor(np.array([[0.2, 0.6]]), (1, 8), fit="stretch")
     assert resized.unique().numel() > 2
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 1), (1, 4, 6), (1, 1, 4, 6), (1, 4, 6, 1), (4, 6, 1, 1)])
+def test_axes_of_length_one_do_not_matter(shape: tuple[int, ...]) -> None:
+    mask = np.arange(24).reshape(4, 6) > 9
+    assert torch.equal(mask_to_tensor(mask.reshape(shape), (4, 6)), mask_to_tensor(mask, (4, 6)))
+
+
+def test_a_stack_is_sent_where_it_is_taken() -> None:
+    stack = np.zeros((4, 6, 5), bool)
+    with pytest.raises(InputError, match=r"mask\.transpose\(2, 0, 1\) goes to predict_instances"):
+        mask_to_tensor(stack, (4, 6))
+    with pytest.raises(InputError, match=r"masks\.transpose\(2, 0, 1\) brings the masks to the front"):
+        split_masks(stack, (4, 6))
+    assert len(split_masks(stack.transpose(2, 0, 1), (4, 6))) == 5
+    with pytest.raises(InputError, match="one mask goes to predict"):
+        split_masks(stack[..., 0], (4, 6))
+    for shape in ((5, 1, 4, 6), (5, 4, 6, 1)):
+        assert [each.shape for each in split_masks(np.zeros(shape, bool), (4, 6))] == [(4, 6)] * 5
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rounding_and_overshoot_of_resampling_are_clamped(dtype: type) -> None:
+    mask = np.array([[-0.2, 0, 0.5, 1, 1.001, 1.3]], dtype=dtype)
+    assert mask_to_tensor(mask, (1, 6)).flatten().tolist() == [0, 0, 0.5, 1, 1, 1]
+    image = np.array([[-0.01, 0.5, 1.0005, 1.06]], dtype=dtype)
+    assert image_to_tensor(image)[0, 0].flatten().tolist() == [0, 0.5, 1, 1]
+
+
+def test_advice_to_divide_works() -> None:
+    for top in (255, 65535):
+        image = np.linspace(0, top, 12).reshape(2, 6)
+        with pytest.raises(InputError, match=f"divide it by {top}"):
+            image_to_tensor(image)
+        with pytest.raises(InputError, match=f"divide it by {top}"):
+            mask_to_tensor(image, (2, 6))
+        image_to_tensor(image / top)
+        mask_to_tensor(image / top, (2, 6))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32])
+def test_advice_on_labels_works(dtype: type) -> None:
+    mask = np.repeat(np.repeat(np.array([[0, 7], [9, 0]], dtype=dtype), 8, 0), 8, 1)
+    with pytest.raises(InputError, match=r"0 \(50 %\), [79] \(25 %\).*for example mask == [79], or floats"):
+        mask_to_tensor(mask, (16, 16))
+    assert mask_to_tensor(mask == 7, (16, 16)).mean() == 0.25
+
+
+def test_a_mask_whose_values_are_settled_is_not_asked_again() -> None:
+    levels = np.repeat(np.array([[0, 85, 170, 255]], dtype=np.uint8), 8, 1).repeat(32, 0)
+    with pytest.raises(InputError, match="map of labels"):
+        mask_to_tensor(levels, (32, 32))
+    assert mask_to_tensor(Mask(values=levels), (32, 32))[0, 0, 0, 8] == pytest.approx(85 / 255)
+
+
+def test_another_aspect_is_refused_with_advice_for_arrays() -> None:
+    with pytest.raises(InputError, match=r"the sides are swapped; turn it, or resize it to the photo's size first"):
+        mask_to_tensor(np.eye(8, 12) > 0, (12, 8))
 
 
 def test_masks_are_split() -> None:

@@ -1,0 +1,36 @@
+"""The options by which every command that reads masks lets the user say what a mask means."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+
+def mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--label`, `--channel`, `--invert` and `--fit`, together as `mask_choice`, a `MaskChoice`."""
+
+    @click.option("--label", metavar="VALUE", help="The target in a map of labels: a value, palette index or #rrggbb.")
+    @click.option(
+        "--channel",
+        metavar="NAME",
+        help="The channel that is the mask: grey, alpha, red, green, blue, or a channel or layer of an EXR file.",
+    )
+    @click.option("--invert", "is_inverted", is_flag=True, help="The masks mark what is not the target.")
+    @click.option(
+        "--fit",
+        type=click.Choice(["aspect", "stretch"]),
+        default="aspect",
+        show_default=True,
+        help="Refuse masks of another aspect than the photo's, or stretch them.",
+    )
+    @wraps(command)
+    def with_choice(
+        *args: Any, label: str | None, channel: str | None, is_inverted: bool, fit: Any, **options: Any
+    ) -> Any:
+        from mask2alpha.ops.masks import MaskChoice
+
+        choice = MaskChoice(label=label, channel=channel, is_inverted=is_inverted, fit=fit)
+        return command(*args, mask_choice=choice, **options)
+
+    return with_choice

@@ -1,0 +1,206 @@
+"""The same masks at every door: what one takes, all take alike; what one refuses, all refuse, with the same values."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+pytest.importorskip("cv2")
+
+from mask2alpha.serving.workshop import Workshop
+from mask2alpha.video.pictures import Look
+
+from fakes import FakePredictor
+from mask2alpha.batch.manifest import Row, write_choice
+from mask2alpha.batch.worker import Worker, WorkerSettings
+from mask2alpha.cli import matte as matte_module
+from mask2alpha.cli.main import main
+from mask2alpha.errors import InputError
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.fitted_masks import read_fitted_mask
+from mask2alpha.ops.masks import MaskChoice
+from mask2alpha.serving.jobs import MatteJob, Target
+from mask2alpha.video.clips import open_clip, open_masks
+from mask2alpha.video.job import VideoJob, run
+
+Door = Callable[[Path, Path, MaskChoice, Path], NDArray[np.uint8]]
+"""(photo, mask, choice, folder to write) to alpha; every refusal is an exception whose text the user sees."""
+
+DISC = np.hypot(*np.mgrid[-20:20, -30:30]) < 15
+WHITE = DISC * np.uint8(255)
+PARTS = DISC.astype(np.uint8) * (1 + (np.arange(60) >= 30)).astype(np.uint8)
+
+
+def by_command(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
+    options = [] if choice.label is None else ["--label", choice.label]
+    options += [] if choice.channel is None else ["--channel", choice.channel]
+    options += ["--invert"] * choice.is_inverted + ["--fit", choice.fit]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matte_module, "build_predictor", lambda source, **settings: FakePredictor())
+        result = CliRunner().invoke(main, ["matte", str(photo), str(mask), "-o", str(out / "a.png"), *options])
+    if result.exit_code:
+        raise InputError(result.output)
+    return np.asarray(Image.open(out / "a.png"))
+
+
+def by_python(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
+    read = read_image(photo)
+    fitted = read_fitted_mask(mask, read.pixels.shape[:2], orientation=read.orientation, choice=choice)
+    return np.rint(255 * FakePredictor().predict(read.pixels, fitted).alpha).astype(np.uint8)
+
+
+def by_batch(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
+    settings = WorkerSettings(base=str(photo.parent), out=str(out), retries=0)
+    worker = Worker(settings, lambda _: FakePredictor())
+    (result,) = worker.run([Row("a", photo.name, str(mask), write_choice(choice))])
+    if result.reason is not None:
+        raise InputError(result.reason)
+    return np.asarray(Image.open(out / "alpha" / "a.png"))
+
+
+def by_service(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
+    workshop = Workshop(FakePredictor(), max_pixels=10**6, max_bytes=10**6, cache_bytes=10**6)
+    words = {"label": choice.label, "channel": choice.channel, "invert": choice.is_inverted, "fit": choice.fit}
+    job = MatteJob(photo=photo, masks=[mask], targets=[Target(mask=0)], folder=out, **words)  # type: ignore[arg-type]
+    return np.asarray(Image.open(out / workshop.do(job, lambda stage, done: None).file_name))
+
+
+def by_video(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
+    for folder, file in (("frames", photo), ("masks", mask)):
+        (out / folder).mkdir()
+        (out / folder / f"1{file.suffix}").write_bytes(file.read_bytes())
+    clip = open_clip(out / "frames")
+    job = VideoJob(
+        clip=clip,
+        masks=open_masks(out / "masks", clip, choice),
+        targets={"alpha": out / "alpha"},
+        look=Look(),
+        is_steady=False,
+        settings={},
+    )
+    run(job, FakePredictor)
+    return read_image(out / "alpha" / "1.png").pixels[..., 0]
+
+
+DOORS = {door.__name__: door for door in (by_command, by_python, by_batch, by_service, by_video)}
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> Door:
+    return DOORS[request.param]
+
+
+@pytest.fixture
+def photo(tmp_path: Path, rng: np.random.Generator) -> Path:
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def palette(values: NDArray[np.uint8]) -> Image.Image:
+    picture = Image.fromarray(values, "L").convert("P")
+    picture.putdata(values.flatten().tolist())
+    picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    return picture
+
+
+MASKS = {
+    "labels": (Image.fromarray(PARTS), "1 (", "2"),
+    "labels in 16 bits": (Image.fromarray(PARTS.astype(np.uint16)), "1 (", "2"),
+    "grey instances": (Image.fromarray(PARTS * np.uint8(85)), "85 (", "170"),
+    "palette": (palette(PARTS), "#800000", "2"),
+    "colours": (palette(PARTS).convert("RGB"), "#800000", "#008000"),
+    "half white": (Image.fromarray(np.where(PARTS == 2, np.uint8(128), np.uint8(0))), "128 (", "128"),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_labels_are_refused_with_what_is_there_and_read_when_named(
+    door: Door, photo: Path, out: Path, name: str
+) -> None:
+    picture, shown, label = MASKS[name]
+    mask = photo.with_name("mask.png")
+    picture.save(mask)
+    with pytest.raises(Exception, match="label") as refusal:
+        door(photo, mask, MaskChoice(), out)
+    assert shown in str(refusal.value)
+    assert not (out / "a.png").exists()
+    if door is not by_video:  # which has made its folders
+        assert np.array_equal(door(photo, mask, MaskChoice(label=label), out) == 255, PARTS == 2)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_video_reads_named_labels(photo: Path, out: Path, name: str) -> None:
+    picture, _, label = MASKS[name]
+    picture.save(photo.with_name("mask.png"))
+    alpha = by_video(photo, photo.with_name("mask.png"), MaskChoice(label=label), out)
+    assert np.array_equal(alpha == 255, PARTS == 2)
+
+
+def test_black_and_white_is_inverted(door: Door, photo: Path, out: Path) -> None:
+    mask = photo.with_name("mask.png")
+    Image.fromarray(WHITE).save(mask)
+    assert np.array_equal(door(photo, mask, MaskChoice(is_inverted=True), out), 255 - WHITE)
+
+
+def test_a_channel_is_chosen(door: Door, photo: Path, out: Path) -> None:
+    mask = photo.with_name("mask.png")
+    colours = np.stack([255 - WHITE, WHITE, 0 * WHITE], axis=2)
+    Image.fromarray(colours).save(mask)
+    assert np.array_equal(door(photo, mask, MaskChoice(channel="green"), out), WHITE)
+
+
+@pytest.mark.filterwarnings("ignore:.*as the camera saw it")
+@pytest.mark.parametrize("orientation", [5, 6, 8])
+def test_a_mask_as_the_camera_saw_it_is_turned(door: Door, photo: Path, out: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    raw = Image.open(photo)
+    raw.save(photo.with_name("phone.png"), exif=exif)
+    left = Image.fromarray(np.where(PARTS == 1, np.uint8(255), np.uint8(0)))
+    left.save(photo.with_name("raw.png"))
+    left.save(photo.with_name("same.png"), exif=exif)
+    expected = read_image(photo.with_name("same.png")).pixels[..., 0]
+    alpha = door(photo.with_name("phone.png"), photo.with_name("raw.png"), MaskChoice(), out)
+    assert np.array_equal(alpha, expected)
+
+
+@pytest.mark.parametrize("size", [(40, 60), (60, 60), (100, 40)])
+def test_another_aspect_is_refused(door: Door, photo: Path, out: Path, size: tuple[int, int]) -> None:
+    mask = photo.with_name("mask.png")
+    Image.fromarray(WHITE).resize(size).save(mask)
+    with pytest.raises(Exception, match=r"aspect|swapped") as refusal:
+        door(photo, mask, MaskChoice(), out)
+    assert "stretch" in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*was resized")
+@pytest.mark.parametrize("size", [(40, 60), (60, 60), (100, 40)])
+def test_another_aspect_is_stretched_when_asked_for(door: Door, photo: Path, out: Path, size: tuple[int, int]) -> None:
+    mask = photo.with_name("mask.png")
+    Image.fromarray(WHITE).resize(size).save(mask)
+    alpha = door(photo, mask, MaskChoice(fit="stretch"), out)
+    assert (np.abs(alpha.astype(int) - WHITE) > 127).mean() < 0.1
+
+
+def test_the_service_tells_fields_not_options(photo: Path, out: Path) -> None:
+    mask = photo.with_name("mask.png")
+    Image.fromarray(PARTS).save(mask)
+    with pytest.raises(Exception, match=r"Mask 1: the mask has .* label=[12], or .* channel=grey\."):
+        by_service(photo, mask, MaskChoice(), out)
+
+
+def test_objects_of_the_service_have_names_of_any_script() -> None:
+    assert Target(name="F\u00fc\u00dfe-\u732b_1", mask=0).name == "F\u00fc\u00dfe-\u732b_1"
+    for name in ("a/b", "a b", "..", "a\nb", "x" * 41, "\u202ea"):
+        with pytest.raises(ValueError, match="pattern"):
+            Target(name=name, mask=0)
