@@ -158,7 +158,7 @@ class Worker:
                 )
                 mask = self._retry(lambda: self._read(row.mask, read_this))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
-                rendered = RenderedMatte(photo, matte, mask=mask)
+                rendered = RenderedMatte(photo, matte, mask=mask.as_bytes())
                 for kind in self.settings.kinds:
                     self._retry(lambda kind=kind: self._write(rendered, kind, row.name))  # type: ignore[misc]
         except Exception as error:

@@ -45,7 +45,7 @@ class EncodedImage:
     @property
     def factor(self) -> int:
         """How much larger than `image` it is matted: 2 for a small photo, else 1."""
-        return self.pixels.shape[2] // self.image.shape[0]
+        return int(self.pixels.shape[2] // self.image.shape[0])
 
     @property
     def padded_size(self) -> Size:

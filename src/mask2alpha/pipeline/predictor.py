@@ -177,8 +177,8 @@ class Predictor(AbstractPredictor):
         self, image: NDArray[Any] | EncodedImage, masks: dict[str, Any], *, has_trace: bool = False
     ) -> tuple[Matte, ...]:
         # everything is checked before the network runs
-        pixels = None if isinstance(image, EncodedImage) else image_to_pixels(image)
-        size = image.size if isinstance(image, EncodedImage) else (image.shape[0], image.shape[1])
+        pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
+        size = image.size if isinstance(image, EncodedImage) else (pixels.shape[2], pixels.shape[3])
         tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
         for name, pixels_of_mask in zip(masks, tensors, strict=True):
             value = find_trivial_value(pixels_of_mask)
