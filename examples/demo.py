@@ -18,7 +18,7 @@ TOP, BOTTOM = np.array([18, 70, 92]), np.array([146, 190, 176])
 """RGB of the new background, a vertical gradient."""
 
 
-def main(model: str = "small", output: Path = Path("demo_output")) -> None:
+def main(model: str = "base", output: Path = Path("demo_output")) -> None:
     """Matte the astronaut and say how long each part took.
 
     Args:

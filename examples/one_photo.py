@@ -10,7 +10,7 @@ from mask2alpha import Mask2Alpha, Predictor
 EXAMPLES = Path(__file__).parent
 
 
-def main(model: str = "small", output: Path = Path("demo_output")) -> None:
+def main(model: str = "base", output: Path = Path("demo_output")) -> None:
     """Cut the cat out of its photograph.
 
     Args:

@@ -11,7 +11,7 @@ from mask2alpha import Mask2Alpha, Predictor
 EXAMPLES = Path(__file__).parent
 
 
-def main(model: str = "small", output: Path = Path("demo_output")) -> None:
+def main(model: str = "base", output: Path = Path("demo_output")) -> None:
     """Matte the astronaut, then her helmet alone.
 
     Args:

@@ -282,7 +282,7 @@ def working_folder() -> Iterator[None]:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder with image/, alpha/ and mask/KIND/ to measure on.",
 )
-@click.option("--model", default="small", show_default=True, help="Weights to use; the tutorial always uses `small`.")
+@click.option("--model", default="base", show_default=True, help="Weights to use; the tutorial always uses `base`.")
 @click.option(
     "--docs",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

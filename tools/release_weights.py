@@ -1,8 +1,9 @@
 """Put the averaged weights of a finished run into the package, with what they are and how good they are.
 
-    python tools/release_weights.py RUN/model.safetensors EVALUATION.json --hardware "..."
+    python tools/release_weights.py base RUN/model.safetensors EVALUATION.json [EVALUATION.json ...] --hardware "..."
 
-EVALUATION.json is what `mask2alpha eval ROOT --model RUN/model.safetensors --format json` printed.
+Each EVALUATION.json is what `mask2alpha eval ROOT --model RUN/model.safetensors --format json` printed; its file's name
+says which set it is of. The first is the one that model cards show.
 """
 
 import argparse
@@ -13,12 +14,12 @@ from typing import Any
 
 import torch
 
-from mask2alpha.checkpoints import load_model, read_metadata, save_model
+from mask2alpha.checkpoints import build_model, load_model, read_metadata, save_model
 from mask2alpha.model.config import PRESETS
-from mask2alpha.model.mask2alpha import Mask2Alpha
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "src/mask2alpha/weights/small.safetensors"
+SHIPPED = ROOT / "src/mask2alpha/weights"
+NAMES = ("base", "small")
 KEPT = ("recipe", "step", "training_seconds")
 
 
@@ -33,12 +34,16 @@ def summarise(evaluation: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Read the arguments and write the shipped file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=NAMES, help="The preset, by whose name the weights ship.")
     parser.add_argument("weights", type=Path)
-    parser.add_argument("evaluation", type=Path)
+    parser.add_argument("evaluations", type=Path, nargs="+")
     parser.add_argument("--hardware", required=True, help="What the run was trained on.")
     arguments = parser.parse_args()
     trained = read_metadata(arguments.weights)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    scores = {path.stem: summarise(json.loads(path.read_text(encoding="utf-8"))) for path in arguments.evaluations}
+    (_, first), *rest = scores.items()
+    others = dict(rest)
     metadata = {key: trained[key] for key in KEPT} | {
         "recipe": json.loads(trained["recipe"]) if isinstance(trained["recipe"], str) else trained["recipe"],
         "commit": commit.strip(),
@@ -46,13 +51,13 @@ def main() -> None:
         "initial_weights": trained["initial_weights"] or "random",
         "licence": "Apache-2.0",
         "training_data": json.loads((ROOT / "docs/training_data.json").read_text(encoding="utf-8")),
-        "metrics": summarise(json.loads(arguments.evaluation.read_text(encoding="utf-8"))),
+        "metrics": {**first, "also": others},
     }
-    model = Mask2Alpha(PRESETS["small"])  # with the preset's run-time defaults, whatever the run had
+    model = build_model(PRESETS[arguments.name])  # with the preset's run-time defaults, whatever the run had
     model.load_state_dict(load_model(arguments.weights).state_dict())
-    SHIPPED.parent.mkdir(exist_ok=True)
-    save_model(model, SHIPPED, metadata, dtype=torch.float16)  # half the bytes; its rounding is below bfloat16's
-    print(f"{SHIPPED.relative_to(ROOT)}: {SHIPPED.stat().st_size / 1e6:.1f} MB, step {metadata['step']}")
+    # half the bytes of float32; its rounding is below bfloat16's
+    path = save_model(model, SHIPPED / f"{arguments.name}.safetensors", metadata, dtype=torch.float16)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB, step {metadata['step']}")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class LoadMask2Alpha:
         """What the host asks the user for."""
         return {
             "required": {
-                "weights": ("STRING", {"default": "small", "tooltip": "small, a .safetensors file, or org/name"}),
+                "weights": ("STRING", {"default": "base", "tooltip": "base, small, a .safetensors file, or org/name"}),
                 "device": (["auto", "cpu", "cuda", "mps"],),
                 "precision": (["auto", "float32", "bfloat16", "float16"],),
             }

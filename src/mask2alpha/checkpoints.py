@@ -119,7 +119,7 @@ def load_model(source: str | Path) -> Mask2Alpha:
     """Build the model that a checkpoint describes, with its weights in float32, in evaluation mode.
 
     Args:
-        source: A shipped name (`"small"`), a local .safetensors file or a folder that holds one, or a hub id
+        source: A shipped name (`"base"`, `"small"`), a local .safetensors file or a folder that holds one, or a hub id
             `org/name` or `org/name@revision` (file `model.safetensors`).
 
     Raises:

@@ -27,6 +27,7 @@ from mask2alpha.errors import ImageFileError, Mask2AlphaError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.fitted_masks import read_fitted_mask
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage
 from mask2alpha.pipeline.predictor import Predictor
@@ -47,7 +48,7 @@ class WorkerSettings:
     """Folder or URI that receives the mattes and the results."""
     kinds: tuple[str, ...] = ("alpha",)
     """Outputs to make of each matte, of `rendering.KINDS`."""
-    model: str = "small"
+    model: str = DEFAULT_MODEL
     """As for `load_model`, or a .safetensors file at any URI."""
     num_steps: int | None = None
     error_threshold: float | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
+from mask2alpha.model.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from mask2alpha.evaluation.ablations import NamedModel, Table, Variant
@@ -36,7 +37,7 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     "--model",
     "sources",
     multiple=True,
-    default=("small",),
+    default=(DEFAULT_MODEL,),
     show_default=True,
     help="Model to score: a shipped name, a .safetensors file or folder, or a hub id. Repeat the option for networks "
     "that were trained separately.",

@@ -8,11 +8,11 @@ import click
 
 from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
 from mask2alpha.errors import InputError
+from mask2alpha.model.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from mask2alpha.evaluation.benchmarks import Segment
 
-DEFAULT_MODEL = "small"
 MASK_MODEL = "mask"
 """The name under which the input masks themselves are evaluated."""
 

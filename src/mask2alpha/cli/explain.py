@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mask2alpha.cli.mask_options import mask_options
+from mask2alpha.model.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--model",
     "source",
-    default="small",
+    default=DEFAULT_MODEL,
     show_default=True,
     help="Shipped name, .safetensors file or folder, or hub id org/name.",
 )

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mask2alpha.model.config import DEFAULT_MODEL
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -22,7 +24,7 @@ def network_options(
         click.option(
             "--model",
             "source",
-            default="small",
+            default=DEFAULT_MODEL,
             show_default=True,
             help=f"Model to use: a shipped name, a {places}, or a hub id org/name.",
         ),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.config import DEFAULT_MODEL
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _MEBIBYTE = 2**20
@@ -22,7 +23,7 @@ _MEBIBYTE = 2**20
 )
 @click.option(
     "--model",
-    default="small",
+    default=DEFAULT_MODEL,
     show_default=True,
     help="Model to use: a shipped name, a .safetensors file or folder, or a hub id that was downloaded before.",
 )

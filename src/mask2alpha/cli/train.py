@@ -125,7 +125,7 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Train RECIPE: `small`, `paper` or `debug`. The run folder gets the averaged weights as model.safetensors.
+    """Train RECIPE: `base`, `small`, `paper` or `debug`. The run folder gets the averaged weights as model.safetensors.
 
     Ctrl-C or a termination signal ends the run after the current step and writes a checkpoint; the same command
     continues it. To train with several processes: torchrun --nproc-per-node N -m mask2alpha train RECIPE ...

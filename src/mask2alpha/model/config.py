@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from mask2alpha.errors import InputError
 
+DEFAULT_MODEL = "base"
+"""The shipped model that every command uses unless another is asked for."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -20,7 +22,7 @@ class EncoderConfig:
     stem_channels: tuple[int, ...] = (32, 64, 96, 192)
     """Channels of the stem's maps at strides 2, 4, 8, ... of the half-resolution input (`conv_stem`, `backbone`);
     for `vit_adapter` only the first is used: the width of the spatial prior."""
-    stem_blocks: tuple[int, ...] = (30, 19, 8, 1)
+    stem_blocks: tuple[int, ...] = (6, 6, 5, 1)
     """Residual blocks at each stride (`conv_stem`, `backbone`)."""
     patch_size: int = 16
     """Pixels of the half-resolution input per token and side; 14 or 16."""

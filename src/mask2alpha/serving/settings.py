@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mask2alpha.errors import InputError
+from mask2alpha.model.config import DEFAULT_MODEL
 
 MEBIBYTE = 2**20
 MAX_STEPS = 32
@@ -18,7 +19,7 @@ MAX_SIDE = 20_000
 class ServiceSettings:
     """Limits and choices of one service."""
 
-    model: str = "small"
+    model: str = DEFAULT_MODEL
     """Shipped name, .safetensors file or folder, or a hub id that is already on this machine."""
     device: str | None = None
     """Device of the network; None: CUDA if available, else the CPU."""
