@@ -48,8 +48,8 @@ class EncoderGraph(nn.Module):
 class BackboneEncoderGraph(nn.Module):
     """`image` and `patches` → `tokens`, `map_os4`, `map_os8`, `map_os16`: all that needs no mask.
 
-    `patches` (1, 3, rows * patch size, columns * patch size) is what `fit_patches` gives. It is made outside, because
-    ONNX has no antialiased bicubic resize that equals PyTorch's, and because its size is a choice.
+    `patches` (1, 3, rows * patch size, columns * patch size) is what `fit_patches` gives. It is made outside, where
+    the token grid is chosen.
     """
 
     def __init__(self, model: Mask2Alpha) -> None:
