@@ -11,16 +11,21 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 
 
-def restless_model(config: ModelConfig) -> Mask2Alpha:
-    """Random weights, also where a fresh model has zeros: then no part of the network is without effect."""
+def restless_model(config: ModelConfig, *, error_logit: float = -8.0) -> Mask2Alpha:
+    """Random weights, also where a fresh model has zeros: then no part of the network is without effect.
+
+    Args:
+        config: Of the model.
+        error_logit: Bias of the predicted error, which brings the errors to both sides of the threshold.
+    """
     torch.manual_seed(0)
     model = Mask2Alpha(config).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        model.decoder.heads.weight.mul_(30)  # predicted errors on both sides of the threshold
-        model.decoder.heads.bias.copy_(torch.tensor([0.0, -8.0]))
+        model.decoder.heads.weight.mul_(30)
+        model.decoder.heads.bias.copy_(torch.tensor([0.0, error_logit]))
     return model
 
 

@@ -64,12 +64,12 @@ def matte(files: Files, image: Array, mask: Array, *, num_steps: int, least_erro
     values: dict[str, Array] = {"image": image, "mask": mask}
     if files.encoder["kind"] == "backbone":
         values["patches"], grid = make_patches(image, files.encoder)
-        values["token_grid"] = np.int64(grid)
-        values["reach"] = np.int64(max(1, round(math.sqrt(height * width / math.prod(grid)) / 16)))
+        values["token_grid"] = np.array(grid)
+        values["reach"] = np.array(max(1, round(math.sqrt(height * width / math.prod(grid)) / 16)))
     values |= files.run("encoder", values)
     values["thumbnail"], mask_os4 = halve(halve(image)), halve(halve(mask))
     values["mask_os4"] = values["alpha"] = values["last_error"] = mask_os4
-    values["was_fine"], values["fine_share"] = np.zeros(mask_os4.shape, dtype=bool), np.float64(0)
+    values["was_fine"], values["fine_share"] = np.zeros(mask_os4.shape, dtype=bool), np.array(0.0)
     values |= files.run("guide", values)
     values |= files.run("state", values)
     values |= files.run("fusion", values)
@@ -78,7 +78,7 @@ def matte(files: Files, image: Array, mask: Array, *, num_steps: int, least_erro
         if step < num_steps:
             values["alpha"] = 1 / (1 + np.exp(-values["alpha_logits"]))
             values["last_error"], values["was_fine"] = values["predicted_error"], values["is_fine"]
-            values["fine_share"] = np.float64(1 - math.cos(math.pi / 2 * step / num_steps))
+            values["fine_share"] = np.array(1 - math.cos(math.pi / 2 * step / num_steps))
             values |= files.run("state", values)
     values["spanned"] = np.float32([height, width])
     values["least_error"] = np.full((len(mask), 1, 1, 1), least_error, dtype=np.float32)
@@ -100,6 +100,7 @@ def test_the_documented_steps_give_what_pytorch_gives(exported: Path, rng: np.ra
             assert (difference > 1e-3).mean() <= 0.002
             assert difference.mean() < 1e-4
             assert np.ptp(one.alpha) > 0.05
+            assert (one.predicted_error > threshold).any()
 
 
 @pytest.mark.parametrize(("size", "budget"), [((512, 384), 60), ((128, 192), 120)])
@@ -114,4 +115,4 @@ def test_pillow_makes_the_patches_that_the_encoder_makes(
     entry, given = HalfResolutionInput(config.encoder), torch.from_numpy(image)
     half, _ = entry(given)
     expected = fit_patches(given, half, entry, grid, patch_size=config.encoder.patch_size)
-    np.testing.assert_allclose(made, expected.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(made, expected.numpy(), rtol=0, atol=2e-4)
