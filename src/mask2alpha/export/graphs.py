@@ -104,7 +104,7 @@ class StateGraph(nn.Module):
 
 def least_nearby(x: Tensor, reach: Tensor) -> Tensor:
     """The least value within `reach` rows and columns of each cell: `max_pool2d` of -x with a window that is open."""
-    around = torch.arange(2 * reach + 1) - reach  # type: ignore[arg-type]
+    around = torch.arange(cast("int", 2 * reach + 1)) - reach
     for axis in (2, 3):
         length = x.shape[axis]
         places = (torch.arange(length).unsqueeze(1) + around).clamp(min=0, max=length - 1)

@@ -5,7 +5,6 @@ import pytest
 from exporting import export, restless_model
 from mask2alpha.model.config import PRESETS
 
-
 ERROR_LOGITS = {"tiny": -8.0, "tiny_backbone": -2.6}
 
 
