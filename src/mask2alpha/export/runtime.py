@@ -216,7 +216,9 @@ class ExportedNetwork(Network):
             return least
         errors = upsample(predicted_error, cells, spanned=count_cells(spanned)).flatten(1)
         for index in ((errors > least.flatten(1)).sum(1) > num_kept).nonzero().flatten().tolist():
-            least[index] = errors[index].kthvalue(num_cells - num_kept).values
+            # midway between the last cell left out and the first one kept, whose errors the graph rounds otherwise
+            ranks = (num_cells - num_kept, min(num_cells, num_cells - num_kept + 1))
+            least[index] = sum(errors[index].kthvalue(rank).values / 2 for rank in ranks)
         return least
 
     def _run(self, graph: str, **tensors: Tensor) -> dict[str, Tensor]:
