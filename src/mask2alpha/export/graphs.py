@@ -1,8 +1,10 @@
 """The network cut into six graphs with tensors as inputs and outputs, in operations that ONNX has.
 
 They share the model's modules, so there are no second weights. Only what a trace cannot follow is written anew here:
-the choice of the pixels that turn fine, and the sparse stage, whose tables depend on the data. `list_graphs` names the
-inputs and outputs of each; `docs/export.md` says in which order they run.
+the choice of the pixels that turn fine, the sparse stage, whose tables depend on the data, and windows whose sizes do.
+`list_graphs` names the inputs and outputs of each; `docs/export.md` says in which order they run.
+
+Encoder and guide are two graphs each: of the light encoder (`conv_stem`), and of the one with a backbone.
 
 Legend: K masks of one photo, P active cells, H and W the padded sides, multiples of 64.
 """
@@ -15,7 +17,10 @@ from torch import Tensor, nn
 
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
+from mask2alpha.model.stage1_encoder.guidance import MaskGuidance, sort_tokens
 from mask2alpha.model.stage2_decoding.evidence_colours import find_colour_evidence
+from mask2alpha.model.stage2_decoding.evidence_semantics import cover_cells, score_cells
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import order_by_confidence
 from mask2alpha.model.stage3_detail.recovery import describe_cells
@@ -24,6 +29,7 @@ from mask2alpha.model.stage3_detail.select import select_active_shm, smooth_step
 from mask2alpha.model.stage3_detail.sparse import MARGIN, SubmanifoldConv
 from mask2alpha.model.values import DecodingState, Evidence, ImageEncoding
 from mask2alpha.ops.cells import CELL
+from mask2alpha.shapes import Size
 
 
 class EncoderGraph(nn.Module):
@@ -39,6 +45,24 @@ class EncoderGraph(nn.Module):
         return (encoding.tokens, *encoding.maps)
 
 
+class BackboneEncoderGraph(nn.Module):
+    """`image` and `patches` → `tokens`, `map_os4`, `map_os8`, `map_os16`: all that needs no mask.
+
+    `patches` (1, 3, rows * patch size, columns * patch size) is what `fit_patches` gives. It is made outside, where
+    the token grid is chosen.
+    """
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        assert isinstance(model.encoder, BackboneEncoder)
+        self.encoder, self.fusion = model.encoder, model.fusion
+
+    def forward(self, image: Tensor, patches: Tensor) -> tuple[Tensor, ...]:
+        """As `BackboneEncoder.encode`."""
+        half, _ = self.encoder.input(image)
+        return (self.encoder.run_vit(patches), *self.fusion.project(self.encoder.run_stem(half)))
+
+
 class StateGraph(nn.Module):
     """What a decoding step reads: which pixels are fine, their mixture with the mask, and the evidence."""
 
@@ -50,6 +74,8 @@ class StateGraph(nn.Module):
         predicted_error: Tensor,
         is_fine: Tensor,
         fine_share: Tensor,
+        components: Tensor | None = None,
+        reach: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """The state after a step that gave `alpha`; before the first step `alpha` is the mask and `fine_share` 0.
 
@@ -60,13 +86,39 @@ class StateGraph(nn.Module):
             predicted_error: (K, 1, H/4, W/4), of the last step.
             is_fine: (K, 1, H/4, W/4), bool, before the last step.
             fine_share: float64 scalar: the share of the pixels that is fine now.
+            components: (K, D, H/16, W/16), of the guided tokens, for a model with a backbone.
+            reach: int64 scalar, `find_reach` of the whole encoded image, for a model with a backbone.
 
         Returns:
-            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4), `local_colours` (K, 6, H/4, W/4).
+            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4; with a backbone 6), `local_colours`
+            (K, 6, H/4, W/4).
         """
         is_fine = _turn_most_confident_fine(is_fine, predicted_error, fine_share)
         local_colours, cues = find_colour_evidence(thumbnail.expand(alpha.shape[0], -1, -1, -1), alpha)
+        if components is not None:
+            assert reach is not None
+            sides, covered = cover_cells(alpha)
+            cues = torch.cat([cues, score_cells(components, sides, least_nearby(covered, reach))], dim=1)
         return mix(alpha, mask_os4, is_fine), is_fine, cues, local_colours
+
+
+def least_nearby(x: Tensor, reach: Tensor) -> Tensor:
+    """The least value within `reach` rows and columns of each cell: `max_pool2d` of -x with a window that is open."""
+    around = torch.arange(cast("int", 2 * reach + 1)) - reach
+    for axis in (2, 3):
+        length = x.shape[axis]
+        places = (torch.arange(length).unsqueeze(1) + around).clamp(min=0, max=length - 1)
+        x = _windows(x, axis, places).amin(axis + 1)
+    return x
+
+
+def _windows(x: Tensor, axis: int, places: Tensor) -> Tensor:
+    """`x` with axis 2 or 3 replaced by two: the windows, and the places (windows, width) that each is made of."""
+    taken = x.index_select(axis, places.flatten())
+    windows, width = places.shape
+    if axis == 2:
+        return taken.reshape(x.shape[0], x.shape[1], windows, width, x.shape[3])
+    return taken.reshape(x.shape[0], x.shape[1], x.shape[2], windows, width)
 
 
 class GuideGraph(nn.Module):
@@ -89,6 +141,56 @@ class GuideGraph(nn.Module):
         return self.encoder.guide(encoding, mask).maps[-1]
 
 
+class BackboneGuideGraph(nn.Module):
+    """The guided last block of a backbone.
+
+    `mask` (K, 1, H, W), `tokens` and `token_grid`, int64 (2,): rows and columns → `guided_tokens` (K, N, C), of the
+    patches; the same as the fusion sees them, `guided_os16`, `guided_os32`; and `components` (K, D, H/16, W/16).
+    """
+
+    def __init__(self, model: Mask2Alpha) -> None:
+        super().__init__()
+        self.encoder, self.fusion = model.encoder, model.fusion
+        self.levels = token_levels(model.config)
+
+    def forward(self, mask: Tensor, tokens: Tensor, token_grid: Tensor) -> tuple[Tensor, ...]:
+        """As `BackboneEncoder.guide`, with what `FeatureFusion` makes of the tokens."""
+        encoding = ImageEncoding(
+            tokens=tokens.expand(mask.shape[0], -1, -1),
+            token_grid=cast("Size", (token_grid[0], token_grid[1])),
+            maps=(),
+            thumbnail=mask,  # not read
+            size=(mask.shape[2], mask.shape[3]),
+        )
+        features = self.encoder.guide(encoding, mask)
+        assert features.components is not None
+        spread = [self.fusion.spread_tokens(level, features) for level in self.levels]
+        return (features.tokens, *spread, features.components)
+
+
+class WindowMaskGuidance(MaskGuidance):
+    """MGFSM for token grids of any size; ONNX pools to no size that is open."""
+
+    def find_regions(self, mask: Tensor, grid: Size) -> Tensor:
+        """As the function `find_regions`."""
+        largest = smallest = mask
+        for axis, count in zip((2, 3), grid, strict=True):
+            places = _adaptive_windows(mask.shape[axis], count)
+            largest = _windows(largest, axis, places).amax(axis + 1)
+            smallest = _windows(smallest, axis, places).amin(axis + 1)
+        return sort_tokens((largest > 0.5).to(torch.float32), (smallest > 0.5).to(torch.float32))
+
+
+def _adaptive_windows(length: int, count: int) -> Tensor:
+    """The places that each of `count` windows of adaptive pooling covers, (count, width); short ones repeat their last.
+
+    A window reaches from ``floor(i length / count)`` to ``ceil((i + 1) length / count)``.
+    """
+    index = torch.arange(count).unsqueeze(1)
+    first, stop = index * length // count, ((index + 1) * length + count - 1) // count
+    return torch.minimum(first + torch.arange(length // count + 2), stop - 1)
+
+
 class FusionGraph(nn.Module):
     """The fusion: mask, cues and feature maps → what every decoding step reads.
 
@@ -99,12 +201,21 @@ class FusionGraph(nn.Module):
     def __init__(self, model: Mask2Alpha) -> None:
         super().__init__()
         self.model = model
+        self.num_image_maps = len(map_names(model.config))
+        self.token_levels = token_levels(model.config)
 
-    def forward(self, mask_os4: Tensor, cues: Tensor, guided: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
-        """As the last lines of `Mask2Alpha.fuse`; `maps` are the encoder's, of one image, finest first."""
+    def forward(self, mask_os4: Tensor, cues: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        """As the last lines of `Mask2Alpha.fuse`; `maps` are the encoder's, of one image, then those of the guide."""
         model = self.model
-        pyramid = (*(feature_map.expand(mask_os4.shape[0], -1, -1, -1) for feature_map in maps), guided)
-        features = model.fusion(pyramid, mask_os4, Evidence(cues=cues, local_colours=cues))  # which it does not read
+        levels = [feature_map.expand(mask_os4.shape[0], -1, -1, -1) for feature_map in maps[: self.num_image_maps]]
+        guided = maps[self.num_image_maps :]
+        if model.config.encoder.kind == "conv_stem":
+            levels.append(model.fusion.laterals[-1](*guided))
+        else:
+            for level, spread in zip(self.token_levels, guided, strict=True):
+                levels[level:] = [levels[level] + spread if level < len(levels) else spread]
+        evidence = Evidence(cues=cues, local_colours=cues)  # the fusion does not read the colours
+        features = model.fusion.fuse_levels(levels, mask_os4, evidence)
         has_detail = model.config.detail.selection != "none"
         return model.decoder.prepare(features), model.detail.project(features) if has_detail else features
 
@@ -316,11 +427,38 @@ class Graph:
 _MASKS, _OS1 = {0: "masks"}, {2: "height", 3: "width"}
 _OS4 = {2: "height_os4", 3: "width_os4"}
 _EACH_OS1, _EACH_OS4 = {**_MASKS, **_OS1}, {**_MASKS, **_OS4}
+_OF_BACKBONE = {
+    "patches": {2: "patches_height", 3: "patches_width"},
+    "token_grid": {},
+    "guided_tokens": {**_MASKS, 1: "patch_tokens"},
+    "components": {**_MASKS, 2: "height_os16", 3: "width_os16"},
+    "reach": {},
+}
+"""What only models with a backbone have, with open axes as in `Graph`."""
 
 
 def map_names(config: ModelConfig) -> list[str]:
     """What the feature maps of an encoding are called, finest first."""
-    return [f"map_os{4 * 2**level}" for level in range(len(config.encoder.stem_channels) - 1)]
+    num_maps = len(config.encoder.stem_channels) - (config.encoder.kind == "conv_stem")
+    return [f"map_os{4 * 2**level}" for level in range(num_maps)]
+
+
+def _open_sides(name: str) -> dict[int, str]:
+    stride = name.rpartition("_")[2]
+    return {2: f"height_{stride}", 3: f"width_{stride}"}
+
+
+def guided_names(config: ModelConfig) -> list[str]:
+    """What the maps of the guide that the fusion reads are called, finest first."""
+    if config.encoder.kind == "conv_stem":
+        return ["guided"]
+    return [f"guided_os{4 * 2**level}" for level in token_levels(config)]
+
+
+def token_levels(config: ModelConfig) -> list[int]:
+    """The levels of the fusion that the guided tokens of a backbone join."""
+    coarsest = len(config.encoder.stem_channels)
+    return [coarsest - 1, coarsest] if config.decoder.token_channels else []
 
 
 def token_stride(config: ModelConfig) -> int:
@@ -329,15 +467,20 @@ def token_stride(config: ModelConfig) -> int:
 
 
 def list_graphs(config: ModelConfig) -> dict[str, Graph]:
-    """The graphs of a model with the light encoder, by name, in the order in which they run."""
-    maps = {name: {2: f"height_{name[4:]}", 3: f"width_{name[4:]}"} for name in map_names(config)}
-    guided = {"guided": {**_MASKS, 2: "rows", 3: "columns"}}
+    """The graphs of a model, by name, in the order in which they run."""
+    maps = {name: _open_sides(name) for name in map_names(config)}
+    guided = {name: {**_MASKS, **_open_sides(name)} for name in guided_names(config)}
+    of_backbone = _OF_BACKBONE if config.encoder.kind == "backbone" else {}
+
+    def where_used(*names: str) -> dict[str, dict[int, str]]:
+        return {name: of_backbone[name] for name in names if name in of_backbone}
+
     state = dict.fromkeys(("mixed_matte", "is_fine", "cues"), _EACH_OS4)
     coarse = dict.fromkeys(("alpha_logits", "predicted_error"), _EACH_OS4)
     graphs = (
         Graph(
             name="encoder",
-            inputs={"image": _OS1},
+            inputs={"image": _OS1, **where_used("patches")},
             outputs={"tokens": {1: "tokens"}, **maps},
         ),
         Graph(
@@ -346,17 +489,18 @@ def list_graphs(config: ModelConfig) -> dict[str, Graph]:
                 "thumbnail": _OS4,
                 **dict.fromkeys(("mask_os4", "alpha", "last_error", "was_fine"), _EACH_OS4),
                 "fine_share": {},
+                **where_used("components", "reach"),
             },
             outputs={**state, "local_colours": _EACH_OS4},
         ),
         Graph(
             name="guide",
-            inputs={"mask": _EACH_OS1, "tokens": {1: "tokens"}},
-            outputs=guided,
+            inputs={"mask": _EACH_OS1, "tokens": {1: "tokens"}, **where_used("token_grid")},
+            outputs={**where_used("guided_tokens"), **guided, **where_used("components")},
         ),
         Graph(
             name="fusion",
-            inputs={"mask_os4": _EACH_OS4, "cues": _EACH_OS4, **guided, **maps},
+            inputs={"mask_os4": _EACH_OS4, "cues": _EACH_OS4, **maps, **guided},
             outputs={"prepared": _EACH_OS4, "features": _EACH_OS4},
         ),
         Graph(name="step", inputs={"prepared": _EACH_OS4, **state}, outputs=coarse),

@@ -1,6 +1,7 @@
 """What an exported file says about itself, in ONNX's `metadata_props`."""
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -24,8 +25,8 @@ def require(package: str) -> ModuleType:
         raise InputError(f"this needs {package}: pip install 'mask2alpha[export]'") from error
 
 
-def write_metadata(path: Path, about: dict[str, Any]) -> None:
-    """Add `about` (values of JSON) to the ONNX file at `path`."""
+def write_metadata(path: Path, about: dict[str, Any], output_shapes: Mapping[str, Sequence[str | int]]) -> None:
+    """Add `about` (values of JSON), and names or sizes of the outputs' axes, to the ONNX file at `path`."""
     onnx = require("onnx")
     model = onnx.load(path)
     onnx.helper.set_model_props(
@@ -36,6 +37,10 @@ def write_metadata(path: Path, about: dict[str, Any]) -> None:
             **{key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()},
         },
     )
+    for output in model.graph.output:
+        for axis, value in zip(output.type.tensor_type.shape.dim, output_shapes[output.name], strict=True):
+            axis.Clear()
+            setattr(axis, "dim_param" if isinstance(value, str) else "dim_value", value)
     onnx.save(model, path)
 
 

@@ -16,6 +16,8 @@ from mask2alpha._version import __version__
 from mask2alpha.checkpoints import find_checkpoint, load_model, read_metadata
 from mask2alpha.errors import InputError
 from mask2alpha.export.graphs import (
+    BackboneEncoderGraph,
+    BackboneGuideGraph,
     DetailGraph,
     EncoderGraph,
     FusionGraph,
@@ -23,15 +25,19 @@ from mask2alpha.export.graphs import (
     GuideGraph,
     StateGraph,
     StepGraph,
+    WindowMaskGuidance,
     list_graphs,
 )
 from mask2alpha.export.metadata import require, write_metadata
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.fast.folding import fold_batch_norm
 from mask2alpha.model.fast.optimise import put_twins
 from mask2alpha.model.fast.regions import FastMaskGuidance
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder, fit_patches
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
+from mask2alpha.model.stage2_decoding.evidence_semantics import find_reach
 
 OPSET = 18
 """ONNX operator set of the files: the first whose ScatterElements can add and whose Resize is what PyTorch does."""
@@ -56,13 +62,11 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
     require("onnx")
     checkpoint = find_checkpoint(source)
     model = load_model(checkpoint).eval()
+    _check_can_be_traced(model.config, source)
     fold_batch_norm(model)
-    put_twins(model, {MaskGuidance: FastMaskGuidance})  # ONNX cannot pool to a size that is open
-    if model.config.encoder.kind != "conv_stem":
-        raise InputError(
-            f"{source}: its encoder is a {model.config.encoder.kind}, whose sizes a trace makes constant; "
-            "models with a conv_stem can be exported"
-        )
+    has_backbone = isinstance(model.encoder, BackboneEncoder)
+    # ONNX cannot pool to a size that is open
+    put_twins(model, {MaskGuidance: WindowMaskGuidance if has_backbone else FastMaskGuidance})
     about = {
         "model_config": model.config.to_dict(),
         "opset": OPSET,
@@ -74,17 +78,31 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for graph, module, examples in _traced(model):
+    for graph, module, examples, results in _traced(model):
         path = folder / f"{graph.name}.onnx"
         with replacing(path) as temporary:
             _export(graph, module, examples, temporary)
-            write_metadata(temporary, {"graph": graph.name, **about})
+            write_metadata(temporary, {"graph": graph.name, **about}, _output_shapes(graph, results))
         written.append(path)
     return written
 
 
-def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor, ...]]]:
-    """Each graph with its module and example inputs, those of later graphs made by the earlier ones."""
+def _check_can_be_traced(config: ModelConfig, source: str | Path) -> None:
+    encoder = config.encoder
+    if encoder.kind == "vit_adapter":
+        raise InputError(
+            f"{source}: its encoder is a vit_adapter, whose sizes a trace makes constant; "
+            "models with a conv_stem or a backbone can be exported"
+        )
+    if encoder.kind == "backbone" and (encoder.positions != "absolute" or encoder.num_register_tokens):
+        raise InputError(
+            f"{source}: its backbone has {encoder.positions} positions and {encoder.num_register_tokens} register "
+            "tokens; backbones with absolute positions and without register tokens can be exported"
+        )
+
+
+def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor, ...], tuple[Tensor, ...]]]:
+    """Each graph with its module, example inputs and what it makes of them, which later graphs read."""
     (height, width), masks = _EXAMPLE_SIZE, _EXAMPLE_MASKS
     generator = torch.Generator().manual_seed(0)
     values: dict[str, Tensor] = {
@@ -101,20 +119,44 @@ def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor,
         h, w = values[name].shape[2:]
         values[name][:, :, h // 4 : h // 2, w // 4 : w // 2] = 1
     values |= {"alpha": values["mask_os4"], "last_error": torch.rand(values["mask_os4"].shape, generator=generator)}
+    has_backbone = isinstance(model.encoder, BackboneEncoder)
+    if isinstance(model.encoder, BackboneEncoder):
+        values |= _backbone_examples(model.encoder, values["image"])
     modules = {
-        "encoder": EncoderGraph(model),
+        "encoder": BackboneEncoderGraph(model) if has_backbone else EncoderGraph(model),
         "state": StateGraph(),
-        "guide": GuideGraph(model),
+        "guide": BackboneGuideGraph(model) if has_backbone else GuideGraph(model),
         "fusion": FusionGraph(model),
         "step": StepGraph(model),
         "detail": DetailGraph(model),
     }
     for name, graph in list_graphs(model.config).items():
         examples = tuple(values[given] for given in graph.inputs)
-        yield graph, modules[name], examples
         with torch.no_grad():
             made = modules[name](*examples)
-        values |= dict(zip(graph.outputs, (made,) if isinstance(made, Tensor) else made, strict=True))
+        results = (made,) if isinstance(made, Tensor) else made
+        yield graph, modules[name], examples, results
+        values |= dict(zip(graph.outputs, results, strict=True))
+
+
+def _backbone_examples(encoder: BackboneEncoder, image: Tensor) -> dict[str, Tensor]:
+    size = (image.shape[2], image.shape[3])
+    grid = encoder.token_grid(size)
+    half, _ = encoder.input(image)
+    return {
+        "patches": fit_patches(image, half, encoder.input, grid, patch_size=encoder.vit.patch_size),
+        "token_grid": torch.tensor(grid),
+        "components": torch.zeros(_EXAMPLE_MASKS, encoder.component_basis.shape[1], size[0] // 16, size[1] // 16),
+        "reach": torch.tensor(find_reach(size, grid)),
+    }
+
+
+def _output_shapes(graph: Graph, results: tuple[Tensor, ...]) -> dict[str, list[str | int]]:
+    """Names of the open axes and sizes of the others, which the exporter does not infer beyond a resize."""
+    return {
+        name: [axes.get(axis, length) for axis, length in enumerate(made.shape)]
+        for (name, axes), made in zip(graph.outputs.items(), results, strict=True)
+    }
 
 
 def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:

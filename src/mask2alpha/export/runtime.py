@@ -12,13 +12,15 @@ from torch import Tensor
 
 from mask2alpha.errors import CheckpointError, InputError
 from mask2alpha.export.engines import ENGINES, Engine
-from mask2alpha.export.graphs import list_graphs, map_names, token_stride
+from mask2alpha.export.graphs import guided_names, list_graphs, map_names, token_stride
 from mask2alpha.export.metadata import read_metadata
 from mask2alpha.model.box import FAR_LOGIT, Box, spread
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.fast.resampling import FastAvgPool2d
 from mask2alpha.model.layers import to_tokens
 from mask2alpha.model.mask2alpha import Network
+from mask2alpha.model.stage1_encoder.backbone import find_token_grid, fit_patches
+from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
 from mask2alpha.model.stage2_decoding.evidence import find_evidence
 from mask2alpha.model.values import (
     CoarseMatte,
@@ -102,27 +104,34 @@ class ExportedNetwork(Network):
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
         self.engine = engine
         self.config = config
+        self.input = HalfResolutionInput(config.encoder)
+        self.input.halve = FastAvgPool2d(2)  # its order of sums is the one that docs/export.md states
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """See `Network.encode`; one image at a time."""
-        made = self._run("encoder", image=image)
-        halve = FastAvgPool2d(2)  # its order of sums is the one that docs/export.md states
-        stride = token_stride(self.config)
+        config, size = self.config.encoder, (image.shape[2], image.shape[3])
+        half, thumbnail = self.input(image)
+        feeds = {"image": image}
+        if config.kind == "backbone":
+            grid = find_token_grid(size, config.token_budget)
+            feeds["patches"] = fit_patches(image, half, self.input, grid, patch_size=config.patch_size)
+        else:
+            stride = token_stride(self.config)
+            grid = (size[0] // stride, size[1] // stride)
+        made = self._run("encoder", **feeds)
         return ImageEncoding(
-            tokens=made.pop("tokens"),
-            token_grid=(image.shape[2] // stride, image.shape[3] // stride),
-            maps=tuple(made.values()),
-            thumbnail=halve(halve(image)).contiguous(),
-            size=(image.shape[2], image.shape[3]),
+            tokens=made.pop("tokens"), token_grid=grid, maps=tuple(made.values()), thumbnail=thumbnail, size=size
         )
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
         """See `Network.guide`."""
-        guided = self._run("guide", mask=mask, tokens=encoding.tokens[:1])["guided"]
+        made = self._run("guide", mask=mask, tokens=encoding.tokens[:1], token_grid=torch.tensor(encoding.token_grid))
+        guided = tuple(made[name] for name in guided_names(self.config))
         return GuidedFeatures(
-            maps=(*encoding.maps, guided),
-            tokens=to_tokens(guided),
+            maps=(*encoding.maps, *guided),
+            tokens=made["guided_tokens"] if "guided_tokens" in made else to_tokens(*guided),
             token_grid=encoding.token_grid,
+            components=made.get("components"),
             thumbnail=encoding.thumbnail,
             size=encoding.size,
             spanned=encoding.spanned,
@@ -136,9 +145,10 @@ class ExportedNetwork(Network):
         evidence = find_evidence(features, mask_os4)
         if box is not None:
             features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
-        *image_maps, guided = features.maps
-        maps = dict(zip(map_names(self.config), (feature_map[:1] for feature_map in image_maps), strict=True))
-        made = self._run("fusion", mask_os4=mask_os4, cues=evidence.cues, guided=guided, **maps)
+        image_maps = map_names(self.config)
+        maps = dict(zip([*image_maps, *guided_names(self.config)], features.maps, strict=True))
+        maps |= {name: maps[name][:1] for name in image_maps}
+        made = self._run("fusion", mask_os4=mask_os4, cues=evidence.cues, **maps)
         return FusedFeatures(
             features=made["features"],
             prepared=made["prepared"],
@@ -203,7 +213,9 @@ class ExportedNetwork(Network):
             return least
         errors = upsample(predicted_error, cells, spanned=count_cells(spanned)).flatten(1)
         for index in ((errors > least.flatten(1)).sum(1) > num_kept).nonzero().flatten().tolist():
-            least[index] = errors[index].kthvalue(num_cells - num_kept).values
+            # midway between the last cell left out and the first one kept, whose errors the graph rounds otherwise
+            ranks = (num_cells - num_kept, min(num_cells, num_cells - num_kept + 1))
+            least[index] = sum(errors[index].kthvalue(rank).values / 2 for rank in ranks)
         return least
 
     def _run(self, graph: str, **tensors: Tensor) -> dict[str, Tensor]:

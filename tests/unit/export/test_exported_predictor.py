@@ -1,4 +1,4 @@
-"""The exported graphs give what PyTorch gives; written by the command itself, in a process without shape checks."""
+"""The exported graphs give what PyTorch gives."""
 
 import json
 import subprocess
@@ -11,8 +11,10 @@ import onnx
 import pytest
 import torch
 
-from mask2alpha.checkpoints import load_model
+from exporting import export, picture, restless_model
+from mask2alpha.checkpoints import load_model, shipped_names
 from mask2alpha.errors import CheckpointError, InputError
+from mask2alpha.export.graphs import list_graphs
 from mask2alpha.export.runtime import load_predictor
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.model.config import PRESETS, ModelConfig
@@ -22,41 +24,6 @@ from mask2alpha.pipeline.predictor import Predictor
 
 pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[3]
-
-
-def restless_model(config: ModelConfig) -> Mask2Alpha:
-    """Random weights, also where a fresh model has zeros: then no part of the network is without effect."""
-    torch.manual_seed(0)
-    model = Mask2Alpha(config).eval()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        model.decoder.heads.weight.mul_(30)  # predicted errors on both sides of the threshold
-        model.decoder.heads.bias.copy_(torch.tensor([0.0, -8.0]))
-    return model
-
-
-def export(model: Mask2Alpha, folder: Path) -> Path:
-    model.save_pretrained(folder / "model.safetensors")
-    command = [sys.executable, "-m", "mask2alpha", "export", str(folder / "model.safetensors"), str(folder / "onnx")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(restless_model(PRESETS["tiny"]), tmp_path_factory.mktemp("tiny"))
-
-
-def picture(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph of noise, and a mask of two rectangles."""
-    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    mask = np.zeros((height, width), dtype=bool)
-    mask[height // 4 : height // 2, width // 4 :] = True
-    mask[height // 2 : -height // 8, width // 3 : width // 2] = True
-    return image, mask
 
 
 def assert_same_matte(made: Matte, expected: Matte) -> None:
@@ -90,6 +57,17 @@ def test_several_masks_at_once_equal_one_by_one(exported: Path, rng: np.random.G
     together = predictor.predict_instances(encoded, masks)
     for matte, one in zip(together, masks, strict=True):
         np.testing.assert_allclose(matte.alpha, predictor.predict(encoded, one).alpha, atol=1e-5)
+
+
+def test_a_small_target_is_decoded_in_its_box(exported: Path, rng: np.random.Generator) -> None:
+    image, _ = picture(rng, 200, 700)
+    mask = np.zeros((200, 700), dtype=bool)
+    mask[80:120, 400:460] = True
+    expected = Predictor(load_model(exported), device="cpu", dtype=torch.float32).predict(image, mask)
+    made = load_predictor(exported / "onnx").predict(image, mask)
+    assert made.box == expected.box
+    assert made.box is not None
+    assert_same_matte(made, expected)
 
 
 def test_steps_threshold_and_budget_are_chosen_at_run_time(exported: Path, rng: np.random.Generator) -> None:
@@ -138,14 +116,17 @@ def test_other_configurations_equal_pytorch(selection: str, tmp_path: Path, rng:
 
 
 @pytest.mark.slow
-def test_shipped_model_equals_pytorch_on_a_photograph(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mask2alpha", "export", "small", str(tmp_path)]
+@pytest.mark.parametrize("name", ["base", "small"])
+def test_shipped_model_equals_pytorch_on_a_photograph(name: str, tmp_path: Path) -> None:
+    if name not in shipped_names():
+        pytest.skip(f"{name} ships without weights")
+    command = [sys.executable, "-m", "mask2alpha", "export", name, str(tmp_path)]
     subprocess.run(command, capture_output=True, check=True)
     image = read_image(ROOT / "examples/photos/astronaut.png").pixels
     mask = read_mask(ROOT / "examples/masks/astronaut.png")
     for num_steps in (1, 2):
         settings = {"num_steps": num_steps}
-        own = Predictor(load_model("small"), device="cpu", dtype=torch.float32, **settings)
+        own = Predictor(load_model(name), device="cpu", dtype=torch.float32, **settings)
         made, expected = load_predictor(tmp_path, **settings).predict(image, mask), own.predict(image, mask)
         assert_same_matte(made, expected)
         if num_steps == 1:  # no pixel is chosen on the way
@@ -158,8 +139,19 @@ def test_files_say_what_they_are(exported: Path) -> None:
         about = {prop.key: prop.value for prop in model.metadata_props}
         assert about["graph"] == path.stem
         assert len(about["weights_sha256"]) == 64
-        assert ModelConfig.from_dict(json.loads(about["model_config"])) == PRESETS["tiny"]
+        assert ModelConfig.from_dict(json.loads(about["model_config"])) == load_model(exported).config
         assert [opset.version for opset in model.opset_import if not opset.domain] == [int(about["opset"])]
+
+
+def test_files_name_open_axes_and_state_the_sizes_of_the_others(exported: Path) -> None:
+    graphs = list_graphs(load_model(exported).config)
+    for path in (exported / "onnx").glob("*.onnx"):
+        graph = graphs[path.stem]
+        for value in onnx.load(path).graph.output:
+            axes = graph.outputs[value.name]
+            for axis, side in enumerate(value.type.tensor_type.shape.dim):
+                assert side.dim_param == axes.get(axis, "")
+                assert (side.dim_value > 0) == (axis not in axes)
 
 
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
@@ -184,6 +176,21 @@ def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
     Mask2Alpha(replace(PRESETS["tiny"], encoder=encoder)).save_pretrained(tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="vit_adapter"):
         export_model(tmp_path, tmp_path / "onnx")
+
+
+def test_a_backbone_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
+    from mask2alpha.export.onnx_files import export_model
+
+    tiny = PRESETS["tiny_backbone"]
+    for name, encoder in (
+        ("relative", replace(tiny.encoder, positions="relative")),
+        ("2 register", replace(tiny.encoder, num_register_tokens=2)),
+    ):
+        path = tmp_path / f"{name[0]}.safetensors"
+        Mask2Alpha(replace(tiny, encoder=encoder)).save_pretrained(path)
+        with pytest.raises(InputError, match=name):
+            export_model(path, tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
 
 
 def test_what_the_backends_cannot_do_is_refused(exported: Path) -> None:

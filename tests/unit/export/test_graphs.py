@@ -1,8 +1,11 @@
+import pytest
 import torch
 
-from mask2alpha.export.graphs import StateGraph, exact_sigmoid
+from mask2alpha.export.graphs import StateGraph, WindowMaskGuidance, exact_sigmoid
 from mask2alpha.model.config import PRESETS
+from mask2alpha.model.stage1_encoder.guidance import Region, find_regions
 from mask2alpha.model.stage2_decoding.evidence import find_evidence
+from mask2alpha.model.stage2_decoding.evidence_semantics import find_reach
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import advance, coarse_prob
 from mask2alpha.model.values import GuidedFeatures
@@ -41,3 +44,39 @@ def test_the_state_graph_does_what_refine_does() -> None:
     start, is_fine, *_ = StateGraph()(thumbnail, mask, mask, mask, coarse, torch.tensor(0.0, dtype=torch.float64))
     assert torch.equal(start, mask)
     assert not is_fine.any()
+
+
+@pytest.mark.parametrize(("token_grid", "cells"), [((4, 6), 2), ((2, 3), 4), ((1, 1), 10)])
+def test_the_state_graph_finds_the_semantic_evidence_at_any_reach(token_grid: tuple[int, int], cells: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    thumbnail = torch.rand(1, 3, 32, 48, generator=generator)
+    components = torch.randn(2, 4, 8, 12, generator=generator)
+    alpha = torch.zeros(2, 1, 32, 48)
+    alpha[0, :, 4:20, 8:36], alpha[1, :, 16:] = 1, 0.9
+    error, coarse = torch.zeros_like(alpha), torch.zeros_like(alpha, dtype=torch.bool)
+    guided = GuidedFeatures(
+        maps=(),
+        tokens=torch.zeros(2, 1, 1),
+        token_grid=token_grid,
+        thumbnail=thumbnail.expand(2, -1, -1, -1),
+        components=components,
+        size=(128, 192),
+    )
+    reach = torch.tensor(find_reach(guided.size, token_grid))
+    share = torch.tensor(0.5, dtype=torch.float64)
+    _, _, cues, _ = StateGraph()(thumbnail, alpha, alpha, error, coarse, share, components, reach)
+    expected = find_evidence(guided, alpha).cues
+    assert reach == cells
+    assert cues.shape[1] == 6
+    torch.testing.assert_close(cues, expected)
+
+
+@pytest.mark.parametrize("grid", [(4, 6), (5, 7), (13, 3), (1, 1)])
+def test_regions_of_any_token_grid_are_exact(grid: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.zeros(2, 1, 128, 192)
+    mask[0, :, 20:107, 31:160] = 1
+    mask[1, :, 64:] = torch.rand(64, 192, generator=generator)
+    regions = WindowMaskGuidance().find_regions(mask, grid)
+    assert torch.equal(regions, find_regions(mask, grid))
+    assert (regions == Region.EDGE).any()

@@ -48,9 +48,7 @@ class BackboneEncoder(nn.Module):
 
     def token_grid(self, size: Size, budget: int | None = None) -> Size:
         """(rows, columns) of the patches on an image of (height, width): about square ones, about `budget` of them."""
-        budget = budget or self.token_budget
-        shape = math.sqrt(size[0] / size[1])
-        return max(1, round(math.sqrt(budget) * shape)), max(1, round(math.sqrt(budget) / shape))
+        return find_token_grid(size, budget or self.token_budget)
 
     def encode(self, image: Float[Tensor, "batch 3 height width"], token_budget: int | None = None) -> ImageEncoding:
         """Compute all that depends on the image alone.
@@ -60,17 +58,25 @@ class BackboneEncoder(nn.Module):
             token_budget: Default: the configuration's.
         """
         half, thumbnail = self.input(image)
+        size = (image.shape[2], image.shape[3])
+        grid = self.token_grid(size, token_budget)
+        with torch.no_grad():
+            tokens = self.run_vit(fit_patches(image, half, self.input, grid, patch_size=self.vit.patch_size))
+        return ImageEncoding(tokens=tokens, token_grid=grid, maps=self.run_stem(half), thumbnail=thumbnail, size=size)
+
+    def run_stem(self, half: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, ...]:
+        """The stem's maps, finest first, of the normalised image at half the resolution."""
         x = half
         maps = []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        size = (image.shape[2], image.shape[3])
-        grid = self.token_grid(size, token_budget)
-        with torch.no_grad():
-            tokens = self.vit.embed(self._fit_patches(image, half, grid))
-            tokens = self.vit.run_blocks(tokens, grid, 0, len(self.vit.blocks) - 1)
-        return ImageEncoding(tokens=tokens, token_grid=grid, maps=tuple(maps), thumbnail=thumbnail, size=size)
+        return tuple(maps)
+
+    def run_vit(self, patches: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
+        """The tokens before the guided block, of what `fit_patches` gives."""
+        grid = (patches.shape[2] // self.vit.patch_size, patches.shape[3] // self.vit.patch_size)
+        return self.vit.run_blocks(self.vit.embed(patches), grid, 0, len(self.vit.blocks) - 1)
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
         """The features for one mask; `mask` is of the encoded size, in [0, 1]."""
@@ -103,12 +109,6 @@ class BackboneEncoder(nn.Module):
         key_scale: Tensor = self.guidance(mask, encoding.token_grid, num_extra_tokens=self.vit.num_extra_tokens)
         return key_scale
 
-    def _fit_patches(self, image: Tensor, half: Tensor, grid: Size) -> Tensor:
-        """The normalised image at the ViT's size, from the smallest version that has enough pixels."""
-        size = (grid[0] * self.vit.patch_size, grid[1] * self.vit.patch_size)
-        source = half if half.shape[2] >= size[0] else (image - self.input.mean) / self.input.std
-        return F.interpolate(source, size, mode="bicubic", align_corners=False, antialias=True)
-
     @torch.no_grad()
     def _find_components(
         self, patches: Float[Tensor, "batch tokens dim"], grid: Size, size: Size
@@ -118,3 +118,31 @@ class BackboneEncoder(nn.Module):
             components = (patches.float() - self.component_mean) @ self.component_basis
             spread = (size[0] // COMPONENT_STRIDE, size[1] // COMPONENT_STRIDE)
             return F.interpolate(to_map(components, grid), spread, mode="bilinear", align_corners=False)
+
+
+def find_token_grid(size: Size, budget: int) -> Size:
+    """(rows, columns) of the patches on an image of (height, width): about square ones, about `budget` of them."""
+    shape = math.sqrt(size[0] / size[1])
+    return max(1, round(math.sqrt(budget) * shape)), max(1, round(math.sqrt(budget) / shape))
+
+
+def fit_patches(
+    image: Float[Tensor, "batch 3 height width"],
+    half: Float[Tensor, "batch 3 _h2 _w2"],
+    normalization: HalfResolutionInput,
+    grid: Size,
+    *,
+    patch_size: int,
+) -> Float[Tensor, "batch 3 _height _width"]:
+    """The normalised image at the ViT's size, from the smallest version that has enough pixels.
+
+    Args:
+        image: In [0, 1].
+        half: The image, normalised and at half the resolution.
+        normalization: What made `half`.
+        grid: (rows, columns) of the patches.
+        patch_size: Pixels of the result per patch and side.
+    """
+    size = (grid[0] * patch_size, grid[1] * patch_size)
+    source = half if half.shape[2] >= size[0] else normalization.normalize(image)
+    return F.interpolate(source, size, mode="bicubic", align_corners=False, antialias=True)

@@ -23,4 +23,8 @@ class HalfResolutionInput(nn.Module):
     ) -> tuple[Float[Tensor, "batch 3 _h2 _w2"], Float[Tensor, "batch 3 _h4 _w4"]]:
         """The encoder's input, at half the resolution, and the thumbnail, in [0, 1] at a quarter of it."""
         half = self.halve(image)
-        return (half - self.mean) / self.std, self.halve(half).contiguous()
+        return self.normalize(half), self.halve(half).contiguous()
+
+    def normalize(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """An image in [0, 1] with the mean subtracted, divided by the standard deviation."""
+        return (image - self.mean) / self.std

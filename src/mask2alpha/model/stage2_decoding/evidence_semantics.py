@@ -48,11 +48,27 @@ def find_semantic_evidence(
     Returns:
         Scores at stride 4, positive in the target, within plus and minus `LARGEST_SCORE`.
     """
+    sides, covered = cover_cells(matte_os4)
+    solid = -F.max_pool2d(-covered, 2 * reach + 1, stride=1, padding=reach)
+    return score_cells(components, sides, solid)
+
+
+def cover_cells(
+    matte_os4: Float[Tensor, "batch 1 h w"],
+) -> tuple[Float[Tensor, "batch 2 h w"], Float[Tensor, "batch 2 _h16 _w16"]]:
+    """Shares of target and surroundings in each pixel, and the least share that a pixel of each cell has."""
+    sides = torch.cat([matte_os4, 1 - matte_os4], dim=1).float()
+    return sides, -F.max_pool2d(-sides, COMPONENT_STRIDE // 4)
+
+
+def score_cells(
+    components: Float[Tensor, "batch components h16 w16"],
+    sides: Float[Tensor, "batch 2 h w"],
+    solid: Float[Tensor, "batch 2 h16 w16"],
+) -> Float[Tensor, "batch 1 h w"]:
+    """Fit the regression and read it out; `solid` is the least share that any cell within reach has."""
+    cell = COMPONENT_STRIDE // 4
     with torch.autocast(components.device.type, enabled=False):
-        sides = torch.cat([matte_os4, 1 - matte_os4], dim=1).float()
-        cell = COMPONENT_STRIDE // 4
-        covered = -F.max_pool2d(-sides, cell)
-        solid = -F.max_pool2d(-covered, 2 * reach + 1, stride=1, padding=reach)
         weight = (solid + UNSURE_WEIGHT * F.avg_pool2d(sides, cell)).flatten(2) + 1e-6
         weight = 0.5 * weight / weight.sum(dim=2, keepdim=True)  # (B, 2, N); each side weighs one half
         both = weight.sum(dim=1, keepdim=True)
@@ -61,7 +77,7 @@ def find_semantic_evidence(
         covariance = (x * both) @ x.transpose(1, 2)
         moment = x @ (weight[:, :1] - weight[:, 1:]).transpose(1, 2)  # (B, D, 1)
         scores = (_solve(covariance, moment) * x).sum(dim=1)
-        scores = scores.view(len(x), 1, *components.shape[2:]).clamp(-LARGEST_SCORE, LARGEST_SCORE)
+        scores = scores.view(x.shape[0], 1, *components.shape[2:]).clamp(-LARGEST_SCORE, LARGEST_SCORE)
         return F.interpolate(scores, scale_factor=cell, mode="bilinear", align_corners=False)
 
 

@@ -65,12 +65,19 @@ class FeatureFusion(nn.Module):
         Returns:
             The fused map at stride 4.
         """
+        levels = [self._features_of(level, guided) for level in range(len(self.mixers))]
+        return self.fuse_levels(levels, mask_os4, evidence)
+
+    def fuse_levels(
+        self, levels: Sequence[Tensor], mask_os4: Float[Tensor, "batch 1 h w"], evidence: Evidence
+    ) -> Float[Tensor, "batch channels h w"]:
+        """As `forward`, given the features of each level, finest first."""
         beside = [torch.cat([2 * mask_os4 - 1, *shown_cues(evidence, self.config)], dim=1)]
         for _ in self.mixers[1:]:
             beside.append(F.avg_pool2d(beside[-1], 2))
         fused: Tensor | None = None
         for level in range(len(self.mixers) - 1, -1, -1):
-            features = self._features_of(level, guided)
+            features = levels[level]
             if fused is not None:
                 features = self.enlarge(self.reductions[level](fused)).add_(features)
             level_beside = beside[level].to(features.dtype, memory_format=torch.channels_last)
@@ -86,9 +93,13 @@ class FeatureFusion(nn.Module):
             feature_map = guided.maps[level]
             parts.append(feature_map if level < self.num_projected else self.laterals[level](feature_map))
         if str(level) in self.token_laterals:
-            tokens = self.token_laterals[str(level)](to_map(guided.tokens, guided.token_grid))
-            stride = 4 * 2**level
-            size = (guided.size[0] // stride, guided.size[1] // stride)
-            spread = F.interpolate(tokens, size, mode="bilinear", align_corners=False)
+            spread = self.spread_tokens(level, guided)
             parts.append(spread if guided.box is None else guided.box.cut(spread))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def spread_tokens(self, level: int, guided: GuidedFeatures) -> Float[Tensor, "batch _channels _h _w"]:
+        """What a level sees of the backbone's guided tokens, over the whole image."""
+        tokens = self.token_laterals[str(level)](to_map(guided.tokens, guided.token_grid))
+        stride = 4 * 2**level
+        size = (guided.size[0] // stride, guided.size[1] // stride)
+        return F.interpolate(tokens, size, mode="bilinear", align_corners=False)
