@@ -11,9 +11,6 @@ from PIL import Image
 
 pytest.importorskip("cv2")
 
-from mask2alpha.serving.workshop import Workshop
-from mask2alpha.video.pictures import Look
-
 from fakes import FakePredictor
 from mask2alpha.batch.manifest import Row, write_choice
 from mask2alpha.batch.worker import Worker, WorkerSettings
@@ -23,6 +20,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.fitted_masks import read_fitted_mask
 from mask2alpha.ops.masks import MaskChoice
+from mask2alpha.serving.job_runner import JobRunner
 from mask2alpha.serving.jobs import MatteJob, Target
 from mask2alpha.video.clips import open_clip, open_masks
 from mask2alpha.video.job import VideoJob, run
@@ -63,10 +61,10 @@ def by_batch(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[
 
 
 def by_service(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
-    workshop = Workshop(FakePredictor(), max_pixels=10**6, max_bytes=10**6, cache_bytes=10**6)
+    runner = JobRunner(FakePredictor(), max_pixels=10**6, max_bytes=10**6, cache_bytes=10**6)
     words = {"label": choice.label, "channel": choice.channel, "invert": choice.is_inverted, "fit": choice.fit}
     job = MatteJob(photo=photo, masks=[mask], targets=[Target(mask=0)], folder=out, **words)  # type: ignore[arg-type]
-    return np.asarray(Image.open(out / workshop.do(job, lambda stage, done: None).file_name))
+    return np.asarray(Image.open(out / runner.run(job, lambda stage, done: None).file_name))
 
 
 def by_video(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
@@ -78,7 +76,6 @@ def by_video(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[
         clip=clip,
         masks=open_masks(out / "masks", clip, choice),
         targets={"alpha": out / "alpha"},
-        look=Look(),
         is_steady=False,
         settings={},
     )

@@ -112,7 +112,7 @@ def command(
     opened = open_clip(clip)
     opened_masks = open_masks(masks, opened, mask_choice)
     conditions: dict[str, Any] = {"colours": colours, "key": key, "background": background, "format": file_format}
-    conditions |= {"mask_choice": mask_choice, "model": source}
+    conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= {name: value for name, value in settings.items() if name != "device"}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     job = VideoJob(

@@ -126,7 +126,7 @@ def test_a_model_without_guidance_or_detail_is_inspected_too(image: NDArray[np.u
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_mask_that_the_network_never_sees_is_refused(value: int, model: Mask2Alpha, image: NDArray[np.uint8]) -> None:
-    with pytest.raises(InputError, match="empty or full"):
+    with pytest.warns(UserWarning, match="mask is (empty|full)"), pytest.raises(InputError, match="empty or full"):
         inspect(make_predictor(model), image, np.full((150, 200), value, dtype=np.uint8))
 
 

@@ -140,7 +140,7 @@ def test_results_of_something_else_are_not_continued(
     with pytest.raises(InputError, match="holds first, which"):
         evaluate(predict_half, GuidedFolder(make_root(names=("third",))), predictor="half", output=output)
     output.write_text("name,age\nanna,7\n", encoding="utf-8")
-    with pytest.raises(InputError, match="no result of an evaluation"):
+    with pytest.raises(InputError, match="is not a result of an evaluation"):
         evaluate(predict_half, GuidedFolder(make_root(names=("third",))), predictor="half", output=output)
 
 

@@ -59,17 +59,6 @@ def test_several_masks_at_once_equal_one_by_one(exported: Path, rng: np.random.G
         np.testing.assert_allclose(matte.alpha, predictor.predict(encoded, one).alpha, atol=1e-5)
 
 
-def test_a_small_target_is_decoded_in_its_box(exported: Path, rng: np.random.Generator) -> None:
-    image, _ = picture(rng, 200, 700)
-    mask = np.zeros((200, 700), dtype=bool)
-    mask[80:120, 400:460] = True
-    expected = Predictor(load_model(exported), device="cpu", dtype=torch.float32).predict(image, mask)
-    made = load_predictor(exported / "onnx").predict(image, mask)
-    assert made.box == expected.box
-    assert made.box is not None
-    assert_same_matte(made, expected)
-
-
 def test_steps_threshold_and_budget_are_chosen_at_run_time(exported: Path, rng: np.random.Generator) -> None:
     image, mask = picture(rng, 64, 128)
     for settings in ({"num_steps": 5}, {"error_threshold": 1.0}, {"active_budget": 500}):
