@@ -107,7 +107,7 @@ def shared_recipe(batch_size: int) -> Recipe:
         "loss.unknown_os4=0.0",
         "optim.num_steps=4",
         "optim.warmup_steps=1",
-        "seed=8",
+        "seed=3",
     ):
         recipe = override(recipe, assignment)
     return override(recipe, f"data.batch_size={batch_size}")
@@ -138,7 +138,7 @@ def test_two_processes_train_the_weights_of_one_with_the_doubled_batch(tmp_path:
     )
     parts, whole = (load_file(tmp_path / name / "state.safetensors") for name in ("parts", "whole"))
     assert parts.keys() == whole.keys()
-    torch.manual_seed(8)
+    torch.manual_seed(3)
     start = dict(Mask2Alpha(shared_recipe(4).model).named_parameters())
     moved = torch.cat([(whole[f"model.{name}"] - tensor).detach().flatten() for name, tensor in start.items()])
     gaps = {
