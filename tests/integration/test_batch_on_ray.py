@@ -54,7 +54,7 @@ def test_a_folder_is_matted_here_by_the_shipped_model(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--output", "alpha,comparison"), "comparison: choose from alpha, cutout, foreground"),
+        (("--output", "alpha,nonsense"), "nonsense: choose from alpha, cutout"),
         (("--workers", "4-1"), "the smaller number first"),
         (("--workers", "many"), "neither a number nor a range"),
         (("--model", "nosuch"), "nosuch: neither a file or folder"),

@@ -257,9 +257,10 @@ def test_frames_keep_profile_depth_and_grey(folder: Path, fake: FakePredictor) -
     for name, format_name in (("deep", "tif"), ("deep", "png"), ("grey", "tif"), ("grey", "png")):
         arguments = ("--format", format_name, "--output", "foreground", "--no-steady")
         assert call("video", name, "masks", "-o", f"{name}-{format_name}", *arguments).exit_code == 0
-    written = tifffile.TiffFile("deep-tif/foreground/2.tif").pages[0]
-    assert np.array_equal(written.asarray()[:, :20], deep[:, :20])
-    assert bytes(written.tags.valueof(34675)) == profile
+    with tifffile.TiffFile("deep-tif/foreground/2.tif") as file:
+        written = file.pages[0]
+        assert np.array_equal(written.asarray()[:, :20], deep[:, :20])
+        assert bytes(written.tags.valueof(34675)) == profile
     with Image.open("deep-png/foreground/2.png") as picture:
         assert picture.info["icc_profile"] == profile
     assert np.array_equal(tifffile.imread("grey-tif/foreground/3.tif")[:, :20], deep[:, :20, 0])

@@ -136,7 +136,7 @@ def test_wrong_data_is_refused_with_advice(arguments: tuple[str, ...], message: 
 def test_published_weights_need_a_vit(data: Path, tmp_path: Path) -> None:
     result = train("--data", data, "--run", tmp_path / "run", "--encoder-weights", "nowhere.safetensors", *FAST)
     assert result.exit_code == 2
-    assert "the encoder of 'debug' is no ViT" in result.output
+    assert "recipe 'debug' has no ViT that takes published weights" in result.output
 
 
 VIT = (

@@ -295,8 +295,8 @@ def _save(array: NDArray[np.uint8], kind: str, tags: Tags, **options: Any) -> by
     """By Pillow."""
     if tags.icc_profile:
         options["icc_profile"] = tags.icc_profile
-    if tags.exif:
-        options["exif"] = tags.exif
+    if tags.exif:  # which may hold the resolution of the file as it lay in the camera
+        options["exif"] = with_resolution(tags.exif, tags.resolution) if tags.resolution else tags.exif
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format=kind, **options)
     return buffer.getvalue()

@@ -88,7 +88,7 @@ def matte(files: Files, image: Array, mask: Array, *, num_steps: int, least_erro
 def test_the_documented_steps_give_what_pytorch_gives(exported: Path, rng: np.random.Generator) -> None:
     files = Files(exported / "onnx")
     own = Predictor(load_model(exported), device="cpu", dtype=torch.float32, num_steps=3, error_threshold=0.0)
-    for size in ((128, 128), (64, 320), (384, 192)):
+    for size in ((128, 128), (64, 128), (192, 256)):  # masks that leave no pixel to `mask_reach`
         pixels, mask = picture(rng, *size)
         masks = np.stack([mask, mask[::-1]])
         image = np.float32(pixels.transpose(2, 0, 1)[None]) / np.float32(255)
