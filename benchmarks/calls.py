@@ -23,9 +23,10 @@ from measuring import (
 )
 from numpy.typing import NDArray
 
+from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.pipeline.session import Session
 
-MODELS = ("small", "dinov2_small")
+MODELS = ("base", "small")
 SCALES = (1.0, 0.5, 0.25)
 """Side of the part of the picture that holds the object, over the picture's side."""
 STROKE_WIDTH = 1 / 20
@@ -88,7 +89,7 @@ def measure_strokes(height: int, width: int, repeats: int) -> dict[str, Any]:
     before = after.copy()
     half = round(height * STROKE_WIDTH / 2)
     before[height // 4 : 3 * height // 4, width // 2 - half : width // 2 + half] = 0
-    predictor = build_predictor("small")
+    predictor = build_predictor(DEFAULT_MODEL)
     session = Session(predictor, image)
     calls = {
         "fresh": partial(predictor.predict, image, after),
@@ -113,7 +114,7 @@ def run_sizes(settings: Settings) -> dict[str, Any]:
 
 def measure_sizes(names: list[str], repeats: int) -> dict[str, Any]:
     """The sizes, turn by turn; in the quick run 512² stands for the larger one's base."""
-    predictor = build_predictor("small")
+    predictor = build_predictor(DEFAULT_MODEL)
     sizes = {"512²": (512, 512), **RESIZED} if len(names) == 1 else RESIZED
     names = ["512²", *names] if len(names) == 1 else names
     calls = {name: partial(predictor.predict, *load_example(*sizes[name])) for name in names}
@@ -131,7 +132,7 @@ def run_dtypes(settings: Settings) -> dict[str, Any]:
 def measure_dtypes(side: int, repeats: int) -> dict[str, Any]:
     """Both dtypes, turn by turn."""
     image, mask = load_example(side, side)
-    predictors = {name: build_predictor("small", dtype=getattr(torch, name)) for name in ("float32", "bfloat16")}
+    predictors = {name: build_predictor(DEFAULT_MODEL, dtype=getattr(torch, name)) for name in ("float32", "bfloat16")}
     times = take_turns({name: partial(p.predict, image, mask) for name, p in predictors.items()}, repeats)
     exact, rounded = (p.predict(image, mask).alpha for p in predictors.values())
     return {
@@ -157,9 +158,9 @@ def measure_backends(side: int, repeats: int) -> dict[str, Any]:
     from mask2alpha.export.runtime import load_predictor
 
     image, mask = load_example(side, side)
-    predictors = {f"torch {name}": build_predictor("small", dtype=getattr(torch, name)) for name in _DTYPES}
+    predictors = {f"torch {name}": build_predictor(DEFAULT_MODEL, dtype=getattr(torch, name)) for name in _DTYPES}
     with tempfile.TemporaryDirectory() as folder:
-        export_model("small", folder)
+        export_model(DEFAULT_MODEL, folder)
         if find_spec("onnxruntime"):
             predictors["onnxruntime float32"] = load_predictor(folder)
         if find_spec("openvino"):

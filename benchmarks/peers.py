@@ -23,6 +23,7 @@ from measuring import Settings, build_predictor, in_child, load_example, peak_me
 from numpy.typing import NDArray
 
 from mask2alpha.evaluation.peers import load_method, make_trimap, parse_method
+from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.predictor import Predictor
 
@@ -50,7 +51,7 @@ def run(settings: Settings) -> dict[str, Any]:
 def measure_peer(peer: str, side: int, repeats: int) -> dict[str, Any]:
     """Ours and one peer, turn by turn."""
     image, mask = load_example(side, side)
-    ours = build_predictor("small")
+    ours = build_predictor(DEFAULT_MODEL)
     call = load_peer(peer, ours, side)
     times = take_turns({"ours": lambda: ours.predict(image, mask), "peer": lambda: call(image, mask)}, repeats)
     return {**summarise(times), "peer_over_ours": ratio(times, "peer", "ours"), "peak_mb": peak_megabytes()}
@@ -59,7 +60,7 @@ def measure_peer(peer: str, side: int, repeats: int) -> dict[str, Any]:
 def load_peer(peer: str, ours: Predictor, side: int) -> Call:
     """A peer, ready to run on pictures of `side` pixels."""
     if peer == "dense twin":
-        twin = build_predictor("small")
+        twin = build_predictor(DEFAULT_MODEL)
         twin.options = replace(twin.options, is_sparse=False)
         return twin.predict
     if peer == "SHM":
@@ -87,7 +88,7 @@ def _with_shm(model: Mask2Alpha) -> Predictor:
 
     config = replace(model.config, detail=replace(model.config.detail, selection="shm"))
     other = Mask2Alpha(config)
-    other.load_state_dict(load_model("small").state_dict())
+    other.load_state_dict(load_model(DEFAULT_MODEL).state_dict())
     return Predictor(other, device="cpu")
 
 

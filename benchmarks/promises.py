@@ -67,13 +67,7 @@ PROMISES = (
     Promise(text="GB resident at 8K", value=_peak("8K"), at_most=4),
     Promise(text="GB resident at 100 MP", value=_peak("100 MP"), at_most=6),
     Promise(text="GB resident at 1024²", value=_peak("1024²"), at_most=2, quick=2),
-    Promise(text="of the first mask's time for a further one, small", value=_further("small"), at_most=0.4, quick=0.85),
-    Promise(
-        text="of the first mask's time for a further one, dinov2_small",
-        value=_further("dinov2_small"),
-        at_most=0.25,
-        quick=0.6,
-    ),
+    Promise(text="of the first mask's time for a further one, base", value=_further("base"), at_most=0.4, quick=0.85),
     Promise(
         text="of a fresh run's time for the preview of a stroke, at 4K",
         value=lambda sections: float(sections["strokes"]["preview_over_fresh"]),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from measuring import LARGE_PAGES, Settings, build_predictor, in_child, load_example, ratio, summarise, take_turns
 
+from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.model.fast.sparse import convolve, with_zero_row
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SubmanifoldConv
 from mask2alpha.model.values import RunOptions
@@ -49,7 +50,7 @@ def run(settings: Settings) -> dict[str, Any]:
 def measure_stage(side: int, dtype: str, repeats: int) -> dict[str, Any]:
     """The detail stage on one coarse matte, sparse and dense."""
     image, mask = load_example(side, side)
-    predictor = build_predictor("small", dtype=getattr(torch, dtype))
+    predictor = build_predictor(DEFAULT_MODEL, dtype=getattr(torch, dtype))
     pictures = image_to_tensor(image), mask_to_tensor(mask, (side, side))
     with predictor.running():
         coarse = predictor.model.forward(*pictures).coarse
@@ -71,7 +72,7 @@ def measure_convolution(side: int, repeats: int) -> dict[str, Any]:
     import spconv.pytorch as spconv
 
     image, mask = load_example(side, side)
-    predictor = build_predictor("small")
+    predictor = build_predictor(DEFAULT_MODEL)
     error = predictor.predict(image, mask).predicted_error[::CELL, ::CELL]
     active = torch.from_numpy(error > np.quantile(error, 1 - ACTIVE_SHARE))[None, None]
     active_set = ActiveSet.from_mask(active)

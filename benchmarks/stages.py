@@ -15,6 +15,7 @@ import torch
 from measuring import Settings, active_share, build_predictor, in_child, load_example, peak_megabytes
 from rates import OpCounter, measure_rates
 
+from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.model.mask2alpha import Mask2Alpha
 
 SIZES = {
@@ -30,7 +31,7 @@ STAGES = ("prepare", "encode", "guide and fuse", "steps", "between steps", "deta
 
 
 def run(settings: Settings) -> dict[str, Any]:
-    """The profile of `small` at every size, largest last."""
+    """The profile of `base` at every size, largest last."""
     result = {}
     for name, (height, width) in SIZES.items():
         if settings.is_quick and name not in QUICK_SIZES:
@@ -95,7 +96,7 @@ class StageWatch:
 def measure_size(height: int, width: int, repeats: int) -> dict[str, Any]:
     """One size, in this process."""
     image, mask = load_example(height, width)
-    predictor = build_predictor("small")
+    predictor = build_predictor(DEFAULT_MODEL)
     assert isinstance(predictor.model, Mask2Alpha)
     watch = StageWatch(predictor.model)
     start_megabytes = peak_megabytes()
