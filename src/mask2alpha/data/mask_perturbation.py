@@ -126,7 +126,7 @@ def _apply(
 ) -> UInt8Array:
     is_middle = name == "exact" or rng.random() < 0.6
     mask = binarise(alpha, middle if is_middle else float(rng.uniform(0.02, min(0.98, 2 * middle))))
-    if name not in ("exact", "threshold", "erode", "soft", "trimap") and rng.random() < 0.4:
+    if name not in ("exact", "threshold", "erode", "soft", "trimap") and rng.random() < 0.2:
         mask = fill_mesh(mask)
     if name == "chain":
         for step in rng.choice(len(_CHAINABLE), 2, replace=False):
@@ -464,7 +464,7 @@ _CHAINABLE = (
 KIND_WEIGHTS: Mapping[str, float] = {
     "exact": 2.0,
     "threshold": 0.8,
-    "erode": 3.0,
+    "erode": 5.5,
     "dilate": 4.2,
     "open": 0.8,
     "close": 0.8,

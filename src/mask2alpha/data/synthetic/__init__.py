@@ -36,9 +36,9 @@ def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 KINDS: dict[str, tuple[Maker, float]] = {
     "solid": (solid, 0.10),
-    "furry": (furry, 0.12),
-    "haired": (haired, 0.10),
-    "wispy": (wispy, 0.15),
+    "furry": (furry, 0.145),
+    "haired": (haired, 0.11),
+    "wispy": (wispy, 0.17),
     "feathered": (feathered, 0.05),
     "grass": (grass, 0.03),
     "plant": (plant, 0.06),
@@ -46,8 +46,8 @@ KINDS: dict[str, tuple[Maker, float]] = {
     "flower": (flower, 0.05),
     "twigs": (twigs, 0.03),
     "net": (net, 0.05),
-    "web": (web, 0.04),
-    "glass": (glass, 0.04),
+    "web": (web, 0.02),
+    "glass": (glass, 0.005),
     "wicker": (wicker, 0.03),
     "cables": (cables, 0.02),
     "pompom": (pompom, 0.02),
