@@ -195,7 +195,7 @@ def _labels(rng: np.random.Generator) -> MaskFile:
     drawing = _draw(rng, count)
     bits = int(rng.choice([4, 8, 16]))
     top = 2**bits - 1
-    near_half = {top // 2, top // 2 + 1, 127, 128, 129}
+    near_half = {127, 128, 129, *(value for value in range(top + 1) if abs(2 * value - top) <= max(1, 0.04 * top))}
     pool = [value for value in range(2, min(int(0.85 * top), 300)) if value not in near_half and value != 255]
     values = np.array([0, *np.sort(rng.choice(pool, count, replace=False))])
     if rng.random() < 0.3 and bits >= 8 and count > 1:
