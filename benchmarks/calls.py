@@ -24,13 +24,10 @@ from measuring import (
 from numpy.typing import NDArray
 
 from mask2alpha.model.config import DEFAULT_MODEL
-from mask2alpha.pipeline.session import Session
 
 MODELS = ("base", "small")
 SCALES = (1.0, 0.5, 0.25)
 """Side of the part of the picture that holds the object, over the picture's side."""
-STROKE_WIDTH = 1 / 20
-"""Of the brush, over the photograph's height."""
 RESIZED = {"1024²": (1024, 1024), "4K": (2160, 3840), "8K": (4320, 7680)}
 
 
@@ -78,30 +75,22 @@ def make_scene(side: int, scale: float) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 
 def run_strokes(settings: Settings) -> dict[str, Any]:
-    """What follows a brush stroke: the preview and the matte, over a fresh run with the same mask."""
+    """What follows a brush stroke: the matte with the encoding at hand, over a fresh run with the same mask."""
     height, width = RESIZED["1024²" if settings.is_quick else "4K"]
     return in_child("calls.measure_strokes", {"height": height, "width": width, "repeats": settings.repeats}, settings)
 
 
 def measure_strokes(height: int, width: int, repeats: int) -> dict[str, Any]:
-    """A stroke down the middle of the picture adds what the mask lacked there."""
+    """The mask after the stroke, with and without the encoding of the picture."""
     image, after = load_example(height, width)
-    before = after.copy()
-    half = round(height * STROKE_WIDTH / 2)
-    before[height // 4 : 3 * height // 4, width // 2 - half : width // 2 + half] = 0
     predictor = build_predictor(DEFAULT_MODEL)
-    session = Session(predictor, image)
-    calls = {
-        "fresh": partial(predictor.predict, image, after),
-        "preview": partial(session.preview, after, before),
-        "matte": partial(session.matte, after),
-    }
+    encoded = predictor.encode(image)
+    calls = {"fresh": partial(predictor.predict, image, after), "matte": partial(predictor.predict, encoded, after)}
     times = take_turns(calls, repeats)
-    assert np.array_equal(session.matte(after).alpha, predictor.predict(image, after).alpha)
+    assert np.array_equal(predictor.predict(encoded, after).alpha, predictor.predict(image, after).alpha)
     return {
         "size": [height, width],
         **summarise(times),
-        "preview_over_fresh": ratio(times, "preview", "fresh"),
         "matte_over_fresh": ratio(times, "matte", "fresh"),
     }
 

@@ -69,12 +69,6 @@ PROMISES = (
     Promise(text="GB resident at 1024²", value=_peak("1024²"), at_most=2, quick=2),
     Promise(text="of the first mask's time for a further one, base", value=_further("base"), at_most=0.4, quick=0.85),
     Promise(
-        text="of a fresh run's time for the preview of a stroke, at 4K",
-        value=lambda sections: float(sections["strokes"]["preview_over_fresh"]),
-        at_most=0.15,
-        quick=0.6,
-    ),
-    Promise(
         text="of a fresh run's time for the matte after a stroke, at 4K",
         value=lambda sections: float(sections["strokes"]["matte_over_fresh"]),
         at_most=0.45,

@@ -1,6 +1,6 @@
 """Fakes at the lowest interfaces: a network and a predictor whose answers are known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,6 +109,10 @@ class FakePredictor(AbstractPredictor):
         return Matte(alpha=alpha, image=encoded.image, coarse_error=0 * alpha, spanned=encoded.size)
 
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
+        self,
+        image: NDArray[Any] | EncodedImage,
+        masks: NDArray[Any] | Sequence[NDArray[Any] | Mask] | Mapping[str, NDArray[Any] | Mask],
     ) -> tuple[Matte, ...]:
-        return tuple(self.predict(image, mask) for mask in masks)
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
+        each = masks.values() if isinstance(masks, Mapping) else masks
+        return tuple(self.predict(encoded, mask) for mask in each)

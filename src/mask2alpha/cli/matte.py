@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,8 @@ from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_outp
 
 if TYPE_CHECKING:
     from mask2alpha.imaging.pairs import PhotoMasks
-    from mask2alpha.imaging.photo import Photo
-    from mask2alpha.ops.masks import MaskChoice
+    from mask2alpha.ops.masks import Mask, MaskChoice
     from mask2alpha.pipeline.abstract import AbstractPredictor
-    from mask2alpha.pipeline.matte import EncodedImage
 
 _EXISTING = click.Path(exists=True, path_type=Path)
 
@@ -309,7 +308,9 @@ def matte_all(
     failures: dict[Path, str] = {}
     with tqdm(total=sum(map(len, tasks.values())), unit="matte", disable=None) as progress:
         for pair, wanted in tasks.items():
-            failures |= _matte_photo(predictor, pair, wanted, plan, made, progress)
+            with _noting(failures, pair.photo, [task.mask for task in wanted]):
+                _matte_photo(predictor, pair, wanted, plan, made, failures)
+            progress.update(len(wanted))
     return failures
 
 
@@ -319,43 +320,48 @@ def _matte_photo(
     tasks: list[Task],
     plan: OutputPlan,
     made: MadeFiles,
-    progress: Any,
-) -> dict[Path, str]:
+    failures: dict[Path, str],
+) -> None:
+    """Write the outputs of all masks of a photo; a mask that cannot be read does not keep the others from it."""
+    from mask2alpha.imaging.decode import read_image
     from mask2alpha.imaging.fitted_masks import read_fitted_mask
 
-    failures: dict[Path, str] = {}
-    loaded: tuple[Photo, EncodedImage] | None = None
-    for task in tasks:
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                loaded = loaded or _load(predictor, pair.photo)
-                photo, encoded = loaded
-                mask = read_fitted_mask(task.mask, encoded.size, orientation=photo.orientation, choice=plan.mask_choice)
-                matte = predictor.predict(encoded, mask)
-                rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=plan.options)
-                for kind, path in task.outputs.items():
-                    if plan.is_stdout:
-                        sys.stdout.buffer.write(rendered.encode(path, kind))
-                        sys.stdout.buffer.flush()
-                        continue
-                    rendered.write(path, kind)
-                    made.add(path, kind=kind, photo=pair.photo, mask=task.mask)
-            for message in dict.fromkeys(str(warning.message) for warning in caught):
-                progress.write(f"Warning: {task.mask}: {message}", file=sys.stderr)
-        except BrokenPipeError:  # whoever read standard output is gone
-            raise
-        # RuntimeError: PyTorch's way to say that memory ran out
-        except (Mask2AlphaError, OSError, MemoryError, RuntimeError) as error:
-            failures[task.mask] = " ".join(str(error).split()) or type(error).__name__
-        progress.update()
-    return failures
-
-
-def _load(predictor: "AbstractPredictor", path: Path) -> "tuple[Photo, EncodedImage]":
-    from mask2alpha.imaging.decode import read_image
-
-    photo = read_image(path)
+    photo = read_image(pair.photo)
     if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
         warnings.warn("the photo has transparent parts; the colours stored there are matted like others", stacklevel=2)
-    return photo, predictor.encode(photo.in_srgb().pixels)
+    size = (photo.pixels.shape[0], photo.pixels.shape[1])
+    read: list[tuple[Task, Mask]] = []
+    for task in tasks:
+        with _noting(failures, task.mask, [task.mask]):
+            mask = read_fitted_mask(task.mask, size, orientation=photo.orientation, choice=plan.mask_choice)
+            read.append((task, mask))
+    mattes = predictor.predict_instances(photo.in_srgb().pixels, {str(task.mask): mask for task, mask in read})
+    for (task, mask), matte in zip(read, mattes, strict=True):
+        rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=plan.options)
+        with _noting(failures, task.mask, [task.mask]):
+            for kind, target in task.outputs.items():
+                if plan.is_stdout:
+                    sys.stdout.buffer.write(rendered.encode(target, kind))
+                    sys.stdout.buffer.flush()
+                else:
+                    rendered.write(target, kind)
+                    made.add(target, kind=kind, photo=pair.photo, mask=task.mask)
+
+
+@contextmanager
+def _noting(failures: dict[Path, str], source: Path, masks: Iterable[Path]) -> Iterator[None]:
+    """Print the warnings of a block with the file that they are about, and note for its masks why it failed."""
+    from tqdm import tqdm
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        except BrokenPipeError:  # the reader of standard output has left
+            raise
+        # PyTorch says by a RuntimeError that memory ran out
+        except (Mask2AlphaError, OSError, MemoryError, RuntimeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            failures.update({mask: reason for mask in masks if mask not in failures})
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        tqdm.write(f"Warning: {source}: {message}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The interface that every caller (command line, service, batch, evaluation) uses, and that fakes implement."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ class AbstractPredictor(ABC):
 
     @abstractmethod
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
+        self,
+        image: NDArray[Any] | EncodedImage,
+        masks: NDArray[Any] | Sequence[NDArray[Any] | Mask] | Mapping[str, NDArray[Any] | Mask],
     ) -> tuple[Matte, ...]:
-        """Matte one image with each of the masks (K, H, W), in their order, independently of each other."""
+        """Matte one image with each of the masks, independently; the keys of a mapping are their names in messages."""

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -79,7 +79,11 @@ class Predictor(AbstractPredictor):
         """
         self.device = _checked_device(device)
         self.dtype = _checked_dtype(dtype, self.device)
-        self.options = _checked_options(num_steps, error_threshold, active_budget)
+        self.options = RunOptions(
+            num_steps=num_steps,
+            error_threshold=error_threshold,
+            active_budget=MAX_ACTIVE_PIXELS if active_budget is None else active_budget,
+        )
         if max_encoder_side < STRIDE_MULTIPLE // 2:
             raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
         self.max_encoder_side = max_encoder_side
@@ -118,13 +122,16 @@ class Predictor(AbstractPredictor):
         return self._predict(image, {"mask": mask}, has_trace=has_trace)[0]
 
     def predict_instances(
-        self, image: NDArray[Any] | EncodedImage, masks: NDArray[Any] | Sequence[NDArray[Any] | Mask]
+        self,
+        image: NDArray[Any] | EncodedImage,
+        masks: NDArray[Any] | Sequence[NDArray[Any] | Mask] | Mapping[str, NDArray[Any] | Mask],
     ) -> tuple[Matte, ...]:
         """Matte one image with each of several masks: the image is encoded once, the masks do not influence each other.
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
-            masks: (K, H, W), or a sequence of K masks as for `predict`; K may be 0.
+            masks: (K, H, W), a sequence of K masks as for `predict`, or a mapping to them of the names that messages
+                use; K may be 0.
 
         Returns:
             One matte per mask, in their order, equal to K calls of `predict`.
@@ -132,11 +139,14 @@ class Predictor(AbstractPredictor):
         Raises:
             InputError: The image or a mask cannot be used.
         """
-        each = split_masks(masks, (image.image if isinstance(image, EncodedImage) else np.asarray(image)).shape[:2])
-        return self._predict(image, {f"masks[{index}]": mask for index, mask in enumerate(each)})
+        if not isinstance(masks, Mapping):
+            size = (image.image if isinstance(image, EncodedImage) else np.asarray(image)).shape[:2]
+            masks = {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks, size))}
+        return self._predict(image, masks)
 
     def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
-        """Encode the photo once more, smaller, for `preview`; `max_side` counts pixels of the encoded image."""
+        """Deprecated: encode a smaller photo. `max_side` counts pixels of the encoded image."""
+        _warn_deprecated("encode_overview")
         pixels = encoded.pixels if encoded.factor == 1 else image_to_pixels(encoded.image).to(self.device)
         return self._encode_within(pixels, max_side)
 
@@ -148,21 +158,21 @@ class Predictor(AbstractPredictor):
         rows: tuple[int, int],
         columns: tuple[int, int],
     ) -> NDArray[np.float32]:
-        """A coarse alpha of a part of the photo: at the size of the overview, enlarged, without the detail stage.
+        """Deprecated: matte a smaller photo.
 
         Args:
             overview: From `encode_overview`.
             mask: Of the whole photo, as pixels.
-            rows: First row of the part, and the one past its last.
+            rows: First row of the part to show, and the one past its last.
             columns: The same of its columns.
 
         Returns:
-            (rows, columns), in [0, 1].
+            The coarse alpha, enlarged, without the detail stage: (rows, columns), in [0, 1].
         """
+        _warn_deprecated("preview")
         with self.running():
             small = shrink_mask(mask.to(self.device), overview.size)
-            features = self.model.guide(overview, small)
-            fused = self.model.fuse(features, small, find_box(small))
+            fused = self.model.fuse(self.model.guide(overview, small), small, find_box(small))
             coarse = refine(self.model.step, fused, self.options.filled(self.model.config))
             alpha = upsample(
                 spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT),
@@ -174,21 +184,24 @@ class Predictor(AbstractPredictor):
         return alpha[0, 0].cpu().numpy()
 
     def _predict(
-        self, image: NDArray[Any] | EncodedImage, masks: dict[str, Any], *, has_trace: bool = False
+        self, image: NDArray[Any] | EncodedImage, masks: Mapping[str, Any], *, has_trace: bool = False
     ) -> tuple[Matte, ...]:
+        """The mattes of the masks, which have the names that messages use."""
         # everything is checked before the network runs
         pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
         size = image.size if isinstance(image, EncodedImage) else (pixels.shape[2], pixels.shape[3])
-        tensors = [mask_to_pixels(mask, size, name=name) for name, mask in masks.items()]
-        for name, pixels_of_mask in zip(masks, tensors, strict=True):
-            value = find_trivial_value(pixels_of_mask)
-            if value is not None:
-                what = "full" if value else "empty"
-                warnings.warn(f"{name} is {what}, so alpha is {value:g} everywhere", UserWarning, stacklevel=3)
-        if not tensors:
+        checked = {name: mask_to_pixels(mask, size, name=name) for name, mask in masks.items()}
+        trivial = {name: value for name, mask in checked.items() if (value := find_trivial_value(mask)) is not None}
+        for name, value in trivial.items():
+            what = "full" if value else "empty"
+            warnings.warn(f"{name} is {what}, so alpha is {value:g} everywhere", UserWarning, stacklevel=3)
+        if not checked:
             return ()
         encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
-        return self._matte(encoded, tensors, replace(self.options, has_trace=has_trace))
+        mattes = {name: _trivial_matte(encoded, value) for name, value in trivial.items()}
+        options = replace(self.options, has_trace=has_trace)
+        mattes |= self._matte(encoded, {name: checked[name] for name in checked if name not in trivial}, options)
+        return tuple(mattes[name] for name in masks)
 
     def _encode(self, image: NDArray[Any], pixels: Shaped[Tensor, "1 3 _h _w"]) -> EncodedImage:
         factor = working_factor((pixels.shape[2], pixels.shape[3]), self.model.config.encoder.least_side)
@@ -207,23 +220,23 @@ class Predictor(AbstractPredictor):
             return self.model.encode(shrink_image(pixels, size).contiguous(memory_format=torch.channels_last))
 
     def _matte(
-        self, encoded: EncodedImage, masks: list[Shaped[Tensor, "1 1 _h _w"]], options: RunOptions
-    ) -> tuple[Matte, ...]:
-        mattes = {index: _trivial_matte(encoded, mask) for index, mask in enumerate(masks)}
-        open_cases = [index for index, matte in mattes.items() if matte is None]
+        self, encoded: EncodedImage, masks: dict[str, Shaped[Tensor, "1 1 _h _w"]], options: RunOptions
+    ) -> dict[str, Matte]:
+        """Run the network on groups of masks that fit into memory together."""
+        mattes: dict[str, Matte] = {}
+        names = list(masks)
         group = max(1, PIXELS_AT_ONCE // math.prod(encoded.encoding.size))
-        for start in range(0, len(open_cases), group):
+        for start in range(0, len(names), group):
             given = {
-                index: enlarge_mask(masks[index].to(self.device), encoded.factor)
-                for index in open_cases[start : start + group]
+                name: enlarge_mask(masks[name].to(self.device), encoded.factor) for name in names[start : start + group]
             }
-            small = {index: shrink_mask(mask, encoded.encoding.size) for index, mask in given.items()}
+            small = {name: shrink_mask(mask, encoded.encoding.size) for name, mask in given.items()}
             for box, batch in _group_by_box(small):
                 made = self._run(
-                    encoded, [given[i] for i in batch], [small[i] for i in batch], replace(options, box=box)
+                    encoded, [given[n] for n in batch], [small[n] for n in batch], replace(options, box=box)
                 )
                 mattes |= dict(zip(batch, made, strict=True))
-        return tuple(matte for matte in mattes.values() if matte is not None)
+        return mattes
 
     def _run(
         self,
@@ -286,19 +299,16 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
 
 
-def _group_by_box(small_masks: dict[int, Float[Tensor, "1 1 _h _w"]]) -> list[tuple[Box | None, list[int]]]:
+def _group_by_box(small_masks: dict[str, Float[Tensor, "1 1 _h _w"]]) -> list[tuple[Box | None, list[str]]]:
     """The masks of small targets one by one, each with its box; all others together."""
-    boxes = {index: find_box(mask) for index, mask in small_masks.items()}
-    together = [index for index, box in boxes.items() if box is None]
-    groups = [(box, [index]) for index, box in boxes.items() if box is not None]
+    boxes = {name: find_box(mask) for name, mask in small_masks.items()}
+    together = [name for name, box in boxes.items() if box is None]
+    groups = [(box, [name]) for name, box in boxes.items() if box is not None]
     return [*groups, *([(None, together)] if together else [])]
 
 
-def _trivial_matte(encoded: EncodedImage, mask: Shaped[Tensor, "1 1 _h _w"]) -> Matte | None:
-    """The matte of an empty or a full mask; None for any other."""
-    value = find_trivial_value(mask)
-    if value is None:
-        return None
+def _trivial_matte(encoded: EncodedImage, value: float) -> Matte:
+    """The matte of an empty or a full mask."""
     alpha = np.full(encoded.size, value, dtype=np.float32)
     coarse_error = np.zeros((1, 1), dtype=np.float32)
     return Matte(alpha=alpha, image=encoded.image, coarse_error=coarse_error, spanned=encoded.padded_size)
@@ -336,12 +346,9 @@ def _checked_dtype(dtype: torch.dtype | None, device: torch.device) -> torch.dty
     return dtype
 
 
-def _checked_options(num_steps: int | None, error_threshold: float | None, active_budget: int | None) -> RunOptions:
-    if num_steps is not None and num_steps < 1:
-        raise InputError(f"num_steps must be at least 1; got {num_steps}")
-    if error_threshold is not None and not 0 <= error_threshold <= 1:
-        raise InputError(f"error_threshold must be in [0, 1]; got {error_threshold}")
-    if active_budget is not None and active_budget < 0:
-        raise InputError(f"active_budget must not be negative; got {active_budget}")
-    budget = MAX_ACTIVE_PIXELS if active_budget is None else active_budget
-    return RunOptions(num_steps=num_steps, error_threshold=error_threshold, active_budget=budget)
+def _warn_deprecated(name: str) -> None:
+    warnings.warn(
+        f"mask2alpha: `Predictor.{name}` is deprecated since 0.2 and goes in 0.4; call `predict` with a smaller photo",
+        DeprecationWarning,
+        stacklevel=3,
+    )

@@ -95,6 +95,25 @@ def test_no_masks_give_no_mattes(echo: EchoNetwork, rng: np.random.Generator) ->
     assert Predictor(echo).predict_instances(picture(rng, 8, 8), np.zeros((0, 8, 8), bool)) == ()
 
 
+def test_the_names_of_a_mapping_are_those_of_the_messages(echo: EchoNetwork, rng: np.random.Generator) -> None:
+    masks = {"cat.png": disc(8, 8), "dog.png": np.zeros((8, 8), bool)}
+    with pytest.warns(UserWarning, match=r"dog\.png is empty"):
+        cat, dog = Predictor(echo).predict_instances(picture(rng, 8, 8), masks)
+    assert np.array_equal(cat.alpha, disc(8, 8))
+    assert not dog.alpha.any()
+
+
+def test_previews_are_deprecated_and_still_work(tiny: Mask2Alpha, rng: np.random.Generator) -> None:
+    predictor = Predictor(tiny, dtype=torch.float32, error_threshold=1.0)
+    image, mask = picture(rng, 150, 200), disc(150, 200)
+    with pytest.warns(DeprecationWarning, match=r"`Predictor\.encode_overview` is deprecated since 0\.2"):
+        overview = predictor.encode_overview(predictor.encode(image), 768)
+    pixels = torch.from_numpy(mask)[None, None]
+    with pytest.warns(DeprecationWarning, match=r"`Predictor\.preview` is deprecated since 0\.2"):
+        shown = predictor.preview(overview, pixels, rows=(10, 60), columns=(0, 200))
+    np.testing.assert_allclose(shown, predictor.predict(image, mask).alpha[10:60], atol=1e-6)
+
+
 def test_a_large_image_is_encoded_smaller_and_matted_at_full_size(echo: EchoNetwork, rng: np.random.Generator) -> None:
     matte = Predictor(echo, max_encoder_side=64).predict(picture(rng, 300, 130), disc(300, 130))
     assert echo.encoded_sizes == [(128, 64)]

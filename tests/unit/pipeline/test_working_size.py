@@ -7,7 +7,6 @@ import torch
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.session import Session
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 
@@ -62,8 +61,3 @@ def test_an_encoding_of_a_small_photo_serves_any_mask(photo: np.ndarray, mask: n
     np.testing.assert_array_equal(predictor.predict(encoded, mask).alpha, predictor.predict(photo, mask).alpha)
     with pytest.warns(UserWarning, match="mask is full"):
         assert (predictor.predict(encoded, np.ones_like(mask)).alpha == 1).all()
-
-
-def test_a_small_photo_has_previews(photo: np.ndarray, mask: np.ndarray) -> None:
-    preview = Session(make_predictor(least_side=100), photo).preview(mask)
-    assert preview.alpha.shape == (70, 90)
