@@ -60,7 +60,7 @@ class BackboneEncoderGraph(nn.Module):
     def forward(self, image: Tensor, patches: Tensor) -> tuple[Tensor, ...]:
         """As `BackboneEncoder.encode`."""
         half, _ = self.encoder.input(image)
-        return (self.encoder.run_vit(patches), *self.fusion.project(self.encoder.run_stem(half)))
+        return (self.encoder.run_vit(patches), *self.fusion.project(self.encoder.stages(half)))
 
 
 class StateGraph(nn.Module):

@@ -127,14 +127,11 @@ class ExportedNetwork(Network):
         """See `Network.guide`."""
         made = self._run("guide", mask=mask, tokens=encoding.tokens[:1], token_grid=torch.tensor(encoding.token_grid))
         guided = tuple(made[name] for name in guided_names(self.config))
-        return GuidedFeatures(
+        return GuidedFeatures.of(
+            encoding,
             maps=(*encoding.maps, *guided),
             tokens=made["guided_tokens"] if "guided_tokens" in made else to_tokens(*guided),
-            token_grid=encoding.token_grid,
             components=made.get("components"),
-            thumbnail=encoding.thumbnail,
-            size=encoding.size,
-            spanned=encoding.spanned,
         )
 
     def fuse(

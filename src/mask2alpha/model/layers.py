@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mask2alpha.model.config import EncoderConfig
+
 QUERIES_AT_ONCE = 256
 """Number of looking tokens whose attention weights `Attention.received` holds in memory together."""
 
@@ -192,23 +194,15 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block, optionally with LayerScale."""
 
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        *,
-        mlp_ratio: float = 4.0,
-        layer_scale: bool = True,
-        has_key_bias: bool = True,
-        layer_norm_eps: float = 1e-6,
-    ) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=layer_norm_eps)
-        self.attention = Attention(dim, num_heads, has_key_bias=has_key_bias)
-        self.scale1 = LayerScale(dim) if layer_scale else nn.Identity()
-        self.norm2 = nn.LayerNorm(dim, eps=layer_norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.scale2 = LayerScale(dim) if layer_scale else nn.Identity()
+        dim, eps = config.embed_dim, config.layer_norm_eps
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attention = Attention(dim, config.num_heads, has_key_bias=config.has_key_bias)
+        self.scale1 = LayerScale(dim) if config.layer_scale else nn.Identity()
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, int(dim * config.mlp_ratio))
+        self.scale2 = LayerScale(dim) if config.layer_scale else nn.Identity()
 
     def forward(
         self,
@@ -221,19 +215,6 @@ class Block(nn.Module):
         x = x + self.scale1(self.attention(self.norm1(x), position_bias=position_bias, key_scale=key_scale))
         x = x + self.scale2(self.mlp(self.norm2(x)))
         return x
-
-    def received_attention(
-        self,
-        x: Float[Tensor, "batch tokens dim"],
-        *,
-        position_bias: Float[Tensor, "#batch heads tokens tokens"] | None = None,
-        key_scale: Float[Tensor, "batch tokens"] | None = None,
-        num_extra_tokens: int = 0,
-    ) -> Float[Tensor, "batch tokens"]:
-        """How much attention each token receives when `forward` runs on `x`; see `Attention.received`."""
-        return self.attention.received(
-            self.norm1(x), position_bias=position_bias, key_scale=key_scale, num_extra_tokens=num_extra_tokens
-        )
 
 
 def to_tokens(feature_map: Float[Tensor, "batch dim h w"]) -> Float[Tensor, "batch tokens dim"]:

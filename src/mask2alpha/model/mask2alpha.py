@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
@@ -18,6 +18,7 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
+from mask2alpha.model.stage1_encoder.encoder import Encoder
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import find_evidence
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
@@ -37,7 +38,6 @@ from mask2alpha.ops.padding import padded_size
 STRIDE_MULTIPLE = 64
 """The sides of an encoded image are multiples of this. Photos are padded to them at the right and at the bottom."""
 
-Encoder: TypeAlias = ConvStemEncoder | BackboneEncoder | VitAdapterEncoder
 ENCODERS: dict[str, type[Encoder]] = {
     "conv_stem": ConvStemEncoder,
     "backbone": BackboneEncoder,

@@ -119,6 +119,26 @@ class GuidedFeatures:
     box: Box | None = None
     """The part of the encoded image that `maps` and `thumbnail` show; None: all of it."""
 
+    @classmethod
+    def of(
+        cls,
+        encoding: ImageEncoding,
+        *,
+        maps: tuple[Float[Tensor, "batch _channels _h _w"], ...],
+        tokens: Float[Tensor, "batch tokens dim"],
+        components: Float[Tensor, "batch components _h16 _w16"] | None = None,
+    ) -> "GuidedFeatures":
+        """What was made of an encoding."""
+        return cls(
+            maps=maps,
+            tokens=tokens,
+            token_grid=encoding.token_grid,
+            thumbnail=encoding.thumbnail,
+            components=components,
+            size=encoding.size,
+            spanned=encoding.spanned,
+        )
+
     def cut(self, box: Box) -> "GuidedFeatures":
         """The same, with maps and thumbnail of `box` alone."""
         maps = tuple(box.cut(feature_map) for feature_map in self.maps)

@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mask2alpha.model.config import EncoderConfig
-from mask2alpha.model.layers import ConvBlock, to_map, to_tokens
+from mask2alpha.model.layers import Block, ConvBlock, to_map, to_tokens
 from mask2alpha.model.stage1_encoder.deformable import DeformableAttention, token_centres
+from mask2alpha.model.stage1_encoder.encoder import Encoder
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
 from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
 from mask2alpha.model.stage1_encoder.vit import VisionTransformer
@@ -163,7 +164,7 @@ class PyramidMerge(nn.Module):
         return tuple(_norm_channels(norm, x) for norm, x in zip(self.norms, sums, strict=True))
 
 
-class VitAdapterEncoder(nn.Module):
+class VitAdapterEncoder(Encoder):
     """Image -> maps at strides 4, 8, 16, 32, 64; the mask steers the last block of a published ViT.
 
     A token stands for 32 x 32 pixels of the image (16 x 16 of the halved one), whatever the patch size. With
@@ -190,19 +191,15 @@ class VitAdapterEncoder(nn.Module):
         self.last_extractor = Extractor(config)
         self.merge = PyramidMerge(config)
         self.guidance = MaskGuidance() if config.has_guidance else None
-        self.out_channels: tuple[int, ...] = (width, dim // 2, dim, dim, dim)
+        self.num_extra_tokens = self.vit.num_extra_tokens
+        self.out_channels = (width, dim // 2, dim, dim, dim)
         self.num_kept_maps = 2
-        """Number of the finest maps that no mask changes: `guide` hands them on as they are."""
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
-        """Everything that depends on the image alone.
+        """See `Encoder.encode`.
 
-        Args:
-            image: In [0, 1]; sides multiples of 64.
-
-        Returns:
-            The tokens before the last block, and the prior's maps at strides 4, 8, 16, 32, 64, the last three having
-            looked at the tokens of all groups of blocks but the last.
+        The maps are the prior's at strides 4, 8, 16, 32, 64; the last three have looked at the tokens of all groups of
+        blocks but the last.
         """
         height, width = image.shape[2:]
         grid = (height // TOKEN_STRIDE, width // TOKEN_STRIDE)
@@ -226,48 +223,20 @@ class VitAdapterEncoder(nn.Module):
         return ImageEncoding(tokens=tokens, token_grid=grid, maps=maps, thumbnail=thumbnail, size=(height, width))
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
-        """The features for one mask per encoding.
-
-        Args:
-            encoding: From `encode`.
-            mask: In [0, 1], at the size of the encoded image.
-
-        Returns:
-            Maps of `out_channels` channels at strides 4, 8, 16, 32, 64.
-        """
+        """See `Encoder.guide`; `out_channels` channels at strides 4, 8, 16, 32, 64."""
         grid = encoding.token_grid
-        tokens = self.vit.run_last_block(encoding.tokens, grid, self._scale_keys(encoding, mask))
+        tokens = self.vit.run_last_block(encoding.tokens, grid, self.scale_keys(encoding, mask))
         patches = self._split_tokens(tokens)[1]
         os4, os8, os16, os32, os64 = encoding.maps
         coarsest = [(os64.shape[2], os64.shape[3])]
         extracted = self.last_extractor(to_tokens(os64), coarsest, patches, grid)
         levels = [os16, os32, to_map(extracted, coarsest[0])]
         guided = self.vit.final_norm(patches)
-        return GuidedFeatures(
-            maps=(os4, os8, *self.merge(levels, guided)),
-            tokens=guided,
-            token_grid=grid,
-            thumbnail=encoding.thumbnail,
-            size=encoding.size,
-            spanned=encoding.spanned,
-        )
+        return GuidedFeatures.of(encoding, maps=(os4, os8, *self.merge(levels, guided)), tokens=guided)
 
-    def received_attention(
-        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
-    ) -> Float[Tensor, "batch rows columns"]:
-        """How much attention each patch receives in the guided block, as `ConvStemEncoder.received_attention`.
-
-        The attention that [CLS] and the registers receive is what the patches' sum is short of 1.
-        """
-        key_scale = self._scale_keys(encoding, mask) if has_guidance else None
-        received = self.vit.received_attention(encoding.tokens, encoding.token_grid, key_scale)
-        return received[:, self.vit.num_extra_tokens :].reshape(-1, *encoding.token_grid)
-
-    def _scale_keys(self, encoding: ImageEncoding, mask: Tensor) -> Tensor | None:
-        if self.guidance is None:
-            return None
-        key_scale: Tensor = self.guidance(mask, encoding.token_grid, num_extra_tokens=self.vit.num_extra_tokens)
-        return key_scale
+    def last_block(self, grid: Size) -> tuple[Block, Float[Tensor, "1 heads tokens tokens"] | None]:
+        """See `Encoder.last_block`."""
+        return self.vit.last_block(grid)
 
     def _fit_patches(self, half_image: Tensor, grid: Size) -> Tensor:
         size = (grid[0] * self.vit.patch_size, grid[1] * self.vit.patch_size)

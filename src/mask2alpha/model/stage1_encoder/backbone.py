@@ -12,10 +12,11 @@ import math
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from mask2alpha.model.config import EncoderConfig
-from mask2alpha.model.layers import ConvBlock, ResidualBlock, to_map
+from mask2alpha.model.layers import Block, to_map
+from mask2alpha.model.stage1_encoder.encoder import Encoder, Stem
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
 from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
 from mask2alpha.model.stage1_encoder.vit import VisionTransformer
@@ -23,20 +24,16 @@ from mask2alpha.model.values import COMPONENT_STRIDE, GuidedFeatures, ImageEncod
 from mask2alpha.shapes import Size
 
 
-class BackboneEncoder(nn.Module):
+class BackboneEncoder(Encoder):
     """Image -> the stem's maps at strides 4, 8, 16, and the ViT's tokens; the mask steers the ViT's last block."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.input = HalfResolutionInput(config)
-        self.stages = nn.ModuleList()
-        previous = 3
-        for width, blocks in zip(config.stem_channels, config.stem_blocks, strict=True):
-            residuals = [ResidualBlock(width) for _ in range(blocks)]
-            self.stages.append(nn.Sequential(ConvBlock(previous, width, stride=2), *residuals))
-            previous = width
+        self.stages = Stem(config)
         self.vit = VisionTransformer(config).requires_grad_(False)
         self.guidance = MaskGuidance() if config.has_guidance else None
+        self.num_extra_tokens = self.vit.num_extra_tokens
         self.token_budget = config.token_budget
         self.register_buffer("component_mean", torch.zeros(config.embed_dim))
         self.register_buffer("component_basis", torch.eye(config.embed_dim, config.num_components))
@@ -44,34 +41,19 @@ class BackboneEncoder(nn.Module):
         self.component_basis: Tensor
         self.out_channels = config.stem_channels
         self.num_kept_maps = len(config.stem_channels)
-        """Number of the finest maps that no mask changes: `guide` hands them on as they are."""
 
     def token_grid(self, size: Size, budget: int | None = None) -> Size:
         """(rows, columns) of the patches on an image of (height, width): about square ones, about `budget` of them."""
         return find_token_grid(size, budget or self.token_budget)
 
     def encode(self, image: Float[Tensor, "batch 3 height width"], token_budget: int | None = None) -> ImageEncoding:
-        """Compute all that depends on the image alone.
-
-        Args:
-            image: In [0, 1]; sides multiples of 64.
-            token_budget: Default: the configuration's.
-        """
+        """See `Encoder.encode`; `token_budget` overrides the configuration's."""
         half, thumbnail = self.input(image)
         size = (image.shape[2], image.shape[3])
         grid = self.token_grid(size, token_budget)
         with torch.no_grad():
             tokens = self.run_vit(fit_patches(image, half, self.input, grid, patch_size=self.vit.patch_size))
-        return ImageEncoding(tokens=tokens, token_grid=grid, maps=self.run_stem(half), thumbnail=thumbnail, size=size)
-
-    def run_stem(self, half: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, ...]:
-        """The stem's maps, finest first, of the normalised image at half the resolution."""
-        x = half
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return tuple(maps)
+        return ImageEncoding(tokens=tokens, token_grid=grid, maps=self.stages(half), thumbnail=thumbnail, size=size)
 
     def run_vit(self, patches: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
         """The tokens before the guided block, of what `fit_patches` gives."""
@@ -79,35 +61,15 @@ class BackboneEncoder(nn.Module):
         return self.vit.run_blocks(self.vit.embed(patches), grid, 0, len(self.vit.blocks) - 1)
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
-        """The features for one mask; `mask` is of the encoded size, in [0, 1]."""
-        tokens = self.vit.run_last_block(encoding.tokens, encoding.token_grid, self._scale_keys(encoding, mask))
+        """See `Encoder.guide`; the maps are those of the image alone."""
+        tokens = self.vit.run_last_block(encoding.tokens, encoding.token_grid, self.scale_keys(encoding, mask))
         patches = self.vit.final_norm(tokens)[:, self.vit.num_extra_tokens :]
-        return GuidedFeatures(
-            maps=encoding.maps,
-            tokens=patches,
-            token_grid=encoding.token_grid,
-            components=self._find_components(patches, encoding.token_grid, encoding.size),
-            thumbnail=encoding.thumbnail,
-            size=encoding.size,
-            spanned=encoding.spanned,
-        )
+        components = self._find_components(patches, encoding.token_grid, encoding.size)
+        return GuidedFeatures.of(encoding, maps=encoding.maps, tokens=patches, components=components)
 
-    def received_attention(
-        self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
-    ) -> Float[Tensor, "batch rows columns"]:
-        """How much attention each patch receives in the guided block, as `ConvStemEncoder.received_attention`.
-
-        The attention that [CLS] receives is what the patches' sum is short of 1.
-        """
-        key_scale = self._scale_keys(encoding, mask) if has_guidance else None
-        received = self.vit.received_attention(encoding.tokens, encoding.token_grid, key_scale)
-        return received[:, self.vit.num_extra_tokens :].reshape(-1, *encoding.token_grid)
-
-    def _scale_keys(self, encoding: ImageEncoding, mask: Tensor) -> Tensor | None:
-        if self.guidance is None:
-            return None
-        key_scale: Tensor = self.guidance(mask, encoding.token_grid, num_extra_tokens=self.vit.num_extra_tokens)
-        return key_scale
+    def last_block(self, grid: Size) -> tuple[Block, Float[Tensor, "1 heads tokens tokens"] | None]:
+        """See `Encoder.last_block`."""
+        return self.vit.last_block(grid)
 
     @torch.no_grad()
     def _find_components(

@@ -107,17 +107,7 @@ class VisionTransformer(nn.Module):
                 has_class_token=config.has_class_token,
                 is_antialiased=config.num_register_tokens > 0,
             )
-        self.blocks = nn.ModuleList(
-            Block(
-                dim,
-                config.num_heads,
-                mlp_ratio=config.mlp_ratio,
-                layer_scale=config.layer_scale,
-                has_key_bias=config.has_key_bias,
-                layer_norm_eps=config.layer_norm_eps,
-            )
-            for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = nn.LayerNorm(dim, eps=config.layer_norm_eps) if config.has_final_norm else nn.Identity()
 
     def embed(self, image: Float[Tensor, "batch 3 _height _width"]) -> Float[Tensor, "batch tokens dim"]:
@@ -166,26 +156,15 @@ class VisionTransformer(nn.Module):
         Returns:
             The tokens before `final_norm`.
         """
-        last = len(self.blocks) - 1
-        tokens = self.blocks[last](tokens, position_bias=self._position_bias(last, grid), key_scale=key_scale)
-        return tokens
+        block, position_bias = self.last_block(grid)
+        guided: Tensor = block(tokens, position_bias=position_bias, key_scale=key_scale)
+        return guided
 
-    def received_attention(
-        self,
-        tokens: Float[Tensor, "batch tokens dim"],
-        grid: Size,
-        key_scale: Float[Tensor, "batch tokens"] | None = None,
-    ) -> Float[Tensor, "batch tokens"]:
-        """How much attention each token receives in the last block; arguments as for `run_last_block`."""
-        last = len(self.blocks) - 1
-        block = self.blocks[last]
+    def last_block(self, grid: Size) -> tuple[Block, Float[Tensor, "1 heads tokens tokens"] | None]:
+        """The last block, and its position bias for patches on `grid` = (rows, columns)."""
+        block = self.blocks[-1]
         assert isinstance(block, Block)
-        return block.received_attention(
-            tokens,
-            position_bias=self._position_bias(last, grid),
-            key_scale=key_scale,
-            num_extra_tokens=self.num_extra_tokens,
-        )
+        return block, self._position_bias(-1, grid)
 
     def _position_bias(self, index: int, grid: Size) -> Tensor | None:
         return None if self.position_biases is None else self.position_biases[index](grid)
