@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from mask2alpha.model.layers import to_tokens
 from mask2alpha.model.mask2alpha import Network
 from mask2alpha.model.stage1_encoder.backbone import find_token_grid, fit_patches
 from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
-from mask2alpha.model.stage2_decoding.evidence import find_evidence
+from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.values import (
     CoarseMatte,
     DecodingState,
@@ -138,10 +137,7 @@ class ExportedNetwork(Network):
         self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
     ) -> FusedFeatures:
         """See `Network.fuse`."""
-        mask_os4 = F.avg_pool2d(mask, 4)
-        evidence = find_evidence(features, mask_os4)
-        if box is not None:
-            features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
+        features, mask_os4, evidence = prepare_mask(features, mask, box)
         image_maps = map_names(self.config)
         maps = dict(zip([*image_maps, *guided_names(self.config)], features.maps, strict=True))
         maps |= {name: maps[name][:1] for name in image_maps}

@@ -53,20 +53,16 @@ class Box:
         )
         return feature_map[:, :, rows, columns]
 
-    def spread(
-        self, part: Shaped[Tensor, "batch channels h w"], outside: float
-    ) -> Shaped[Tensor, "batch channels _h _w"]:
-        """The inverse of `cut`: the map of the whole image, with `outside` everywhere else."""
-        stride = (self.bottom - self.top) // part.shape[2]
-        missing = (self.left, self.size[1] - self.right, self.top, self.size[0] - self.bottom)
-        return F.pad(part, tuple(length // stride for length in missing), value=outside)
-
 
 def spread(
     x: Shaped[Tensor, "batch channels _h _w"], box: Box | None, *, outside: float = 0.0
 ) -> Shaped[Tensor, "batch channels h w"]:
-    """A map of the whole image: `box.spread`, or the map itself where there is no box."""
-    return x if box is None else box.spread(x, outside)
+    """The inverse of `Box.cut`: the map of the whole image, with `outside` around the box; `x` where there is none."""
+    if box is None:
+        return x
+    stride = (box.bottom - box.top) // x.shape[2]
+    missing = (box.left, box.size[1] - box.right, box.top, box.size[0] - box.bottom)
+    return F.pad(x, tuple(length // stride for length in missing), value=outside)
 
 
 def find_box(mask: Float[Tensor, "1 1 height width"]) -> Box | None:

@@ -170,15 +170,20 @@ _DINOV2_SMALL = EncoderConfig(
     position_grid=37,
     has_class_token=True,
 )
-_WIDE = DecoderConfig(fused_channels=64, pyramid_channels=192, step_channels=48, step_channels_os8=96, num_steps=10)
+_TINY_DECODER = DecoderConfig(fused_channels=16, pyramid_channels=24, step_channels=8, step_channels_os8=16)
+_TINY_DETAIL = DetailConfig(channels=(8, 8), feature_channels=4)
+_WIDE_DETAIL = DetailConfig(channels=(96, 64), feature_channels=16)
+_WIDE_DECODER = DecoderConfig(
+    fused_channels=64, pyramid_channels=192, step_channels=48, step_channels_os8=96, num_steps=10
+)
 
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(
         encoder=EncoderConfig(
             stem_channels=(8, 16, 24, 32), stem_blocks=(1, 1, 1, 1), embed_dim=32, depth=2, num_heads=2
         ),
-        decoder=DecoderConfig(fused_channels=16, pyramid_channels=24, step_channels=8, step_channels_os8=16),
-        detail=DetailConfig(channels=(8, 8), feature_channels=4),
+        decoder=_TINY_DECODER,
+        detail=_TINY_DETAIL,
     ),
     "tiny_backbone": ModelConfig(
         encoder=EncoderConfig(
@@ -195,15 +200,8 @@ PRESETS: dict[str, ModelConfig] = {
             token_budget=24,
             num_components=4,
         ),
-        decoder=DecoderConfig(
-            fused_channels=16,
-            pyramid_channels=24,
-            step_channels=8,
-            step_channels_os8=16,
-            has_semantic_cue=True,
-            token_channels=32,
-        ),
-        detail=DetailConfig(channels=(8, 8), feature_channels=4),
+        decoder=replace(_TINY_DECODER, has_semantic_cue=True, token_channels=32),
+        detail=_TINY_DETAIL,
     ),
     "small": ModelConfig(),
     "base": ModelConfig(
@@ -220,8 +218,8 @@ PRESETS: dict[str, ModelConfig] = {
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(
         encoder=replace(_DINOV2_SMALL, embed_dim=768, num_heads=12, adapter_heads=12),
-        decoder=_WIDE,
-        detail=DetailConfig(channels=(96, 64), feature_channels=16),
+        decoder=_WIDE_DECODER,
+        detail=_WIDE_DETAIL,
     ),
     "beitv2_base": ModelConfig(
         encoder=EncoderConfig(
@@ -240,8 +238,8 @@ PRESETS: dict[str, ModelConfig] = {
             image_mean=HALF,
             image_std=HALF,
         ),
-        decoder=_WIDE,
-        detail=DetailConfig(channels=(96, 64), feature_channels=16),
+        decoder=_WIDE_DECODER,
+        detail=_WIDE_DETAIL,
     ),
 }
 """Named models. `base` and `small` ship with weights, `tiny` and `tiny_backbone` are for tests, `beitv2_base` is the

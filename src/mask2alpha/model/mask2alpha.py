@@ -20,7 +20,7 @@ from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
 from mask2alpha.model.stage1_encoder.encoder import Encoder
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
-from mask2alpha.model.stage2_decoding.evidence import find_evidence
+from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
@@ -156,10 +156,7 @@ class Mask2Alpha(Network, nn.Module):
         self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
     ) -> FusedFeatures:
         """See `Network.fuse`."""
-        mask_os4 = F.avg_pool2d(mask, 4)
-        evidence = find_evidence(features, mask_os4)
-        if box is not None:
-            features, mask_os4, evidence = features.cut(box), box.cut(mask_os4), evidence.cut(box)
+        features, mask_os4, evidence = prepare_mask(features, mask, box)
         fused = self.fusion(features, mask_os4, evidence)
         return FusedFeatures(
             features=fused,

@@ -55,7 +55,7 @@ def test_the_maps_of_a_box_are_upsampled_as_if_they_were_pasted(size: tuple[int,
     box = Box(top=corner[0], bottom=corner[0] + 128, left=corner[1], right=corner[1] + 128, size=(256, 448))
     part = torch.randn(1, 1, 32, 32)
     spanned = (-(-size[0] // 64) * 64, -(-size[1] // 64) * 64)
-    expected = upsample(box.spread(part, FAR_LOGIT), size, spanned=spanned)
+    expected = upsample(spread(part, box, outside=FAR_LOGIT), size, spanned=spanned)
     for method in (upsample, resampling.upsample):
         place = Placement.of((32, 32), size, spanned=spanned, box=box)
         actual = place.upsample(place.surround(part, FAR_LOGIT), method=method)

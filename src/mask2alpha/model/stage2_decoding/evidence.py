@@ -5,9 +5,11 @@ is joined here: its channels are added in `find_evidence` and counted in `count_
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from mask2alpha.model.box import Box
 from mask2alpha.model.config import DecoderConfig
 from mask2alpha.model.stage2_decoding.evidence_colours import NUM_COLOUR_CUES, find_colour_evidence
 from mask2alpha.model.stage2_decoding.evidence_semantics import (
@@ -31,6 +33,18 @@ def find_evidence(guided: GuidedFeatures, matte_os4: Float[Tensor, "batch 1 h w"
         reach = find_reach(guided.size, guided.token_grid)
         cues = torch.cat([cues, find_semantic_evidence(guided.components, matte_os4, reach=reach)], dim=1)
     return Evidence(cues=cues, local_colours=local_colours)
+
+
+def prepare_mask(
+    guided: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None
+) -> tuple[GuidedFeatures, Float[Tensor, "batch 1 h w"], Evidence]:
+    """What the fusion reads: the features, the mask at stride 4, and the evidence given the mask.
+
+    The evidence is that of the whole image; where there is a box, all three are cut to it.
+    """
+    mask_os4 = F.avg_pool2d(mask, 4)
+    evidence = find_evidence(guided, mask_os4)
+    return (guided, mask_os4, evidence) if box is None else (guided.cut(box), box.cut(mask_os4), evidence.cut(box))
 
 
 def count_cues(config: DecoderConfig) -> int:

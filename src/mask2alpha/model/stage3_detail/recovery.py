@@ -92,9 +92,6 @@ class DetailRecovery(nn.Module):
 
         Returns:
             The full-resolution matte and the active cells.
-
-        Raises:
-            InputError: The threshold or the budget is outside its range.
         """
         # 1. Upsample the coarse result, where it says something.
         size, map_size = (image.shape[2], image.shape[3]), (coarse.features.shape[2], coarse.features.shape[3])

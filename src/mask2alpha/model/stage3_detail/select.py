@@ -12,9 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mask2alpha.errors import InputError
 from mask2alpha.ops.cells import CELL
 
+SHM_BAND = (0.01, 0.99)
+"""SHM takes alphas strictly between these for semi-transparent."""
+SHM_WINDOW = 15
+"""Side of the square by which SHM dilates them, in pixels; odd."""
 RIM_FLOOR = 0.2
 """Share of active cells in the window of `rim_weight` at which the weight reaches 0."""
 
@@ -31,40 +34,26 @@ def select_active(
     Returns:
         True where `predicted_error` is strictly above the threshold.
 
-    Raises:
-        InputError: `error_threshold` is outside [0, 1].
-
     Paper: section 3.3, the map M_SG; see docs/paper_map.md for the word "confidence".
     """
-    if not 0 <= error_threshold <= 1:
-        raise InputError(f"error_threshold must be in [0, 1]; got {error_threshold}")
     return predicted_error > error_threshold
 
 
-def select_active_shm(
-    alpha: Float[Tensor, "batch 1 height width"], *, lower: float = 0.01, upper: float = 0.99, window: int = 15
-) -> Bool[Tensor, "batch 1 rows columns"]:
+def select_active_shm(alpha: Float[Tensor, "batch 1 height width"]) -> Bool[Tensor, "batch 1 rows columns"]:
     """Select the cells in a dilated band around the semi-transparent pixels, as SparseMat's SHM does.
 
     Args:
         alpha: The coarse alpha upsampled to full resolution, in [0, 1].
-        lower: Alphas strictly above it ...
-        upper: ... and strictly below this one are semi-transparent.
-        window: Side of the square by which they are dilated, in pixels; odd.
 
     Returns:
         True for the cells of which a pixel is within the dilated band.
 
-    Raises:
-        InputError: `window` is even or not positive.
-
     Paper: the baseline "SHM" of Table 5.
     """
-    if window < 1 or window % 2 == 0:
-        raise InputError(f"window must be odd and positive; got {window}")
+    lower, upper = SHM_BAND
     band = ((alpha > lower) & (alpha < upper)).to(torch.float32)
-    band = F.max_pool2d(band, (1, window), stride=1, padding=(0, window // 2))
-    band = F.max_pool2d(band, (window, 1), stride=1, padding=(window // 2, 0))
+    band = F.max_pool2d(band, (1, SHM_WINDOW), stride=1, padding=(0, SHM_WINDOW // 2))
+    band = F.max_pool2d(band, (SHM_WINDOW, 1), stride=1, padding=(SHM_WINDOW // 2, 0))
     missing = tuple(-length % CELL for length in band.shape[2:])
     return F.max_pool2d(F.pad(band, (0, missing[1], 0, missing[0])), CELL) > 0
 
@@ -84,14 +73,9 @@ def limit_active(
 
     Returns:
         A subset of `active`; the same tensor where nothing exceeds the budget.
-
-    Raises:
-        InputError: `active_budget` is negative.
     """
     if active_budget is None:
         return active
-    if active_budget < 0:
-        raise InputError(f"active_budget must be at least 0 or None; got {active_budget}")
     count = active_budget // CELL**2
     # image by image: counting along an axis is twenty times slower on a CPU
     too_many = [index for index, one in enumerate(active) if int(torch.count_nonzero(one)) > count]

@@ -7,44 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mask2alpha.model.box import Box
-from mask2alpha.model.config import DetailConfig
+from detail_cases import make_coarse, make_detail
+from mask2alpha.model.box import Box, spread
 from mask2alpha.model.fast import detail as fast_detail
 from mask2alpha.model.fast import resampling
 from mask2alpha.model.fast.detail import FastDetailRecovery, rim_weight_sparse, sample_bilinear
 from mask2alpha.model.fast.optimise import put_twins
-from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.stage3_detail.select import rim_weight
 from mask2alpha.model.stage3_detail.sparse import ActiveSet
 from mask2alpha.model.values import CoarseMatte, RunOptions
 from mask2alpha.ops.resize import upsample
 
-FUSED_CHANNELS = 6
-
 
 def make_details(selection="sgsdr", channels=(4, 6)):
     """The plain stage, and its fast twin with the same weights."""
-    torch.manual_seed(0)
-    detail = DetailRecovery(DetailConfig(selection=selection, channels=channels, feature_channels=3), FUSED_CHANNELS)
-    torch.nn.init.normal_(detail.network.head.weight, std=0.5)
+    detail = make_detail(selection, channels=channels)
     fast = copy.deepcopy(detail)
     put_twins(fast)
     assert isinstance(fast, FastDetailRecovery)
     return detail, fast
-
-
-def make_input(batch=2, height=32, width=40, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-
-    def random(channels, stride):
-        return torch.rand(batch, channels, height // stride, width // stride, generator=generator)
-
-    logits = (8 * random(1, 4) - 4).requires_grad_()
-    features = random(FUSED_CHANNELS, 4).requires_grad_()
-    coarse = CoarseMatte(
-        alpha_logits=logits, predicted_error=random(1, 4), features=features, local_colours=random(6, 4)
-    )
-    return random(3, 1), (random(1, 1) > 0.5).float(), coarse
 
 
 def interpolate(x, size):
@@ -55,7 +36,7 @@ def interpolate(x, size):
 @pytest.mark.parametrize("active_budget", [None, 100, 0])
 @torch.no_grad()
 def test_the_fast_stage_equals_the_plain_one(selection, active_budget):
-    (plain, fast), inputs = make_details(selection), make_input()
+    (plain, fast), inputs = make_details(selection), make_coarse()
     for is_sparse in (True, False):
         options = RunOptions(error_threshold=0.5, active_budget=active_budget, is_sparse=is_sparse)
         expected, actual = plain(*inputs, options), fast(*inputs, options)
@@ -71,7 +52,7 @@ def test_a_box_equals_its_maps_pasted_into_those_of_the_whole_image(size, is_fas
     detail = fast if is_fast else plain
     box = Box(top=64, bottom=192, left=128, right=256, size=(256, 320))
     image, mask = torch.rand(1, 3, *size), (torch.rand(1, 1, *size) > 0.5).float()
-    _, _, part = make_input(1, 128, 128)
+    _, _, part = make_coarse(1, 128, 128)
     spanned = tuple(-(-side // 64) * 64 for side in size)
     boxed = CoarseMatte(
         alpha_logits=part.alpha_logits,
@@ -82,10 +63,10 @@ def test_a_box_equals_its_maps_pasted_into_those_of_the_whole_image(size, is_fas
         box=box,
     )
     whole = CoarseMatte(
-        alpha_logits=box.spread(part.alpha_logits, -20.0),
-        predicted_error=box.spread(part.predicted_error, 0.0),
-        features=box.spread(part.features, 0.0),
-        local_colours=box.spread(part.local_colours, 0.0),
+        alpha_logits=spread(part.alpha_logits, box, outside=-20.0),
+        predicted_error=spread(part.predicted_error, box, outside=0.0),
+        features=spread(part.features, box, outside=0.0),
+        local_colours=spread(part.local_colours, box, outside=0.0),
         spanned=spanned,
     )
     options = RunOptions(error_threshold=0.3)
@@ -114,7 +95,7 @@ def test_bilinear_samples_equal_interpolate(size, full):
 @torch.no_grad()
 def test_windows_equal_the_whole(monkeypatch, selection, threshold):
     plain, detail = make_details(selection, (6, 4))
-    image, mask, coarse = make_input(2, 132, 148)
+    image, mask, coarse = make_coarse(2, 132, 148)
     # the photograph is the upper left of what the coarse maps span; its sides are odd
     inputs = (image[..., :131, :143], mask[..., :131, :143], coarse)
     options = RunOptions(error_threshold=threshold, active_budget=9000)
@@ -131,7 +112,7 @@ def test_windows_equal_the_whole(monkeypatch, selection, threshold):
 @pytest.mark.parametrize("columns", [slice(0, 20), slice(61, 143)])
 @torch.no_grad()
 def test_a_region_equals_that_part_of_the_whole(monkeypatch, rows, columns):
-    image, mask, coarse = make_input(2, 132, 148)
+    image, mask, coarse = make_coarse(2, 132, 148)
     inputs = (image[..., :131, :143], mask[..., :131, :143], coarse)
     options = RunOptions(error_threshold=0.3)
     far = slice(100, 143) if columns.start == 0 else slice(0, 20)
@@ -147,7 +128,7 @@ def test_a_region_equals_that_part_of_the_whole(monkeypatch, rows, columns):
 
 @torch.no_grad()
 def test_bytes_equal_the_floats_they_stand_for():
-    details, (_, mask, coarse) = make_details(), make_input()
+    details, (_, mask, coarse) = make_details(), make_coarse()
     pixels = torch.randint(0, 256, (2, 3, 32, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for given_mask in (mask.bool(), (255 * mask).to(torch.uint8)):
         for image in (pixels, pixels.contiguous(memory_format=torch.channels_last)):

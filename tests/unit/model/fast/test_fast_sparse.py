@@ -3,44 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detail_cases import DENSITIES, SHAPES, assert_close, make_active, make_map, randomise
 from mask2alpha.model.fast import sparse
 from mask2alpha.model.fast.optimise import put_twins
 from mask2alpha.model.fast.sparse import FastSparseResNet, convolve, convolve_narrow, with_zero_row
 from mask2alpha.model.stage3_detail.resnet import SparseResNet
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, SubmanifoldConv
-
-SHAPES = [(2, 8, 10), (1, 7, 9), (2, 1, 5), (1, 1, 1)]
-DENSITIES = ["some", "none", "all", "one"]
-
-
-def make_active(shape, density, seed=0):
-    batch, height, width = shape
-    generator = torch.Generator().manual_seed(seed)
-    active = torch.rand(batch, 1, height, width, generator=generator) > 0.6
-    if density == "one":
-        active[:] = False
-        active[-1, 0, height // 2, width - 1] = True
-    elif density != "some":
-        active[:] = density == "all"
-    return active
-
-
-def make_input(active, channels, seed=1, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    batch, _, height, width = active.shape
-    return torch.randn(batch, channels, height, width, generator=generator, dtype=dtype) * active
-
-
-def randomise(module, seed=2):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return module
-
-
-def assert_close(actual, expected):
-    assert torch.allclose(actual, expected, atol=1e-5), (actual - expected).abs().max()
 
 
 def run(conv, rows, **arguments):
@@ -56,7 +24,7 @@ def test_wide_convolution_equals_its_dense_twin_with_either_matrix_product(monke
     if not has_onednn:
         monkeypatch.setattr(sparse, "ONEDNN_LINEAR", None)
     active = make_active((2, 8, 10), "some")
-    x = make_input(active, 3)
+    x = make_map(active, 3)
     conv = randomise(SubmanifoldConv(3, 2 * sparse.ONEDNN_LEAST_COLUMNS))
     actual = run(conv, SparseTensor.from_dense(x, ActiveSet.from_mask(active)))
     assert_close(actual, conv.forward_dense(x) * active)
@@ -68,7 +36,7 @@ def test_wide_convolution_equals_its_dense_twin_with_either_matrix_product(monke
 @torch.no_grad()
 def test_convolution_without_gradient_equals_its_dense_twin(shape, density, channels):
     active = make_active(shape, density)
-    x, skip = make_input(active, 3), make_input(active, channels, seed=3)
+    x, skip = make_map(active, 3), make_map(active, channels, seed=3)
     conv = randomise(SubmanifoldConv(3, channels))
     active_set = ActiveSet.from_mask(active)
     rows = SparseTensor.from_dense(x, active_set)
@@ -82,7 +50,7 @@ def test_convolution_without_gradient_equals_its_dense_twin(shape, density, chan
 @torch.no_grad()
 def test_chunks_do_not_change_the_result(monkeypatch):
     active = make_active((1, 9, 9), "some")
-    tensor = SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))
+    tensor = SparseTensor.from_dense(make_map(active, 2), ActiveSet.from_mask(active))
     conv = randomise(SubmanifoldConv(2, 3))
     whole = run(conv, tensor)
     monkeypatch.setattr(sparse, "CHUNK_BYTES_CPU", 200)

@@ -6,37 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from detail_cases import make_coarse, make_detail
 from mask2alpha.errors import InputError
-from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.fast.optimise import put_twins
-from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import CoarseMatte, RunOptions
 from mask2alpha.ops.cells import cells_to_pixels
 from mask2alpha.ops.resize import upsample
-
-FUSED_CHANNELS = 6
-
-
-def make_detail(selection="sgsdr", is_fresh=False):
-    torch.manual_seed(0)
-    detail = DetailRecovery(DetailConfig(selection=selection, channels=(4, 6), feature_channels=3), FUSED_CHANNELS)
-    if not is_fresh and selection != "none":
-        torch.nn.init.normal_(detail.network.head.weight, std=0.5)
-    return detail
-
-
-def make_input(batch=2, height=32, width=40, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-
-    def random(channels, stride):
-        return torch.rand(batch, channels, height // stride, width // stride, generator=generator)
-
-    logits = (8 * random(1, 4) - 4).requires_grad_()
-    features = random(FUSED_CHANNELS, 4).requires_grad_()
-    coarse = CoarseMatte(
-        alpha_logits=logits, predicted_error=random(1, 4), features=features, local_colours=random(6, 4)
-    )
-    return random(3, 1), (random(1, 1) > 0.5).float(), coarse
 
 
 def run(detail, inputs, is_sparse, error_threshold=0.5, active_budget=None):
@@ -51,7 +26,7 @@ def interpolate(x, size):
 @pytest.mark.parametrize("selection", ["sgsdr", "shm"])
 @pytest.mark.parametrize("active_budget", [None, 100, 1, 0])
 def test_sparse_path_equals_the_dense_one(selection, active_budget):
-    detail, inputs = make_detail(selection), make_input()
+    detail, inputs = make_detail(selection), make_coarse()
     sparse, dense = (run(detail, inputs, is_sparse, active_budget=active_budget) for is_sparse in (True, False))
     assert torch.allclose(sparse.alpha, dense.alpha, atol=1e-5)
     assert torch.equal(sparse.active_cells, dense.active_cells)
@@ -61,7 +36,7 @@ def test_sparse_path_equals_the_dense_one(selection, active_budget):
 
 @pytest.mark.parametrize("error_threshold", [0.0, 1.0])
 def test_sparse_path_equals_the_dense_one_where_all_or_nothing_is_active(error_threshold):
-    detail, inputs = make_detail(), make_input()
+    detail, inputs = make_detail(), make_coarse()
     sparse, dense = (run(detail, inputs, is_sparse, error_threshold) for is_sparse in (True, False))
     assert bool(sparse.active_cells.all()) == bool(sparse.active_cells.any()) == (error_threshold == 0)
     assert torch.allclose(sparse.alpha, dense.alpha, atol=1e-5)
@@ -70,14 +45,14 @@ def test_sparse_path_equals_the_dense_one_where_all_or_nothing_is_active(error_t
 @given(height=st.integers(1, 10), width=st.integers(1, 10), threshold=st.floats(0, 1), seed=st.integers(0, 99))
 @settings(max_examples=15, deadline=None)
 def test_sparse_path_equals_the_dense_one_at_any_size(height, width, threshold, seed):
-    detail, inputs = make_detail(), make_input(1, 4 * height, 4 * width, seed)
+    detail, inputs = make_detail(), make_coarse(1, 4 * height, 4 * width, seed)
     sparse, dense = (run(detail, inputs, is_sparse, threshold) for is_sparse in (True, False))
     assert torch.allclose(sparse.alpha, dense.alpha, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(31, 40), (32, 37), (29, 39), (1, 1)])
 def test_sparse_path_equals_the_dense_one_where_cells_reach_beyond_the_picture(size):
-    detail, (image, mask, coarse) = make_detail(), make_input()
+    detail, (image, mask, coarse) = make_detail(), make_coarse()
     inputs = (image[..., : size[0], : size[1]], mask[..., : size[0], : size[1]], coarse)
     sparse, dense = (
         detail(*inputs, RunOptions(error_threshold=0.3, is_sparse=is_sparse)) for is_sparse in (True, False)
@@ -91,7 +66,7 @@ def test_sparse_path_equals_the_dense_one_where_cells_reach_beyond_the_picture(s
 
 
 def test_both_paths_have_the_same_gradients():
-    detail, inputs = make_detail(), make_input()
+    detail, inputs = make_detail(), make_coarse()
     leaves = [inputs[2].alpha_logits, inputs[2].features, *detail.parameters()]
     sparse, dense = (
         torch.autograd.grad(run(detail, inputs, is_sparse).alpha.square().sum(), leaves) for is_sparse in (True, False)
@@ -103,7 +78,7 @@ def test_both_paths_have_the_same_gradients():
 
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_no_gradient_reaches_the_predicted_error(is_sparse):
-    image, mask, coarse = make_input()
+    image, mask, coarse = make_coarse()
     error = coarse.predicted_error.clone().requires_grad_()
     coarse = replace(coarse, predicted_error=error)
     run(make_detail(), (image, mask, coarse), is_sparse).alpha.sum().backward()
@@ -112,14 +87,14 @@ def test_no_gradient_reaches_the_predicted_error(is_sparse):
 
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_fresh_module_upsamples_the_coarse_alpha(is_sparse):
-    inputs = make_input()
+    inputs = make_coarse()
     result = run(make_detail(is_fresh=True), inputs, is_sparse)
     assert torch.allclose(result.alpha, interpolate(inputs[2].alpha_logits, (32, 40)).sigmoid(), atol=1e-6)
 
 
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_inactive_pixels_keep_the_upsampled_alpha(is_sparse):
-    inputs = make_input()
+    inputs = make_coarse()
     result = run(make_detail(), inputs, is_sparse)
     upsampled = upsample(inputs[2].alpha_logits, (32, 40), spanned=(32, 40)).sigmoid()
     active = cells_to_pixels(result.active_cells, (32, 40))
@@ -128,7 +103,7 @@ def test_inactive_pixels_keep_the_upsampled_alpha(is_sparse):
 
 
 def test_no_selection_has_no_parameters_and_upsamples():
-    detail, inputs = make_detail("none"), make_input()
+    detail, inputs = make_detail("none"), make_coarse()
     result = run(detail, inputs, True)
     assert not list(detail.parameters())
     assert not result.active_cells.any()
@@ -136,13 +111,13 @@ def test_no_selection_has_no_parameters_and_upsamples():
 
 
 def test_active_cells_are_those_above_the_threshold_at_their_centre():
-    inputs = make_input()
+    inputs = make_coarse()
     result = run(make_detail(), inputs, True, 0.4)
     assert torch.equal(result.active_cells, interpolate(inputs[2].predicted_error, (16, 20)) > 0.4)
 
 
 def test_batch_equals_one_by_one():
-    detail, (image, mask, coarse) = make_detail(), make_input(3)
+    detail, (image, mask, coarse) = make_detail(), make_coarse(3)
     together = run(detail, (image, mask, coarse), True, active_budget=300).alpha
     for picture in range(3):
         part = slice(picture, picture + 1)
@@ -158,7 +133,7 @@ def test_batch_equals_one_by_one():
 
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_autocast_returns_float32_near_the_exact_result(is_sparse):
-    detail, inputs = make_detail(), make_input()
+    detail, inputs = make_detail(), make_coarse()
     expected = run(detail, inputs, is_sparse).alpha
     with torch.autocast("cpu", torch.bfloat16):
         actual = run(detail, inputs, is_sparse).alpha
@@ -170,4 +145,4 @@ def test_autocast_returns_float32_near_the_exact_result(is_sparse):
 
 def test_refuses_a_threshold_outside_its_range():
     with pytest.raises(InputError, match="error_threshold"):
-        run(make_detail(), make_input(), True, error_threshold=2.0)
+        run(make_detail(), make_coarse(), True, error_threshold=2.0)

@@ -4,48 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import functional_call
 
+from detail_cases import DENSITIES, SHAPES, assert_close, make_active, make_map, randomise
 from mask2alpha.model.stage3_detail.resnet import relu
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, DenseLevel, SparseTensor, SubmanifoldConv
-
-SHAPES = [(2, 8, 10), (1, 7, 9), (2, 1, 5), (1, 1, 1)]
-DENSITIES = ["some", "none", "all", "one"]
-
-
-def make_active(shape, density, seed=0):
-    batch, height, width = shape
-    generator = torch.Generator().manual_seed(seed)
-    active = torch.rand(batch, 1, height, width, generator=generator) > 0.6
-    if density == "one":
-        active[:] = False
-        active[-1, 0, height // 2, width - 1] = True
-    elif density != "some":
-        active[:] = density == "all"
-    return active
-
-
-def make_input(active, channels, seed=1, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed)
-    batch, _, height, width = active.shape
-    return torch.randn(batch, channels, height, width, generator=generator, dtype=dtype) * active
-
-
-def randomise(module, seed=2):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return module
-
-
-def assert_close(actual, expected):
-    assert torch.allclose(actual, expected, atol=1e-5), (actual - expected).abs().max()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("density", DENSITIES)
 def test_submanifold_convolution_equals_its_dense_twin(shape, density):
     active = make_active(shape, density)
-    x = make_input(active, 3)
+    x = make_map(active, 3)
     conv = randomise(SubmanifoldConv(3, 5))
     actual = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
     assert_close(actual, conv.forward_dense(x) * active)
@@ -61,7 +29,7 @@ def test_submanifold_convolution_equals_its_dense_twin(shape, density):
 @settings(max_examples=40, deadline=None)
 def test_convolutions_in_a_row_equal_their_dense_twins(batch, height, width, density, seed):
     active = torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(seed)) < density
-    x = make_input(active, 2, seed)
+    x = make_map(active, 2, seed)
     first, second = randomise(SubmanifoldConv(2, 3), seed), randomise(SubmanifoldConv(3, 2), seed)
     actual = second(relu(first(SparseTensor.from_dense(x, ActiveSet.from_mask(active))))).to_dense()
     level = DenseLevel(active.float())
@@ -73,7 +41,7 @@ def test_dense_and_sparse_tensors_convert_into_each_other():
     active = make_active((2, 5, 6), "some")
     active_set = ActiveSet.from_mask(active)
     for memory_format in (torch.contiguous_format, torch.channels_last):
-        x = make_input(active, 3).contiguous(memory_format=memory_format)
+        x = make_map(active, 3).contiguous(memory_format=memory_format)
         tensor = SparseTensor.from_dense(x, active_set)
         assert torch.equal(tensor.features, x.permute(0, 2, 3, 1)[active[:, 0]])
         assert torch.equal(tensor.to_dense(), x)
@@ -90,7 +58,7 @@ def test_neighbours_by_hand():
 
 def test_pictures_of_a_batch_do_not_touch_each_other():
     active = make_active((3, 6, 5), "all")
-    x = make_input(active, 2)
+    x = make_map(active, 2)
     conv = randomise(SubmanifoldConv(2, 2))
     together = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
     for picture in range(3):
@@ -120,7 +88,7 @@ def test_gradients_in_float64(density):
 def test_gradients_of_an_empty_active_set_are_zero():
     active = make_active((1, 4, 4), "none")
     conv = SubmanifoldConv(2, 3)
-    conv(SparseTensor.from_dense(make_input(active, 2), ActiveSet.from_mask(active))).features.sum().backward()
+    conv(SparseTensor.from_dense(make_map(active, 2), ActiveSet.from_mask(active))).features.sum().backward()
     assert not conv.weight.grad.any()
     assert not conv.bias.grad.any()
 
@@ -129,7 +97,7 @@ def test_gradients_of_an_empty_active_set_are_zero():
 def test_bfloat16_follows_float32(is_autocast):
     active = make_active((1, 8, 8), "some")
     active_set = ActiveSet.from_mask(active)
-    x = make_input(active, 4)
+    x = make_map(active, 4)
     conv = randomise(SubmanifoldConv(4, 4))
     expected = conv(SparseTensor.from_dense(x, active_set)).features
     if is_autocast:
