@@ -35,14 +35,13 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     return bounds
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.argument("manifest")
 @click.argument("out")
 @click.option(
     "--output",
     "kinds",
     default="alpha",
-    show_default=True,
     callback=parse_kinds,
     help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
@@ -68,7 +67,6 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     "--gpus-per-worker",
     type=click.FloatRange(min=0),
     default=0.0,
-    show_default=True,
     help="GPUs per worker on Ray; with 0.25, four workers share one.",
 )
 @click.option(
@@ -76,16 +74,9 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     "chunk_size",
     type=click.IntRange(min=1),
     default=32,
-    show_default=True,
     help="Number of mattes that a worker is given at a time.",
 )
-@click.option(
-    "--retries",
-    type=click.IntRange(min=0),
-    default=2,
-    show_default=True,
-    help="Retries after a failure that may be transient.",
-)
+@click.option("--retries", type=click.IntRange(min=0), default=2, help="Retries after a failure that may be transient.")
 @click.option("--retry-failed", is_flag=True, help="Retry the rows that failed in earlier runs.")
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Discard earlier results and matte every row again.")
 def command(

@@ -12,19 +12,12 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _MEBIBYTE = 2**20
 
 
-@click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE"})
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every address.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 takes a free one.",
-)
+@click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE", "show_default": True})
+@click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 is every address.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 takes a free one.")
 @click.option(
     "--model",
     default=DEFAULT_MODEL,
-    show_default=True,
     help="Model to use: a shipped name, a .safetensors file or folder, or a hub id that was downloaded before.",
 )
 @click.option("--device", help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
@@ -33,7 +26,7 @@ _MEBIBYTE = 2**20
     type=click.Choice(["float32", "bfloat16", "float16"]),
     help="Number format of the network.  [default: bfloat16 if the hardware has it]",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of worker processes.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of worker processes.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -43,70 +36,47 @@ _MEBIBYTE = 2**20
     "--queue",
     type=click.IntRange(min=0),
     default=32,
-    show_default=True,
     help="Number of requests that may wait; further ones are answered with status 429.",
 )
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0.1),
     default=120.0,
-    show_default=True,
     help="Seconds from a complete upload to the answer; then the status is 503.",
 )
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0.1),
     default=120.0,
-    show_default=True,
     help="Seconds that one request may keep a worker busy; then the worker is replaced.",
 )
-@click.option(
-    "--upload-timeout",
-    type=click.FloatRange(min=0.1),
-    default=60.0,
-    show_default=True,
-    help="Seconds for an upload to arrive.",
-)
-@click.option(
-    "--max-body",
-    type=click.FloatRange(min=0.001),
-    default=64.0,
-    show_default=True,
-    help="Size limit of an upload in MiB.",
-)
+@click.option("--upload-timeout", type=click.FloatRange(min=0.1), default=60.0, help="Seconds for an upload to arrive.")
+@click.option("--max-body", type=click.FloatRange(min=0.001), default=64.0, help="Size limit of an upload in MiB.")
 @click.option(
     "--max-pixels",
     type=click.FloatRange(min=0.001),
     default=40.0,
-    show_default=True,
     help="Size limit of a photo, mask or background in megapixels.",
 )
 @click.option(
     "--worker-memory",
     type=click.FloatRange(min=0.1),
     default=5.0,
-    show_default=True,
     help="Memory in GiB that each worker may take beyond its model.",
 )
 @click.option(
     "--worker-cache",
     type=click.FloatRange(min=0),
     default=512,
-    show_default=True,
     help="Size in MiB of each worker's cache of encodings and mattes.",
 )
 @click.option(
-    "--encodings",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Number of uploaded photos kept for further masks.",
+    "--encodings", type=click.IntRange(min=1), default=64, help="Number of uploaded photos kept for further masks."
 )
 @click.option(
     "--encoding-expiry",
     type=click.FloatRange(min=1),
     default=900.0,
-    show_default=True,
     help="Seconds after its last use until an uploaded photo is deleted.",
 )
 @click.option(

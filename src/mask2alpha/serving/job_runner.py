@@ -5,7 +5,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, plain_colour, write_map
 from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, ShowJob, Target
-from mask2alpha.serving.pictures import Inside, look_inside, maps_of
+from mask2alpha.serving.pictures import active_map, step_maps
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
 from mask2alpha.serving.settings import MAX_SIDE
@@ -41,6 +41,8 @@ Report: TypeAlias = Callable[[str, float], None]
 SHOWN_QUALITY = 90
 COLOURED = tuple(kind for kind, spec in KINDS.items() if spec.has_colours)
 """Outputs that need the estimated foreground, which takes longer than the matte."""
+TRACED = frozenset(("active", "steps"))
+"""Outputs that show what the network did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,36 +71,25 @@ class ReadPhoto:
         return sum(array.nbytes for array in arrays.values()) + sum(tensor.nbytes for tensor in tensors)
 
 
-class EncodingCache:
+class EncodingCache(LRUCache[tuple[Any, ...], ReadPhoto | Matte]):
     """Keeps encodings and mattes within a number of bytes; the least recently used go first."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._cache: LRUCache[tuple[Any, ...], tuple[Any, int]] = LRUCache(max_bytes, getsizeof=lambda entry: entry[1])
+        super().__init__(max_bytes, getsizeof=_count_bytes)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of everything in the cache."""
-        return int(self._cache.currsize)
-
-    def get(self, key: tuple[Any, ...]) -> Any:
-        """The value, or None."""
-        entry = self._cache.get(key)
-        return None if entry is None else entry[0]
-
-    def put(self, key: tuple[Any, ...], value: Any, num_bytes: int) -> None:
+    def put(self, key: tuple[Any, ...], value: ReadPhoto | Matte) -> None:
         """Keep a value, unless it alone is too large."""
-        self._cache.pop(key, None)
-        if num_bytes <= self._cache.maxsize:
-            self._cache[key] = value, num_bytes
+        with suppress(ValueError):
+            self[key] = value
 
     def forget(self, first: str) -> None:
         """Drop everything whose key begins so."""
-        for key in [key for key in self._cache if key[0] == first]:
-            del self._cache[key]
+        for key in [key for key in self if key[0] == first]:
+            del self[key]
 
-    def clear(self) -> None:
-        """Drop everything."""
-        self._cache.clear()
+
+def _count_bytes(value: ReadPhoto | Matte) -> int:
+    return value.nbytes if isinstance(value, ReadPhoto) else value.alpha.nbytes + value.coarse_error.nbytes
 
 
 class JobRunner:
@@ -148,8 +139,8 @@ class JobRunner:
         self.cache.forget(key)
 
     def _photo(self, job: EncodeJob | MatteJob, report: Report) -> ReadPhoto:
-        kept: ReadPhoto | None = self.cache.get((job.key, job.max_side)) if job.key else None
-        if kept is not None:
+        kept = self.cache.get((job.key, job.max_side)) if job.key else None
+        if isinstance(kept, ReadPhoto):
             return kept
         report("reading", 0.0)
         photo = self._read(job.photo, "the photograph")
@@ -159,7 +150,7 @@ class JobRunner:
         report("encoding", 0.1)
         read = ReadPhoto(photo=photo, shown=shown, encoded=self.predictor.encode(shown.pixels), full_size=full_size)
         if job.key:
-            self.cache.put((job.key, job.max_side), read, read.nbytes)
+            self.cache.put((job.key, job.max_side), read)
         return read
 
     def _show(self, job: ShowJob, report: Report) -> JobResult:
@@ -194,37 +185,25 @@ class JobRunner:
             report("matting", start + 0.2 * share)
             matte = self._predict(predictor, job, read, mask, window)
             rendered = RenderedMatte(read.photo, matte, mask=mask, options=options)
-            inside = self._look_inside(job, predictor, read, mask, shares)
+            if not TRACED.isdisjoint(job.outputs):
+                shares.append(float(active_map(matte.trace, read.encoded).mean()))
             for number, kind in enumerate(job.outputs):
                 report(
                     "colours" if kind in COLOURED else "writing", start + share * (0.5 + number / len(job.outputs) / 2)
                 )
-                if kind in ("active", "steps"):
-                    for part, values in maps_of(kind, inside, read.encoded.size).items():
+                if kind == "active":
+                    path = parts[f"{name}/active"] = _part(job, len(parts))
+                    write_map(path, active_map(matte.trace, read.encoded), window)
+                elif kind == "steps":
+                    for part, values in step_maps(matte.trace, read.encoded).items():
                         path = parts[f"{name}/{part}"] = _part(job, len(parts))
-                        write_map(path, values, window if kind == "active" else None)
+                        write_map(path, values)
                 else:
                     path = parts[f"{name}/{kind}"] = _part(job, len(parts))
                     rendered.write(path, kind, window=window)
         if not parts:
             raise InputError("an empty or a full mask has no steps to show")
         return _result(read, active_shares=shares, **pack(parts, job))
-
-    def _look_inside(
-        self,
-        job: MatteJob,
-        predictor: AbstractPredictor,
-        read: ReadPhoto,
-        mask: NDArray[np.uint8],
-        shares: list[float],
-    ) -> Inside | None:
-        """What the network did, where a job asks for it; its share of active pixels is added to `shares`."""
-        if "active" not in job.outputs and "steps" not in job.outputs:
-            return None
-        assert isinstance(predictor, Predictor)
-        inside = look_inside(predictor, read.encoded, mask)
-        shares.append(0.0 if inside is None else float(inside.active.mean()))
-        return inside
 
     def _mask(self, job: MatteJob, target: Target, read: ReadPhoto) -> NDArray[np.uint8]:
         """The rough mask of one object, at the size at which the photograph is matted."""
@@ -251,12 +230,17 @@ class JobRunner:
     ) -> Matte:
         digest = hashlib.sha256(mask.tobytes()).digest()
         key = (job.key, job.max_side, digest, job.steps, job.error_threshold, job.active_budget)
-        kept: Matte | None = self.cache.get(key) if job.key else None
-        if kept is not None:
+        has_trace = not TRACED.isdisjoint(job.outputs)
+        kept = self.cache.get(key) if job.key and not has_trace else None
+        if isinstance(kept, Matte):
             return kept
-        matte = predictor.predict(read.encoded, Mask(values=mask))
+        if has_trace:
+            assert isinstance(predictor, Predictor)
+            matte = predictor.predict(read.encoded, Mask(values=mask), has_trace=True)
+        else:
+            matte = predictor.predict(read.encoded, Mask(values=mask))
         if job.key and window is None:  # of a region, the rest is coarse
-            self.cache.put(key, matte, matte.alpha.nbytes + matte.coarse_error.nbytes)
+            self.cache.put(key, replace(matte, trace=None))
         return matte
 
     def _background(self, job: MatteJob) -> Photo:

@@ -1,67 +1,33 @@
 """The maps that overlays show: what the network did on its way to a matte."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from mask2alpha.evaluation.figures import StepMaps
 from mask2alpha.evaluation.inspection import map_steps
-from mask2alpha.pipeline.matte import EncodedImage
-from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.shapes import Size
+from mask2alpha.pipeline.matte import EncodedImage, Trace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Inside:
-    """What the network did on its way to a matte."""
-
-    active: NDArray[np.bool_]
-    """(H, W): the pixels that the detail stage recomputed at full resolution."""
-    steps: tuple[StepMaps, ...]
-    """Each decoding step, oldest first, at a quarter of the resolution at which the photo was encoded."""
-
-
-def look_inside(predictor: Predictor, encoded: EncodedImage, mask: NDArray[np.uint8]) -> Inside | None:
-    """What the network does for a matte.
-
-    Returns:
-        None for an empty or a full mask, which the predictor answers without the network.
-    """
-    trace = predictor.predict(encoded, mask, has_trace=True).trace
+def active_map(trace: Trace | None, encoded: EncodedImage) -> NDArray[np.bool_]:
+    """(H, W): the pixels that the detail stage recomputed; None, of an empty or a full mask: no pixel."""
     if trace is None:
-        return None
+        return np.zeros(encoded.size, dtype=np.bool_)
     active = F.max_pool2d(trace.output.active.float(), encoded.factor)[0, 0] > 0
-    return Inside(
-        active=np.ascontiguousarray(active.cpu().numpy()),
-        steps=tuple(
-            StepMaps(
-                mixed_matte=_covered(step.mixed_matte, encoded),
-                is_fine=_covered(step.is_fine, encoded),
-                alpha=_covered(step.alpha, encoded),
-            )
-            for step in map_steps(trace)
-        ),
-    )
+    return np.ascontiguousarray(active.cpu().numpy())
 
 
-def maps_of(kind: str, inside: Inside | None, size: Size) -> dict[str, NDArray[Any]]:
-    """The maps of `active` or `steps`, in [0, 1], by the name that they add to an object's.
+def step_maps(trace: Trace | None, encoded: EncodedImage) -> dict[str, NDArray[Any]]:
+    """Alpha and fine pixels of each decoding step, oldest first, in [0, 1], by the names that they add to an object's.
 
-    Args:
-        kind: `active` or `steps`.
-        inside: None: nothing was recomputed, and there were no steps.
-        size: (height, width) of the matte.
+    They lie over the photo, at a quarter of the resolution at which it was encoded.
     """
-    if kind == "active":
-        return {"active": np.zeros(size, dtype=np.bool_) if inside is None else inside.active}
     maps: dict[str, NDArray[Any]] = {}
-    for number, step in enumerate(() if inside is None else inside.steps, start=1):
-        maps[f"step-{number}_alpha"] = step.alpha
-        maps[f"step-{number}_fine"] = step.is_fine
+    for number, step in enumerate(() if trace is None else map_steps(trace), start=1):
+        maps[f"step-{number}_alpha"] = _covered(step.alpha, encoded)
+        maps[f"step-{number}_fine"] = _covered(step.is_fine, encoded)
     return maps
 
 

@@ -20,6 +20,7 @@ from mask2alpha.imaging.encode import Tags, encode_image
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.pipeline.matte import Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.serving.job_runner import EncodingCache, JobRunner
 from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, ShowJob, Stroke, Target
@@ -373,7 +374,7 @@ def test_attack_formats_that_are_not_accepted(bench: Bench, data: bytes) -> None
 
 def test_running_out_of_memory_is_told_and_makes_room(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.do(EncodeJob(photo=bench.folder / "photo", key="cat"))
-    assert bench.runner.cache.num_bytes > 0
+    assert bench.runner.cache.currsize > 0
 
     def fail(*arguments: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory")
@@ -382,7 +383,7 @@ def test_running_out_of_memory_is_told_and_makes_room(bench: Bench, monkeypatch:
     with pytest.raises(ProblemError) as problem:
         bench.matte(key="cat")
     assert problem.value.kind == "too-much-memory"
-    assert bench.runner.cache.num_bytes == 0
+    assert bench.runner.cache.currsize == 0
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -409,18 +410,23 @@ def test_attack_damaged_files_of_every_format(bench: Bench, data: st.DataObject)
 
 
 def test_the_cache_keeps_within_its_bytes() -> None:
+    def make_matte(num_bytes: int) -> Matte:
+        values = np.zeros((1, num_bytes // 8), dtype=np.float32)  # of alpha and of the error
+        return Matte(alpha=values, image=values, coarse_error=values, spanned=(1, 1))
+
     cache = EncodingCache(100)
-    cache.put(("a", 1), "first", 40)
-    cache.put(("b", 1), "second", 40)
-    assert cache.get(("a", 1)) == "first"
-    cache.put(("c", 1), "third", 40)
+    first = make_matte(40)
+    cache.put(("a", 1), first)
+    cache.put(("b", 1), make_matte(40))
+    assert cache.get(("a", 1)) is first
+    cache.put(("c", 1), make_matte(40))
     assert cache.get(("b", 1)) is None
-    assert cache.num_bytes == 80
-    cache.put(("d", 1), "too large", 101)
+    assert cache.currsize == 80
+    cache.put(("d", 1), make_matte(104))
     assert cache.get(("d", 1)) is None
-    cache.put(("a", 1), "again", 10)
-    assert (cache.get(("a", 1)), cache.num_bytes) == ("again", 50)
+    cache.put(("a", 1), make_matte(16))
+    assert cache.currsize == 56
     cache.forget("a")
     assert cache.get(("a", 1)) is None
     cache.clear()
-    assert cache.num_bytes == 0
+    assert cache.currsize == 0
