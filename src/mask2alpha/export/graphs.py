@@ -413,7 +413,7 @@ def _turn_most_confident_fine(is_fine: Tensor, predicted_error: Tensor, fine_sha
     return (turned & (count > 0)).view_as(is_fine) | is_fine
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Graph:
     """One file of an exported model."""
 
@@ -427,25 +427,30 @@ class Graph:
 _MASKS, _OS1 = {0: "masks"}, {2: "height", 3: "width"}
 _OS4 = {2: "height_os4", 3: "width_os4"}
 _EACH_OS1, _EACH_OS4 = {**_MASKS, **_OS1}, {**_MASKS, **_OS4}
-_OF_BACKBONE = {
+_OPEN_AXES: dict[str, dict[int, str]] = {
+    "image": _OS1,
+    "thumbnail": _OS4,
     "patches": {2: "patches_height", 3: "patches_width"},
+    "tokens": {1: "tokens"},
     "token_grid": {},
+    "mask": _EACH_OS1,
     "guided_tokens": {**_MASKS, 1: "patch_tokens"},
     "components": {**_MASKS, 2: "height_os16", 3: "width_os16"},
     "reach": {},
+    "fine_share": {},
+    "spanned": {},
+    "least_error": _MASKS,
+    "active": {**_MASKS, 2: "cell_rows", 3: "cell_columns"},
 }
-"""What only models with a backbone have, with open axes as in `Graph`."""
+"""Open axes by tensor; feature maps are named after their stride, all others are (masks, C, H/4, W/4)."""
+_OF_BACKBONE = frozenset(("patches", "token_grid", "guided_tokens", "components", "reach"))
+"""Tensors that only models with a backbone have."""
 
 
 def map_names(config: ModelConfig) -> list[str]:
     """What the feature maps of an encoding are called, finest first."""
     num_maps = len(config.encoder.stem_channels) - (config.encoder.kind == "conv_stem")
     return [f"map_os{4 * 2**level}" for level in range(num_maps)]
-
-
-def _open_sides(name: str) -> dict[int, str]:
-    stride = name.rpartition("_")[2]
-    return {2: f"height_{stride}", 3: f"width_{stride}"}
 
 
 def guided_names(config: ModelConfig) -> list[str]:
@@ -468,54 +473,42 @@ def token_stride(config: ModelConfig) -> int:
 
 def list_graphs(config: ModelConfig) -> dict[str, Graph]:
     """The graphs of a model, by name, in the order in which they run."""
-    maps = {name: _open_sides(name) for name in map_names(config)}
-    guided = {name: {**_MASKS, **_open_sides(name)} for name in guided_names(config)}
-    of_backbone = _OF_BACKBONE if config.encoder.kind == "backbone" else {}
+    maps, guided = map_names(config), guided_names(config)
 
-    def where_used(*names: str) -> dict[str, dict[int, str]]:
-        return {name: of_backbone[name] for name in names if name in of_backbone}
+    def axes_of(*names: str) -> dict[str, dict[int, str]]:
+        known = [name for name in names if name not in _OF_BACKBONE or config.encoder.kind == "backbone"]
+        return {name: _axes_of(name) for name in known}
 
-    state = dict.fromkeys(("mixed_matte", "is_fine", "cues"), _EACH_OS4)
-    coarse = dict.fromkeys(("alpha_logits", "predicted_error"), _EACH_OS4)
+    state, coarse = ("mixed_matte", "is_fine", "cues"), ("alpha_logits", "predicted_error")
+    last = ("alpha", "last_error", "was_fine")
     graphs = (
+        Graph("encoder", inputs=axes_of("image", "patches"), outputs=axes_of("tokens", *maps)),
         Graph(
-            name="encoder",
-            inputs={"image": _OS1, **where_used("patches")},
-            outputs={"tokens": {1: "tokens"}, **maps},
+            "state",
+            inputs=axes_of("thumbnail", "mask_os4", *last, "fine_share", "components", "reach"),
+            outputs=axes_of(*state, "local_colours"),
         ),
         Graph(
-            name="state",
-            inputs={
-                "thumbnail": _OS4,
-                **dict.fromkeys(("mask_os4", "alpha", "last_error", "was_fine"), _EACH_OS4),
-                "fine_share": {},
-                **where_used("components", "reach"),
-            },
-            outputs={**state, "local_colours": _EACH_OS4},
+            "guide",
+            inputs=axes_of("mask", "tokens", "token_grid"),
+            outputs=axes_of("guided_tokens", *guided, "components"),
         ),
+        Graph("fusion", inputs=axes_of("mask_os4", "cues", *maps, *guided), outputs=axes_of("prepared", "features")),
+        Graph("step", inputs=axes_of("prepared", *state), outputs=axes_of(*coarse)),
         Graph(
-            name="guide",
-            inputs={"mask": _EACH_OS1, "tokens": {1: "tokens"}, **where_used("token_grid")},
-            outputs={**where_used("guided_tokens"), **guided, **where_used("components")},
-        ),
-        Graph(
-            name="fusion",
-            inputs={"mask_os4": _EACH_OS4, "cues": _EACH_OS4, **maps, **guided},
-            outputs={"prepared": _EACH_OS4, "features": _EACH_OS4},
-        ),
-        Graph(name="step", inputs={"prepared": _EACH_OS4, **state}, outputs=coarse),
-        Graph(
-            name="detail",
-            inputs={
-                "image": _OS1,
-                "mask": _EACH_OS1,
-                **coarse,
-                "features": _EACH_OS4,
-                "local_colours": _EACH_OS4,
-                "spanned": {},
-                "least_error": _MASKS,
-            },
-            outputs={"alpha": _EACH_OS1, "active": {**_MASKS, 2: "cell_rows", 3: "cell_columns"}},
+            "detail",
+            inputs=axes_of("image", "mask", *coarse, "features", "local_colours", "spanned", "least_error"),
+            outputs={"alpha": _EACH_OS1, **axes_of("active")},
         ),
     )
     return {graph.name: graph for graph in graphs}
+
+
+def _axes_of(name: str) -> dict[int, str]:
+    """The open axes of a tensor, each with a name."""
+    kind, _, stride = name.rpartition("_")
+    if name in _OPEN_AXES:
+        return _OPEN_AXES[name]
+    if kind == "map" or name == "guided" or kind == "guided":
+        return {**({} if kind == "map" else _MASKS), 2: f"height_{stride}", 3: f"width_{stride}"}
+    return _EACH_OS4
