@@ -49,7 +49,6 @@ class Result(NamedTuple):
     """Mean alpha."""
     predicted_error: float | None = None
     """Mean of the network's guess at |alpha - truth|: high where a matte deserves a look."""
-
     made_from: str | None = None
     """Stamps of the photo and the mask that were read; see `storage.read_stamp`."""
 
@@ -59,21 +58,12 @@ class Result(NamedTuple):
         return Row(self.name, self.photo, self.mask, self.options or "")
 
 
+_REQUIRED = frozenset(("name", "photo", "mask"))
+_NUMBERS = {"height": pa.int32(), "width": pa.int32(), "coverage": pa.float32(), "predicted_error": pa.float32()}
 SCHEMA = pa.schema(
-    [
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("photo", pa.string(), nullable=False),
-        pa.field("mask", pa.string(), nullable=False),
-        ("options", pa.string()),
-        ("reason", pa.string()),
-        ("warning", pa.string()),
-        ("height", pa.int32()),
-        ("width", pa.int32()),
-        ("coverage", pa.float32()),
-        ("predicted_error", pa.float32()),
-        ("made_from", pa.string()),
-    ]
+    [pa.field(name, _NUMBERS.get(name, pa.string()), nullable=name not in _REQUIRED) for name in Result._fields]
 )
+"""Columns of the table: the fields of `Result`."""
 
 
 def chunk_name(rows: Sequence[Row]) -> str:

@@ -5,7 +5,7 @@ whatever package fsspec names for it.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -87,21 +87,23 @@ def list_below(folder: str) -> set[str]:
 
 def read_stamp(uri: str) -> str:
     """What changes when a file is replaced: its size and the time of its last change; empty where there is none."""
-    system, path = file_system(uri)
-    info = system.get_file_info(path)
+    info = _file_info(uri)
     return "" if info.type != arrow_fs.FileType.File else f"{info.size}@{info.mtime_ns}"
 
 
 def is_folder(uri: str) -> bool:
     """Whether something lies below the URI."""
-    system, path = file_system(uri)
-    return bool(system.get_file_info(path).type == arrow_fs.FileType.Directory)
+    return bool(_file_info(uri).type == arrow_fs.FileType.Directory)
 
 
 def exists(uri: str) -> bool:
     """Whether there is such a file."""
+    return bool(_file_info(uri).type == arrow_fs.FileType.File)
+
+
+def _file_info(uri: str) -> arrow_fs.FileInfo:
     system, path = file_system(uri)
-    return bool(system.get_file_info(path).type == arrow_fs.FileType.File)
+    return system.get_file_info(path)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -137,10 +139,8 @@ def write_bytes(uri: str, content: bytes) -> None:
 def delete(uri: str) -> None:
     """Delete a file; that there is none is no error."""
     system, path = file_system(uri)
-    try:
+    with suppress(FileNotFoundError):
         system.delete_file(path)
-    except FileNotFoundError:
-        return
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from secrets import token_hex
@@ -441,16 +442,8 @@ async def _until_left(request: Request) -> None:
 
 
 def _worker_settings(settings: ServiceSettings) -> WorkerSettings:
-    return WorkerSettings(
-        model=settings.model,
-        device=settings.device,
-        dtype=settings.dtype,
-        threads=settings.threads or max(1, usable_cores() // settings.workers),
-        memory=settings.worker_memory,
-        cache_bytes=settings.worker_cache,
-        max_pixels=settings.max_pixels,
-        max_bytes=settings.max_body,
-    )
+    threads = settings.threads or max(1, usable_cores() // settings.workers)
+    return WorkerSettings.model_validate({**asdict(settings), "threads": threads})
 
 
 async def _answer_problem(request: Request, problem: Exception) -> Response:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -133,31 +133,23 @@ class MatteForm:
         uploads = masks or []
         targets = read_targets(self.box, self.strokes, self.objects, len(uploads))
         paths = [await save(upload, folder / f"mask-{index}") for index, upload in enumerate(uploads)]
-        return MatteJob(
-            photo=photo,
-            key=key,
-            max_side=self.max_side,
-            targets=targets,
-            masks=paths,
-            label=self.label,
-            channel=self.channel,
-            invert=self.invert,
-            fit=self.fit,
-            outputs=_parse("outputs", _OUTPUTS, list(dict.fromkeys(self.outputs.split(",")))),
-            format=self.format,
-            bits=self.bits,
-            background=background if isinstance(background, str) else "white",
-            background_photo=None if isinstance(background, str) else await save(background, folder / "background"),
-            region=read_box("region", self.region),
-            steps=self.steps,
-            error_threshold=self.error_threshold,
-            active_budget=self.active_budget,
-            answer="form" if "multipart/form-data" in accept else "zip",
-            folder=folder,
-        )
+        choices = {name: value for name, value in asdict(self).items() if name not in ("box", "strokes", "objects")}
+        choices |= {
+            "photo": photo,
+            "key": key,
+            "folder": folder,
+            "targets": targets,
+            "masks": paths,
+            "outputs": list(dict.fromkeys(self.outputs.split(","))),
+            "region": read_box("region", self.region),
+            "answer": "form" if "multipart/form-data" in accept else "zip",
+        }
+        if isinstance(background, str):
+            return MatteJob(background=background, **choices)
+        return MatteJob(background_photo=await save(background, folder / "background"), **choices)
 
 
-_TARGETS, _STROKES, _OUTPUTS = TypeAdapter(list[Target]), TypeAdapter(list[Stroke]), TypeAdapter(list[Output])
+_TARGETS, _STROKES = TypeAdapter(list[Target]), TypeAdapter(list[Stroke])
 _ACCEPTED = {
     "box": "accepted: four numbers left,top,right,bottom",
     "region": "accepted: four numbers left,top,right,bottom",
@@ -251,10 +243,10 @@ def _parse_target(field: str, **values: Any) -> list[Target]:
         raise _renamed(field, error) from error
 
 
-def _parse(field: str, adapter: Any, value: Any) -> Any:
-    """What pydantic's `adapter` makes of a value, or of JSON."""
+def _parse(field: str, adapter: Any, text: str) -> Any:
+    """What pydantic's `adapter` makes of JSON."""
     try:
-        return adapter.validate_json(value) if isinstance(value, str) else adapter.validate_python(value)
+        return adapter.validate_json(text)
     except ValidationError as error:
         raise _renamed(field, error) from error
 

@@ -363,8 +363,7 @@ def _window(job: MatteJob, read: ReadPhoto) -> tuple[slice, slice] | None:
     """The rows and columns of a job's region; None: all."""
     if job.region is None:
         return None
-    left, top, right, bottom = clip_box(job.region, read.encoded.size, name="region")
-    return slice(top, bottom), slice(left, right)
+    return clip_box(job.region, read.encoded.size, name="region")
 
 
 def _scale_mask(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

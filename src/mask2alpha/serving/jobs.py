@@ -48,9 +48,8 @@ Format: TypeAlias = Annotated[
 ]
 
 Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
-Box: TypeAlias = tuple[float, float, float, float]
+Box: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 """Left, top, right, bottom."""
-BoxField: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class _Strict(BaseModel):
@@ -73,7 +72,7 @@ class Target(_Strict):
     """Letters and digits of any script, hyphens and underscores."""
     mask: int | None = Field(default=None, ge=0)
     """Index among the uploaded masks."""
-    box: BoxField | None = None
+    box: Box | None = None
     strokes: list[Stroke] = Field(default=[], max_length=MAX_STROKES)
 
     @model_validator(mode="after")
@@ -134,7 +133,7 @@ class MatteJob(_PhotoJob):
     """Of composites: a colour."""
     background_photo: Path | None = None
     """Instead of the colour: the upload of a picture."""
-    region: BoxField | None = None
+    region: Box | None = None
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)
     active_budget: int | None = Field(default=None, ge=0)

@@ -30,8 +30,8 @@ def mask_from_box(image: NDArray[Any], box: Box) -> NDArray[np.uint8]:
     Raises:
         InputError: The box lies outside the image, leaves none of it outside, or GrabCut finds nothing in it.
     """
-    size = image.shape[0], image.shape[1]
-    return GrabCut().make_mask(image, Prompt(box_xyxy=clip_box(box, size, name="box")))
+    rows, columns = clip_box(box, (image.shape[0], image.shape[1]), name="box")
+    return GrabCut().make_mask(image, Prompt(box_xyxy=(columns.start, rows.start, columns.stop, rows.stop)))
 
 
 def paint(mask: NDArray[np.uint8], strokes: Sequence[Stroke], *, scale: tuple[float, float]) -> NDArray[np.uint8]:
@@ -60,16 +60,14 @@ def paint(mask: NDArray[np.uint8], strokes: Sequence[Stroke], *, scale: tuple[fl
     return painted
 
 
-def clip_box(box: Box, size: Size, *, name: str) -> tuple[int, int, int, int]:
-    """The whole pixels that a box touches within a picture of some size.
+def clip_box(box: Box, size: Size, *, name: str) -> tuple[slice, slice]:
+    """The rows and columns that a box touches of a photo of (height, width).
 
     Raises:
-        InputError: None.
+        InputError: The box lies outside the photo.
     """
-    height, width = size
-    left, top = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
-    right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
-    if left >= right or top >= bottom:
+    rows, columns = Prompt(box_xyxy=box).inside(size)
+    if rows.start >= rows.stop or columns.start >= columns.stop:
         given = ",".join(f"{number:g}" for number in box)
-        raise InputError(f"the {name} {given} holds no pixel of the photograph ({width} x {height})")
-    return left, top, right, bottom
+        raise InputError(f"the {name} {given} holds no pixel of the photograph ({size[1]} x {size[0]})")
+    return rows, columns

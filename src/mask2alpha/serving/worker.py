@@ -32,17 +32,18 @@ _FORBIDDEN_EVENTS = (
 
 
 class WorkerSettings(BaseModel):
-    """The first line that a worker reads."""
+    """The first line that a worker reads; fields as in `ServiceSettings`."""
 
     model: str
     device: str | None
     dtype: str | None
     threads: int
-    memory: int
+    worker_memory: int
     """Bytes beyond what the loaded model takes."""
-    cache_bytes: int
+    worker_cache: int
+    """Bytes of cached encodings and mattes."""
     max_pixels: int
-    max_bytes: int
+    max_body: int
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
         _send(answers, {"problem": {"kind": "starting", "detail": str(error)}})
         sys.exit(1)
     predictor = runner.predictor
-    limit_resources(settings.memory, has_gpu=predictor.device.type != "cpu")
+    limit_resources(settings.worker_memory, has_gpu=predictor.device.type != "cpu")
     sys.addaudithook(_refuse)
     config = predictor.model.config
     ready = {
@@ -127,7 +128,7 @@ def _make_runner(settings: WorkerSettings) -> Any:
         dtype=getattr(torch, settings.dtype) if settings.dtype else None,
     )
     return JobRunner(
-        predictor, max_pixels=settings.max_pixels, max_bytes=settings.max_bytes, cache_bytes=settings.cache_bytes
+        predictor, max_pixels=settings.max_pixels, max_bytes=settings.max_body, cache_bytes=settings.worker_cache
     )
 
 

@@ -17,7 +17,7 @@ from mask2alpha.serving.worker import WorkerSettings
 
 STUB = (sys.executable, str(Path(__file__).parents[2] / "stub_worker.py"))
 SETTINGS = WorkerSettings(
-    model="tiny", device=None, dtype=None, threads=1, memory=1, cache_bytes=0, max_pixels=1, max_bytes=1
+    model="tiny", device=None, dtype=None, threads=1, worker_memory=1, worker_cache=0, max_pixels=1, max_body=1
 )
 
 
