@@ -1,4 +1,4 @@
-"""What a batch is to do: rows of a photograph, a mask and the name of their matte.
+"""What a batch is to do: rows of a photo, a mask and the name of their matte.
 
 A manifest is a table (CSV as spreadsheets write it, or Parquet) with the columns `photo`, `mask` and, if wanted,
 `name`, `label`, `channel`, `invert` and `fit`; or a folder that holds `photos/` and `masks/`, matched by name as
@@ -49,9 +49,9 @@ class Manifest:
     base: str
     """The folder that relative paths are relative to."""
     rows: list[Row]
-    """In the manifest's order, but rows of one photograph beside each other; at least one."""
+    """In the manifest's order, but rows of one photo beside each other; at least one."""
     unmatched: tuple[str, ...] = ()
-    """Of a folder: photographs without a mask, masks without a photograph."""
+    """Of a folder: photos without a mask, masks without a photo."""
     nearest: Mapping[str, str] = field(default_factory=dict)
     """For what is unmatched, the file of the other kind whose name is most like its own, if any is."""
     set_aside: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def read_manifest(uri: str, choice: MaskChoice | None = None) -> Manifest:
 
 
 def make_chunks(rows: Sequence[Row], size: int) -> list[tuple[Row, ...]]:
-    """Cut the rows into pieces of about `size`; the rows of one photograph stay together."""
+    """Cut the rows into pieces of about `size`; the rows of one photo stay together."""
     chunks: list[tuple[Row, ...]] = []
     current: list[Row] = []
     for row in rows:

@@ -136,7 +136,7 @@ class Worker:
     def _matte_photo(self, path: str, rows: list[Row], note: "Note") -> list[Result]:
         num_deaths = self._retry(lambda: note.begin(path))
         if num_deaths > self.settings.retries:
-            return [Result(*row, reason=f"{num_deaths} workers died on this photograph") for row in rows]
+            return [Result(*row, reason=f"{num_deaths} workers died on this photo") for row in rows]
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)

@@ -1,1 +1,1 @@
-"""The HTTP service: a front process that never decodes a picture, and worker processes that do all the work."""
+"""The HTTP service: a front process that decodes no images, and worker processes that do the work."""

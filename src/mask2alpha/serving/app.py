@@ -1,4 +1,4 @@
-"""The service's addresses: forms in, jobs to the workers, pictures out."""
+"""The addresses of the service: they read forms, hand jobs to workers and answer with the outputs."""
 
 import asyncio
 import json
@@ -38,20 +38,20 @@ from mask2alpha.serving.worker import WorkerSettings
 SWEEP_SECONDS = 5.0
 PACKAGE = Path(str(resources.files("mask2alpha")))
 EXAMPLES = {"photo": ("photo.jpg", "image/jpeg"), "mask": ("mask.png", "image/png")}
-Token = Annotated[str, Header(alias="X-Encoding-Token", max_length=200, description="As `POST /v1/encodings` gave it.")]
+Token = Annotated[str, Header(alias="X-Encoding-Token", max_length=200, description="From `POST /v1/encodings`.")]
 
 
 class EncodingAnswer(BaseModel):
-    """A kept photograph."""
+    """A photo that the service keeps."""
 
     id: str
     token: str | None = None
-    """The owner's, told once."""
+    """The owner's token; only the answer to the upload has it."""
     width: int
     height: int
     is_16_bit: bool
     expires_in: float
-    """Seconds after the last use."""
+    """Seconds from the last use until the photo is removed."""
     warnings: list[str] = []
 
 
@@ -67,17 +67,17 @@ class Problem(BaseModel):
 
 
 class ProgressAnswer(BaseModel):
-    """How far a request is."""
+    """The progress of a request."""
 
     state: Literal["waiting", "working"]
     ahead: int = 0
-    """Requests that come first."""
+    """Number of requests that are served before this one."""
     stage: str = ""
     done: float = 0.0
 
 
 class Service:
-    """What the addresses share."""
+    """State and functions that the addresses share."""
 
     def __init__(self, settings: ServiceSettings, *, pool: WorkerPool, metrics: ServiceCounters, spool: Path) -> None:
         self.settings = settings
@@ -92,22 +92,22 @@ class Service:
             on_removed=pool.forget,
         )
         self.tickets: dict[str, Ticket] = {}
-        """By the id of their request."""
+        """Jobs in the pool, by the id of their request."""
         metrics.gauge("queue", "Jobs that wait for a worker", lambda: pool.num_waiting)
-        metrics.gauge("workers_ready", "Workers that hold a model", lambda: pool.num_ready)
-        metrics.gauge("workers_resident_bytes", "Memory that the workers hold", pool.resident_bytes)
-        metrics.gauge("encodings", "Photographs kept", lambda: len(self.photos))
+        metrics.gauge("workers_ready", "Workers that have loaded their model", lambda: pool.num_ready)
+        metrics.gauge("workers_resident_bytes", "Resident memory of the workers", pool.resident_bytes)
+        metrics.gauge("encodings", "Number of photos kept", lambda: len(self.photos))
         metrics.gauge("encodings_bytes", "Bytes of the uploads kept", lambda: self.photos.num_bytes)
 
     def folder(self, request: Request) -> Path:
-        """The request's own folder; it goes when the request is answered."""
+        """Make a folder for the request; it is removed when the request has been answered."""
         folder = self.spool / f"request-{token_hex(8)}"
         folder.mkdir()
         request.state.folder = folder
         return folder
 
     async def answer(self, request: Request, job: ShowJob | MatteJob) -> FileResponse:
-        """The pictures of a job; raises as `run`."""
+        """Run a job and answer with its outputs; raises as `run`."""
         result, ticket = await self.run(request, job)
         waited = (ticket.started or ticket.submitted) - ticket.submitted
         worked = (ticket.finished or ticket.submitted) - ticket.submitted - waited
@@ -119,11 +119,11 @@ class Service:
         return FileResponse(job.folder / result.file_name, media_type=result.media_type, headers=headers)
 
     async def run(self, request: Request, job: EncodeJob | ShowJob | MatteJob) -> tuple[JobResult, Ticket]:
-        """Have a job done; it is dropped when the client leaves while it waits.
+        """Run a job; it is cancelled if the client disconnects.
 
         Raises:
-            ProblemError: There is no room, or the job failed.
-            ClientDisconnect: The client has left.
+            ProblemError: The queue is full, or the job failed.
+            ClientDisconnect: The client has disconnected.
         """
         request_id = request.state.request_id
         ticket = self.pool.submit(job)
@@ -143,18 +143,18 @@ class Service:
                 del self.tickets[request_id]
 
     async def sweep(self) -> None:
-        """Remove expired photographs, again and again."""
+        """Remove expired photos every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.photos.remove_expired()
 
 
 def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND) -> FastAPI:
-    """Build the service; its workers start with it.
+    """Build the service; its workers start when it starts.
 
     Args:
         settings: Limits and choices.
-        command: Starts a worker.
+        command: Command line of a worker.
     """
     metrics = ServiceCounters()
     pool = WorkerPool(
@@ -186,9 +186,9 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
     app = FastAPI(
         title="mask2alpha",
         version=__version__,
-        description="A photograph and a rough mask in, a full-resolution alpha matte out.",
+        description="Makes a full-resolution alpha matte from a photo and a rough mask.",
         lifespan=lifespan,
-        docs_url=None,  # those pages load scripts from elsewhere
+        docs_url=None,  # these pages load scripts from other sites
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,
@@ -215,7 +215,7 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
 
 
 def _problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of the problems of an address."""
+    """The OpenAPI description of the problems of an address."""
     texts: dict[int, list[str]] = {}
     for kind in ("key-needed", "bad-request", "cross-site", *kinds):
         texts.setdefault(TITLES[kind][0], []).append(TITLES[kind][1])
@@ -242,24 +242,24 @@ _WORK_PROBLEMS = (
 def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounters, pool: WorkerPool) -> None:
     @app.get("/health", tags=["status"])
     async def health() -> dict[str, str]:
-        """The front process answers."""
+        """Tell whether the front process answers."""
         return {"status": "ok"}
 
     @app.get("/ready", tags=["status"], responses=_problems("starting"))
     async def ready() -> dict[str, int]:
-        """At least one worker holds a model."""
+        """Tell whether at least one worker has loaded its model."""
         if pool.num_ready == 0:
             raise ProblemError("starting", "No worker is ready.", retry_after=2)
         return {"workers": pool.num_ready}
 
     @app.get("/metrics", tags=["status"], response_class=Response, responses=_problems())
     async def show_metrics() -> Response:
-        """Counters in Prometheus' text format."""
+        """Return the counters in Prometheus' text format."""
         return Response(metrics.render(), media_type=counters_module.CONTENT_TYPE)
 
     @app.get("/v1/info", tags=["status"])
     async def info() -> dict[str, Any]:
-        """Version, model, limits, and what can be asked for."""
+        """Return version, model, limits, formats and outputs."""
         return {
             "version": __version__,
             "model": Path(settings.model).name,
@@ -281,10 +281,10 @@ def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounter
 
     @app.get("/v1/progress/{request_id}", tags=["status"], responses=_problems("not-found", "invalid-field"))
     async def progress(request: Request, request_id: str) -> ProgressAnswer:
-        """How far the request with this `X-Request-Id` is."""
+        """Return the progress of the request with this `X-Request-Id`."""
         ticket = _service(request).tickets.get(request_id)
         if ticket is None:
-            raise ProblemError("not-found", "No such request is waiting or being worked on.")
+            raise ProblemError("not-found", "No request with this id is waiting or running.")
         if ticket.started is None:
             return ProgressAnswer(state="waiting", ahead=_service(request).pool.num_ahead(ticket))
         return ProgressAnswer(state="working", stage=ticket.stage, done=ticket.done)
@@ -300,10 +300,10 @@ def _add_encodings(app: FastAPI) -> None:
     )
     async def encode(
         request: Request,
-        photo: Annotated[UploadFile, File(description="The photograph, in any accepted format.")],
+        photo: Annotated[UploadFile, File(description="The photo, in any accepted format.")],
         max_side: MaxSide = None,
     ) -> EncodingAnswer:
-        """Keep a photograph for any number of masks; it is encoded once."""
+        """Keep a photo for any number of masks. It is encoded once."""
         service = _service(request)
         folder, key = service.folder(request), new_key()
         path = await save(photo, folder / "photo")
@@ -320,7 +320,7 @@ def _add_encodings(app: FastAPI) -> None:
         responses=_problems("encoding-not-found", "invalid-field"),
     )
     async def look_up(request: Request, encoding_id: str, token: Token = "") -> EncodingAnswer:
-        """What is known of a kept photograph; its expiry begins anew."""
+        """Look up a kept photo, and restart its expiry."""
         service = _service(request)
         return _about(service, service.photos.get(encoding_id, token))
 
@@ -337,7 +337,7 @@ def _add_encodings(app: FastAPI) -> None:
         max_side: Annotated[int | None, Query(ge=16, le=MAX_SIDE)] = None,
         format: Literal["jpeg", "png", "webp"] = "jpeg",
     ) -> Response:
-        """The photograph as it was read: upright, 8 bits, in a format that browsers show."""
+        """Return the photo upright, in 8 bits, in a format that browsers show."""
         service = _service(request)
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
@@ -351,7 +351,7 @@ def _add_encodings(app: FastAPI) -> None:
         responses=_problems("encoding-not-found", "invalid-field"),
     )
     async def forget(request: Request, encoding_id: str, token: Token = "") -> None:
-        """Forget a photograph."""
+        """Remove a kept photo."""
         _service(request).photos.remove(encoding_id, token)
 
 
@@ -359,7 +359,7 @@ def _add_mattes(app: FastAPI) -> None:
     media_types = (*MEDIA_TYPES.values(), "application/zip", "multipart/form-data")
     pictures: dict[int | str, dict[str, Any]] = {
         200: {
-            "description": "One picture; several come as an archive, or where the request accepts it as a form.",
+            "description": "One output, or several as a ZIP archive, or as a form if the request accepts one.",
             "content": {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types},
         }
     }
@@ -369,12 +369,12 @@ def _add_mattes(app: FastAPI) -> None:
     )
     async def matte(
         request: Request,
-        photo: Annotated[UploadFile, File(description="The photograph, in any accepted format.")],
+        photo: Annotated[UploadFile, File(description="The photo, in any accepted format.")],
         form: Annotated[MatteForm, Depends()],
         mask: MaskFiles = None,
         background: Background = "white",
     ) -> Response:
-        """Matte a photograph; nothing of it is kept."""
+        """Matte a photo. Nothing of it is kept."""
         service = _service(request)
         folder = service.folder(request)
         path = await save(photo, folder / "photo")
@@ -396,7 +396,7 @@ def _add_mattes(app: FastAPI) -> None:
         mask: MaskFiles = None,
         background: Background = "white",
     ) -> Response:
-        """Matte a kept photograph."""
+        """Matte a kept photo."""
         service = _service(request)
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
@@ -408,7 +408,7 @@ def _add_mattes(app: FastAPI) -> None:
 def _add_examples(app: FastAPI) -> None:
     @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse, responses=_problems("invalid-field"))
     async def example(what: Literal["photo", "mask"]) -> FileResponse:
-        """The built-in photograph, and a rough mask of it."""
+        """Return the example photo or a rough mask of it."""
         name, media_type = EXAMPLES[what]
         return FileResponse(PACKAGE / "serving" / "example" / name, media_type=media_type)
 
@@ -420,7 +420,7 @@ def _service(request: Request) -> Service:
 
 
 def _borrow(kept: StoredPhoto, folder: Path) -> Path:
-    """A name of the upload that lasts as long as the request, whatever becomes of the kept photograph."""
+    """Link the upload into the request's folder, where it stays even if the kept photo is removed meanwhile."""
     path = folder / "photo"
     path.hardlink_to(kept.path)
     return path
@@ -457,7 +457,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
-    """What the framework refuses by itself."""
+    """Answer what the framework refuses by itself."""
     assert isinstance(error, HTTPException)
     kind = {404: "not-found", 405: "wrong-method"}.get(error.status_code, "bad-request")
     detail = {

@@ -17,26 +17,26 @@ class ServiceCounters:
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "mask2alpha_requests",
-            "Requests answered; status 499: the client left before the answer",
+            "Requests answered; status 499: the client disconnected before the answer",
             ("method", "route", "status"),
             registry=self._registry,
         )
         self._request_seconds = Histogram(
             "mask2alpha_request_seconds",
-            "From a request's head to the end of its answer",
+            "Seconds from the head of a request to the end of its answer",
             ("route",),
             buckets=SECONDS,
             registry=self._registry,
         )
         self._job_seconds = Histogram(
             "mask2alpha_job_seconds",
-            "Time of a worker for a job",
+            "Seconds that a worker spent on a job",
             ("kind", "outcome"),
             buckets=SECONDS,
             registry=self._registry,
         )
         self._deaths = Counter(
-            "mask2alpha_worker_deaths", "Workers that ended unasked and were replaced", registry=self._registry
+            "mask2alpha_worker_deaths", "Workers that died and were replaced", registry=self._registry
         )
 
     def gauge(self, name: str, description: str, value: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""The fields of the forms, from text to values; what is wrong is told by field."""
+"""The fields of the forms, parsed from text; problems name the field."""
 
 import asyncio
 import shutil
@@ -22,39 +22,39 @@ _OUTPUT_PATTERN = "({})".format("|".join(get_args(Output)))
 
 MaxSide = Annotated[
     int | None,
-    Form(ge=16, le=MAX_SIDE, description="Shrink the photograph to this longest side first; it is never enlarged."),
+    Form(ge=16, le=MAX_SIDE, description="Shrink larger photos to this longest side first."),
 ]
 
 
-MaskFiles = Annotated[list[UploadFile] | None, File(description="White is the object; repeat it for several objects.")]
+MaskFiles = Annotated[list[UploadFile] | None, File(description="White marks the object; repeatable.")]
 Background = Annotated[
-    UploadFile | str, Form(description="Of composites: a colour such as white or #20a040, or a picture.")
+    UploadFile | str, Form(description="Background of composites: a colour such as white or #20a040, or an image file.")
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatteForm:
-    """What to matte and what to make of it; the fields without files."""
+    """What to matte and which outputs to make; the fields that are not files."""
 
     box: Annotated[
         str | None,
         Form(
             pattern=_BOX_PATTERN,
-            description="left,top,right,bottom in pixels of the photograph: GrabCut makes the rough mask.",
+            description="left,top,right,bottom in pixels of the photo; GrabCut makes the rough mask from it.",
             examples=["120,40,480,500"],
         ),
     ] = None
     strokes: Annotated[
         str | None,
         Form(
-            description="JSON: a list of strokes, painted over mask or box in their order.",
+            description="JSON: a list of strokes, painted over the mask or box in their order.",
             examples=['[{"points": [[200, 100], [220, 300]], "radius": 40, "erase": false}]'],
         ),
     ] = None
     objects: Annotated[
         str | None,
         Form(
-            description="JSON, for several objects, instead of box and strokes: a list of "
+            description="JSON, for several objects, in place of box and strokes: a list of "
             "{name, mask: index of the mask file, box, strokes}.",
             examples=['[{"name": "person", "box": [120, 40, 480, 500]}]'],
         ),
@@ -69,33 +69,33 @@ class MatteForm:
         str | None,
         Form(
             max_length=255,
-            description="The masks' channel that counts: grey, alpha, red, green, blue, or one of an EXR file.",
+            description="The channel of the masks to use: grey, alpha, red, green, blue, or one of an EXR file.",
         ),
     ] = None
     invert: Annotated[bool, Form(description="The masks mark what is not the object.")] = False
     fit: Annotated[
-        Fit, Form(description="aspect: masks of another aspect than the photograph's are refused; stretch: stretched.")
+        Fit, Form(description="aspect: refuse masks of another aspect than the photo's; stretch: stretch them.")
     ] = "aspect"
     outputs: Annotated[
         str,
         Form(
             pattern=rf"^{_OUTPUT_PATTERN}(,{_OUTPUT_PATTERN}){{0,20}}$",
-            description=f"With commas between: {', '.join(get_args(Output))}.",
+            description=f"Separated by commas: {', '.join(get_args(Output))}.",
             examples=["alpha", "alpha,cutout"],
         ),
     ] = "alpha"
-    format: Annotated[Format, Form(description="Of the pictures. JPEG holds no cut-out.")] = "png"
+    format: Annotated[Format, Form(description="Format of the outputs. JPEG cannot hold cut-outs.")] = "png"
     bits: Annotated[
         Literal[8, 16, 32] | None,
         BeforeValidator(lambda text: int(text) if text in ("8", "16", "32") else text),
-        Form(description="Per sample; 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as the photograph."),
+        Form(description="Bits per sample: 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as in the photo."),
     ] = None
     max_side: MaxSide = None
     region: Annotated[
         str | None,
         Form(
             pattern=_BOX_PATTERN,
-            description="left,top,right,bottom: pictures are cut to it, detail is made there only. Not with max_side.",
+            description="left,top,right,bottom: cut the outputs to it, recompute detail only there. Not with max_side.",
         ),
     ] = None
     steps: Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")] = None
@@ -118,12 +118,12 @@ class MatteForm:
         """Check the fields and save the files.
 
         Args:
-            photo: The photograph's upload.
-            key: Under which the worker may keep it.
-            folder: Takes the files, and later the answer.
+            photo: File of the photo.
+            key: Key under which the worker may cache the photo.
+            folder: Receives the files, and later the outputs.
             masks: The uploaded masks.
-            background: A colour, or an uploaded picture.
-            accept: The request's header: whether several pictures are packed as a form.
+            background: A colour, or an uploaded background.
+            accept: The request's header; decides whether several outputs are packed as a form.
 
         Raises:
             ProblemError: Fields contradict each other or cannot be read.
@@ -153,28 +153,28 @@ _TARGETS, _STROKES = TypeAdapter(list[Target]), TypeAdapter(list[Stroke])
 _ACCEPTED = {
     "box": "accepted: four numbers left,top,right,bottom",
     "region": "accepted: four numbers left,top,right,bottom",
-    "outputs": f"accepted, with commas between: {', '.join(get_args(Output))}",
+    "outputs": f"accepted, separated by commas: {', '.join(get_args(Output))}",
     "name": "accepted: up to 40 letters and digits of any script, hyphens and underscores",
 }
-"""Instead of the patterns that these fields have to match."""
+"""Messages in place of the patterns that these fields have to match."""
 
 
 def read_targets(box: str | None, strokes: str | None, objects: str | None, num_masks: int) -> list[Target]:
-    """The objects of a form: those listed, or one of box or strokes, or one of each mask.
+    """The objects of a form: those in `objects`, or one from box or strokes, or one for each mask.
 
     Raises:
-        ProblemError: They contradict each other, or are none.
+        ProblemError: The fields contradict each other, or there is no object.
     """
     if objects is not None:
         if box is not None or strokes is not None:
-            raise invalid("objects", "give box and strokes inside of objects, not beside it")
+            raise invalid("objects", "give box and strokes in objects, not beside it")
         targets: list[Target] = _parse("objects", _TARGETS, objects)
     elif box is not None or (strokes is not None and num_masks == 0):
         targets = _parse_target("box", box=read_box("box", box), strokes=_read_strokes(strokes))
     else:
         painted = _read_strokes(strokes)
         if painted and num_masks > 1:
-            raise invalid("strokes", "with several masks, say in objects which one the strokes are for")
+            raise invalid("strokes", "with several masks, use objects to say which mask the strokes are for")
         targets = [Target(mask=index, strokes=painted) for index in range(num_masks)]
     if not 1 <= len(targets) <= MAX_OBJECTS:
         given = "no object: send a mask, a box or strokes" if not targets else f"{len(targets)} objects"
@@ -184,24 +184,24 @@ def read_targets(box: str | None, strokes: str | None, objects: str | None, num_
         raise invalid("objects", "two objects have the same name")
     for target in targets:
         if target.mask is not None and target.mask >= num_masks:
-            raise invalid("objects", f"mask {target.mask} does not exist: {num_masks} mask files came, counted from 0")
+            raise invalid("objects", f"mask {target.mask} does not exist; {num_masks} mask files came, counted from 0")
     if objects is None and box is not None and num_masks:
         raise invalid("box", "an object has either a mask or a box, not both")
     return targets
 
 
 def read_box(name: str, text: str | None) -> Box | None:
-    """Four numbers with commas between; None stays None."""
+    """Parse four numbers separated by commas; None stays None."""
     if text is None:
         return None
     left, top, right, bottom = (float(number) for number in text.split(","))
     if left >= right or top >= bottom:
-        raise invalid(name, f"{text} is no left,top,right,bottom with left < right and top < bottom")
+        raise invalid(name, f"{text} is not left,top,right,bottom with left < right and top < bottom")
     return left, top, right, bottom
 
 
 async def save(upload: ReceivedFile, path: Path) -> Path:
-    """Write an upload to a file; the name is ours, the client's is not used."""
+    """Write an upload to a file; the client's file name is not used."""
 
     def copy() -> None:
         with path.open("wb") as file:
@@ -217,7 +217,7 @@ def invalid(field: str, message: str) -> ProblemError:
 
 
 def invalid_fields(errors: Sequence[Any]) -> ProblemError:
-    """The problem that pydantic's list of errors describes; what was sent is not repeated."""
+    """The problem that a list of pydantic's errors describes; it does not repeat what was sent."""
     told = []
     for error in errors:
         parts = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]

@@ -1,4 +1,4 @@
-"""What one worker does: it reads strangers' photos and writes mattes. It caches encodings and mattes."""
+"""What one worker does: it reads uploaded photos, writes mattes, and caches encodings and mattes."""
 
 import hashlib
 import re
@@ -47,24 +47,24 @@ TRACED = frozenset(("active", "steps"))
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadPhoto:
-    """A photograph, possibly shrunk, and its encoding."""
+    """A photo and its encoding."""
 
     photo: Photo
-    """As it was read, possibly shrunk."""
+    """As it was read, or shrunk to the job's `max_side`."""
     shown: Photo
-    """In sRGB."""
+    """The same in sRGB, as the network sees it."""
     encoded: EncodedImage
     full_size: Size
     """(height, width) of the upload, upright."""
 
     @property
     def scale(self) -> tuple[float, float]:
-        """(x, y): pixels here per pixel of the upload."""
+        """(x, y): pixels of the photo that is matted per pixel of the upload."""
         return self.encoded.size[1] / self.full_size[1], self.encoded.size[0] / self.full_size[0]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes in memory."""
+        """Size in memory in bytes."""
         encoding = self.encoded.encoding
         tensors = (self.encoded.pixels, encoding.tokens, *encoding.maps, encoding.thumbnail)
         arrays = {id(array): array for array in (self.photo.pixels, self.shown.pixels)}
@@ -83,7 +83,7 @@ class EncodingCache(LRUCache[tuple[Any, ...], ReadPhoto | Matte]):
             self[key] = value
 
     def forget(self, first: str) -> None:
-        """Drop everything whose key begins so."""
+        """Drop everything whose key begins with `first`."""
         for key in [key for key in self if key[0] == first]:
             del self[key]
 
@@ -135,7 +135,7 @@ class JobRunner:
         return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
 
     def forget(self, key: str) -> None:
-        """Drop what was kept of a photograph."""
+        """Drop what is cached of a photo."""
         self.cache.forget(key)
 
     def _photo(self, job: EncodeJob | MatteJob, report: Report) -> ReadPhoto:
@@ -143,7 +143,7 @@ class JobRunner:
         if isinstance(kept, ReadPhoto):
             return kept
         report("reading", 0.0)
-        photo = self._read(job.photo, "the photograph")
+        photo = self._read(job.photo, "the photo")
         full_size = photo.pixels.shape[0], photo.pixels.shape[1]
         photo = shrink(photo, job.max_side)
         shown = photo.in_srgb()
@@ -155,7 +155,7 @@ class JobRunner:
 
     def _show(self, job: ShowJob, report: Report) -> JobResult:
         report("reading", 0.0)
-        photo = self._read(job.photo, "the photograph")
+        photo = self._read(job.photo, "the photo")
         shown = shrink(photo, job.max_side).in_srgb().for_output(SUFFIXES[job.format], 8)
         report("writing", 0.5)
         path = job.folder / f"photo{SUFFIXES[job.format]}"
@@ -206,7 +206,7 @@ class JobRunner:
         return _result(read, active_shares=shares, **pack(parts, job))
 
     def _mask(self, job: MatteJob, target: Target, read: ReadPhoto) -> NDArray[np.uint8]:
-        """The rough mask of one object, at the size at which the photograph is matted."""
+        """The rough mask of one object, at the size at which the photo is matted."""
         size = read.encoded.size
         if target.mask is not None:
             mask = self._read_mask(job, target.mask, read)
@@ -244,7 +244,7 @@ class JobRunner:
         return matte
 
     def _background(self, job: MatteJob) -> Photo:
-        """A picture, or a colour as a picture of one pixel."""
+        """The background: an uploaded photo, or a colour as a photo of one pixel."""
         if job.background_photo is not None:
             return self._read(job.background_photo, "the background")
         return plain_colour(job.background, "background")
@@ -256,7 +256,7 @@ class JobRunner:
         return photo
 
     def _read_mask(self, job: MatteJob, index: int, read: ReadPhoto) -> NDArray[np.uint8]:
-        """A mask over its photograph; as large as the upload, or as what is matted of it."""
+        """A mask at the size of the upload or, if it came at that size, of the photo that is matted."""
         path, name = job.masks[index], f"mask {index + 1}"
         choice = MaskChoice(label=job.label, channel=job.channel, is_inverted=job.invert, fit=job.fit)
         with _naming(path, name), warnings.catch_warnings(record=True) as caught:
@@ -275,13 +275,13 @@ class JobRunner:
 def configure(
     predictor: AbstractPredictor, job: MatteJob, window: tuple[slice, slice] | None = None
 ) -> AbstractPredictor:
-    """The predictor with a job's own choices; the network is shared.
+    """A predictor with the choices of a job; the network is shared.
 
     Args:
-        predictor: The worker's own.
-        job: With the choices.
-        window: Rows and columns that the job wants, of the photograph at the size at which it is matted; a PyTorch
-            predictor works out the detail of nothing else.
+        predictor: The worker's predictor, which is left as it is.
+        job: The job with the choices.
+        window: Rows and columns of the photo, at the size at which it is matted, where detail is wanted; a PyTorch
+            predictor recomputes no others.
     """
     choices = {
         "num_steps": job.steps,
@@ -299,7 +299,7 @@ def configure(
 
 
 def shrink(photo: Photo, max_side: int | None) -> Photo:
-    """A photograph scaled down to a longest side; itself where it is not longer."""
+    """Scale a photo down to a longest side; a photo that is not larger is returned as it is."""
     height, width = photo.pixels.shape[:2]
     if max_side is None or max(height, width) <= max_side:
         return photo
@@ -313,7 +313,7 @@ def shrink(photo: Photo, max_side: int | None) -> Photo:
 
 
 def pack(parts: dict[str, Path], job: MatteJob) -> dict[str, Any]:
-    """Make one file of an answer's pictures: the picture itself, or a form or an archive of several."""
+    """Make one file of all outputs: the output itself, or a form or an archive of several."""
     if len(parts) == 1:
         return {"file_name": next(iter(parts.values())).name, "media_type": MEDIA_TYPES[job.format]}
     path = job.folder / "answer"
@@ -338,16 +338,16 @@ def pack(parts: dict[str, Path], job: MatteJob) -> dict[str, Any]:
 
 
 def _check_output(kind: str, job: MatteJob) -> None:
-    """Check that the format of a job holds a kind of output; `active` and `steps` are maps, too.
+    """Check that the format of a job holds a kind of output; `active` and `steps` are maps.
 
     Raises:
-        InputError: It does not.
+        InputError: The format cannot hold it.
     """
     path = Path(f"picture{SUFFIXES[job.format]}")
     try:
         check_output(path, kind if kind in KINDS else "error", job.bits)
     except ImageFileError as error:
-        raise InputError(f"{kind} cannot be written so: {str(error).removeprefix(f'{path}: ')}") from error
+        raise InputError(f"{kind} cannot be written in this format: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def _part(job: MatteJob, number: int) -> Path:
@@ -367,9 +367,9 @@ def _window(job: MatteJob, read: ReadPhoto) -> tuple[slice, slice] | None:
 
 
 def _scale_mask(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """A mask at another size; one with only two values keeps two values."""
+    """Resize a mask; one with only two values keeps two values."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that it is resized, which is what is wanted
+        warnings.simplefilter("ignore", UserWarning)  # the resizing is intended
         scaled = mask_to_tensor(Mask(values=mask), size, fit="stretch")[0, 0].numpy()
     return np.asarray(np.rint(scaled * 255), dtype=np.uint8)
 
@@ -381,7 +381,7 @@ def _check_sides(shape: tuple[int, ...], name: str) -> None:
 
 @contextmanager
 def _naming(path: Path, name: str) -> Iterator[None]:
-    """In messages, what the upload is instead of where it lies."""
+    """Name the upload instead of its path in messages."""
     try:
         yield
     except ImageFileError as error:
@@ -398,15 +398,15 @@ def _problem_of(error: Exception) -> ProblemError | None:
         return ProblemError("invalid-field", _sentence(str(error)))
     if isinstance(error, ImageFileError):
         return ProblemError("picture-refused", _sentence(str(error)))
-    # PyTorch and OpenCV have words of their own for it
+    # PyTorch and OpenCV raise errors of their own when memory runs out
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return ProblemError(
-            "too-much-memory", "The picture needs more memory than one request may have; send a smaller one."
+            "too-much-memory", "The photo needs more memory than one request may take; send a smaller one."
         )
     return None
 
 
 def _sentence(text: str) -> str:
-    """One sentence of a message; the command line's options become fields."""
+    """A message as one sentence; options of the command line become fields of the form."""
     text = re.sub(r"--(label|channel|fit) ", r"\1=", " ".join(text.split()))
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -1,6 +1,6 @@
-"""What the front process asks of a worker, as JSON: one job is one picture read, and what is to be made of it.
+"""The messages between the front process and a worker: jobs, results and problems, as JSON.
 
-Coordinates are pixels of the upright photograph at its full size, (0, 0) its upper left corner.
+Coordinates are pixels of the upright photo at its full size; (0, 0) is its upper left corner.
 """
 
 from pathlib import Path
@@ -26,16 +26,16 @@ Output: TypeAlias = Literal[
     "steps",
 ]
 _NAMES = {"tif": "tiff", "jpg": "jpeg"}
-"""Of formats that the service calls otherwise than the command line."""
+"""Formats whose names differ between the command line and the service."""
 SUFFIXES = {_NAMES.get(name, name): kind.suffixes[0] for name, kind in FORMATS.items()}
 MEDIA_TYPES = {_NAMES.get(name, name): kind.media_type for name, kind in FORMATS.items()}
 
 
 def read_format(value: Any) -> str:
-    """The name of a format in any spelling: `jpg`, `JPEG` and `jpeg` are one.
+    """The name of a format in any spelling: `jpg`, `JPEG` and `jpeg` are the same.
 
     Raises:
-        ValueError: We write no such files.
+        ValueError: The format is not one of `SUFFIXES`.
     """
     for name, kind in FORMATS.items():
         if f".{value}".lower() in kind.suffixes:
@@ -60,13 +60,13 @@ class Stroke(_Strict):
     """One stroke of a round brush."""
 
     points: list[tuple[Coordinate, Coordinate]] = Field(min_length=1, max_length=MAX_STROKE_POINTS)
-    """(x, y); a single one is a dot."""
+    """(x, y); a single point is a dot."""
     radius: float = Field(gt=0, le=10_000, allow_inf_nan=False)
     erase: bool = False
 
 
 class Target(_Strict):
-    """One object of the photograph, as its rough mask is given."""
+    """One object of the photo, with its rough mask as an upload, a box or strokes."""
 
     name: str = Field(default="", pattern=r"^[\w-]{0,40}$")
     """Letters and digits of any script, hyphens and underscores."""
@@ -90,21 +90,21 @@ class Target(_Strict):
 
 class _PhotoJob(_Strict):
     photo: Path
-    """The upload."""
+    """File of the upload."""
     key: str | None = None
-    """Under which the worker keeps what it makes of the photograph; None: it keeps nothing."""
+    """Key under which the worker caches the encoding and the mattes; None: nothing is cached."""
     max_side: int | None = None
-    """The photograph is shrunk to this longest side first; None: it is used at its full size."""
+    """Longest side to which the photo is shrunk; None: full size."""
 
 
 class EncodeJob(_PhotoJob):
-    """Encode a photograph, to keep."""
+    """Encode a photo and cache the encoding."""
 
     kind: Literal["encode"] = "encode"
 
 
 class ShowJob(_PhotoJob):
-    """Write the photograph itself, upright, in a format that browsers show."""
+    """Write the photo upright in a format that browsers show."""
 
     kind: Literal["show"] = "show"
     format: Format
@@ -112,7 +112,7 @@ class ShowJob(_PhotoJob):
 
 
 class MatteJob(_PhotoJob):
-    """Matte some objects of a photograph."""
+    """Matte some objects of a photo."""
 
     kind: Literal["matte"] = "matte"
     targets: list[Target] = Field(min_length=1, max_length=MAX_OBJECTS)
@@ -120,61 +120,61 @@ class MatteJob(_PhotoJob):
     label: str | None = Field(default=None, max_length=40)
     """The target in masks that are maps of labels."""
     channel: str | None = Field(default=None, max_length=255)
-    """The masks' channel that counts."""
+    """The channel of the masks to use."""
     invert: bool = False
-    """The masks mark what is not the target."""
+    """Whether the masks mark what is not the target."""
     fit: Fit = "aspect"
     """Whether masks of another aspect are refused or stretched."""
     outputs: list[Output] = Field(default=["alpha"], min_length=1)
     format: Format = "png"
     bits: Literal[8, 16, 32] | None = None
-    """Per sample; None: what keeps the photograph's values."""
+    """Bits per sample; None: as in the photo."""
     background: str = "white"
-    """Of composites: a colour."""
+    """Background of composites: a colour."""
     background_photo: Path | None = None
-    """Instead of the colour: the upload of a picture."""
+    """File of an uploaded background, in place of the colour."""
     region: Box | None = None
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)
     active_budget: int | None = Field(default=None, ge=0)
     answer: Literal["form", "zip"] = "zip"
-    """How several pictures are packed."""
+    """How several outputs are packed."""
     folder: Path
-    """Where the answer is written."""
+    """Folder to write the outputs to."""
 
 
 Job: TypeAlias = Annotated[EncodeJob | ShowJob | MatteJob, Field(discriminator="kind")]
 
 
 class JobResult(_Strict):
-    """What a worker made."""
+    """The result of a job."""
 
     width: int
-    """Of the photograph at its full size."""
+    """Of the upright photo at its full size."""
     height: int
     is_16_bit: bool
     file_name: str = Field(default="", pattern=r"^[a-z0-9.-]*$")
-    """The answer, in the job's folder."""
+    """File of the answer in the job's folder."""
     media_type: str = ""
     warnings: list[str] = []
     active_shares: list[float] = []
-    """Per object, where asked for."""
+    """Share of recomputed pixels of each object, if `active` or `steps` were asked for."""
 
 
 class JobProblem(_Strict):
-    """Why a worker refused; `kind` is one of `problems.TITLES`."""
+    """Why a job failed; `kind` is one of `problems.TITLES`."""
 
     kind: str
     detail: str
     traceback: str = ""
-    """Of what nobody expected, for the log."""
+    """Traceback of an unexpected error, for the log."""
 
 
 class Answer(_Strict):
-    """One line of a worker: one of these."""
+    """One line that a worker writes; one of the fields is set."""
 
     ready: dict[str, str | int | float] | None = None
-    """What it says of its model, once."""
+    """Device, dtype and defaults of the model."""
     stage: str | None = None
     done: float = Field(default=0.0, ge=0, le=1)
     result: JobResult | None = None

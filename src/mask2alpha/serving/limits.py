@@ -1,4 +1,4 @@
-"""The limits that every request meets: host, origin, key, size and time of the body; also headers, log and counters.
+"""The limits on every request: host, origin, key, size and time of the body; also headers, log and counters.
 
 Starlette's `TrustedHostMiddleware` is not used: it answers in plain text, without the security headers and the request
 id, and its older versions misread IPv6 addresses.
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False, kw_only=True)
 class _Exchange:
-    """One request and its answer, as far as they have come."""
+    """One request and its answer, while they are transferred."""
 
     method: str
     path: str
@@ -67,10 +67,10 @@ class RequestLimits:
         """Wrap an application.
 
         Args:
-            app: Answers the requests that pass.
+            app: Answers the requests that pass the checks.
             settings: The limits.
             metrics: Counts every request.
-            check_room: Raises the problem where the queue has no room.
+            check_room: Raises a problem if the queue is full.
         """
         self._app = app
         self._settings = settings
@@ -106,7 +106,7 @@ class RequestLimits:
         except Exception:
             logger.exception("failed", extra={"request_id": exchange.request_id})
             if exchange.status == 0:
-                internal = ProblemError("internal", "An unexpected error; the operator finds it in the service's log.")
+                internal = ProblemError("internal", "An unexpected error; the log of the service has the details.")
                 await internal.response(exchange.request_id)(scope, receive, guarded_send)
         finally:
             if "folder" in state:
@@ -118,7 +118,7 @@ class RequestLimits:
         host = exchange.headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if "*" not in self._settings.allowed_hosts and name not in self._settings.allowed_hosts:
-            raise ProblemError("bad-request", f"This service does not answer to the name {name[:80]!r}.")
+            raise ProblemError("bad-request", f"This service does not accept the host name {name[:80]!r}.")
         origin = exchange.headers.get("origin")
         is_foreign = (
             origin is not None and urlsplit(origin).netloc != host and origin not in self._settings.cors_origins
@@ -133,7 +133,7 @@ class RequestLimits:
             if self._num_uploads >= self._settings.uploads:
                 raise ProblemError("queue-full", "Too many uploads at once; try again in a moment.", retry_after=5)
             length = exchange.headers.get("content-length", "")
-            if length.isdecimal() and int(length) > self._settings.max_body:  # a courtesy; what comes is counted
+            if length.isdecimal() and int(length) > self._settings.max_body:  # the body is counted, too
                 raise self._too_large()
 
     def _check_key(self, authorization: str) -> None:
@@ -145,7 +145,7 @@ class RequestLimits:
             raise ProblemError("key-needed", "Send an API key of this service as Authorization: Bearer KEY.")
 
     def _guard_receive(self, exchange: _Exchange, receive: Receive) -> Receive:
-        """Counts the body as it comes, and gives it so much time."""
+        """Limit the size of the body and the time that it may take."""
 
         async def guarded() -> Message:
             if exchange.is_body_complete:
@@ -154,7 +154,7 @@ class RequestLimits:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, remaining))
             except asyncio.TimeoutError:
-                exchange.is_body_complete = True  # the rest is not waited for
+                exchange.is_body_complete = True  # the rest is not read
                 raise ProblemError(
                     "upload-too-slow", f"The upload took more than {self._settings.upload_timeout:g} seconds."
                 ) from None
@@ -167,7 +167,7 @@ class RequestLimits:
         return guarded
 
     def _guard_send(self, exchange: _Exchange, receive: Receive, send: Send) -> Send:
-        """Adds the headers, and gives up on clients that do not take their answer."""
+        """Add the headers, and give up on clients that do not take their answer."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -186,7 +186,7 @@ class RequestLimits:
         return guarded
 
     async def _drain(self, exchange: _Exchange, receive: Receive) -> None:
-        """Take what is still coming of a refused body: a client that is still sending would not read the answer."""
+        """Read the rest of a refused body, because a client that is still sending would not read the answer."""
         if exchange.is_body_complete or exchange.headers.get("expect") or exchange.method in _READING_METHODS:
             return
         end = time.monotonic() + DRAIN_SECONDS

@@ -1,4 +1,4 @@
-"""Logs as JSON lines: what was asked for and how it went, never what was in the pictures, their names or who asked."""
+"""Logs as JSON lines: requests and their outcomes, without image contents, file names or client addresses."""
 
 import json
 import logging
@@ -9,10 +9,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, event, and whatever the call gave as `extra`."""
+    """One JSON object per line: time, level, event, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format a record as a line."""
         line = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -1,4 +1,4 @@
-"""The worker processes, seen from the front: a bounded queue, deadlines, and a new worker for each that dies."""
+"""The pool of worker processes: a bounded queue, deadlines, and a replacement for each worker that dies."""
 
 import asyncio
 import contextlib
@@ -21,11 +21,11 @@ from mask2alpha.serving.worker import WorkerSettings
 
 COMMAND = (sys.executable, "-m", "mask2alpha.serving.worker")
 START_SECONDS = 180.0
-"""Within which a worker must have loaded its model."""
+"""Time limit for a worker to load its model."""
 LONGEST_PAUSE = 30.0
-"""Seconds between attempts to start a worker that does not come up."""
+"""Longest pause, in seconds, between attempts to start a worker."""
 MAX_ATTEMPTS = 2
-"""A job whose worker died is given to another one; then the picture is taken to be the reason."""
+"""Number of workers that may die on one job; then the photo is taken to be the reason."""
 _LINE_BYTES = 2**20
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,12 @@ class WorkerStartError(Mask2AlphaError):
 
 
 class _WorkerDiedError(Exception):
-    """The process ended, or had to be ended."""
+    """A worker process ended or had to be killed."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Ticket:
-    """A job in the pool."""
+    """A job in the pool, with its times and its progress."""
 
     job: EncodeJob | ShowJob | MatteJob
     result: "asyncio.Future[JobResult]"
@@ -57,9 +57,9 @@ class Ticket:
 class _Worker:
     process: asyncio.subprocess.Process
     inbox: "asyncio.Future[Ticket] | None" = None
-    """Where an idle worker takes its next job from; None while it is busy."""
+    """The next job of an idle worker; None while it is busy."""
     known: set[str] = field(default_factory=set)
-    """Keys of the photographs that it has seen."""
+    """Keys of the photos that it may have cached."""
 
     async def send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
@@ -67,7 +67,7 @@ class _Worker:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             await self.process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise _WorkerDiedError("died before it took a job") from error
+            raise _WorkerDiedError("ended before it took a job") from error
 
     async def receive(self) -> Answer:
         assert self.process.stdout is not None
@@ -77,10 +77,10 @@ class _Worker:
                 raise _WorkerDiedError("ended")
             return Answer.model_validate_json(line)
         except (ValueError, ConnectionResetError) as error:
-            raise _WorkerDiedError("answered with something unknown") from error
+            raise _WorkerDiedError("sent an invalid answer") from error
 
     async def end(self, *, patience: float = 0.0) -> int:
-        """Kill the process unless it ends by itself; its exit status."""
+        """Kill the process unless it ends within `patience` seconds; return its exit status."""
         try:
             return await asyncio.wait_for(self.process.wait(), patience)
         except asyncio.TimeoutError:
@@ -89,7 +89,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Hands jobs to workers, oldest first; among idle workers to one that knows the photograph."""
+    """Hands the oldest job to an idle worker, if possible to one that has cached the photo."""
 
     def __init__(
         self,
@@ -106,17 +106,17 @@ class WorkerPool:
         """Describe the pool; `start` starts it.
 
         Args:
-            settings: What every worker is told.
-            workers: How many processes.
-            queue: Most jobs that wait.
+            settings: Settings of every worker.
+            workers: Number of processes.
+            queue: Number of jobs that may wait.
             deadline: Seconds from submission to the result.
-            time_limit: Seconds of a worker's time for one job; then it is killed.
-            command: Starts a worker.
-            on_job: Told kind, outcome and seconds of work of each job.
-            on_death: Told of each worker that ended unasked.
+            time_limit: Seconds that a worker may spend on one job; then it is killed.
+            command: Command line of a worker.
+            on_job: Called with kind, outcome and seconds of work of each job.
+            on_death: Called for each worker that died.
         """
         self.about: dict[str, Any] = {}
-        """What a worker said about its model when it was ready."""
+        """Device, dtype and defaults of the model, as reported by a worker."""
         self._settings = settings
         self._num_workers = workers
         self._queue = queue
@@ -129,29 +129,29 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._seconds = 1.0
-        """Recent mean time of a job."""
+        """Mean time of recent jobs."""
         self._is_stopping = False
 
     @property
     def num_waiting(self) -> int:
-        """Jobs without a worker."""
+        """Number of jobs that wait for a worker."""
         return len(self._waiting)
 
     @property
     def num_ready(self) -> int:
-        """Workers that hold a model."""
+        """Number of workers that have loaded their model."""
         return len(self._workers)
 
     @property
     def worker_pids(self) -> list[int]:
-        """Process ids of those workers."""
+        """Process ids of the ready workers."""
         return [worker.process.pid for worker in self._workers]
 
     async def start(self) -> None:
         """Start all workers and wait until they have loaded their models.
 
         Raises:
-            WorkerStartError: One could not.
+            WorkerStartError: A worker could not load its model.
         """
         starts = [asyncio.ensure_future(self._start_worker()) for _ in range(self._num_workers)]
         done = await asyncio.gather(*starts, return_exceptions=True)
@@ -164,7 +164,7 @@ class WorkerPool:
         self._keepers = [asyncio.ensure_future(self._keep(worker)) for worker in started]
 
     async def stop(self) -> None:
-        """End all workers; whoever still waits is answered that the service stops."""
+        """End all workers; jobs that still wait fail with the message that the service stops."""
         self._is_stopping = True
         for ticket in self._waiting:
             self._fail(ticket, "starting", "The service is stopping.")
@@ -176,7 +176,7 @@ class WorkerPool:
             await worker.end()
 
     def check_room(self) -> None:
-        """Raise the problem that `submit` would raise now for lack of room."""
+        """Raise the problem that `submit` would raise now if the queue is full."""
         if not self._idle() and len(self._waiting) >= self._queue:
             raise ProblemError(
                 "queue-full",
@@ -185,14 +185,14 @@ class WorkerPool:
             )
 
     def retry_after(self) -> int:
-        """Seconds after which there may be room again: when about half of the queue is done."""
+        """Seconds after which to try again: the time for about half of the queue, from 1 to 60."""
         return min(60, max(1, math.ceil(self._seconds * (len(self._waiting) + 1) / self._num_workers / 2)))
 
     def submit(self, job: EncodeJob | ShowJob | MatteJob) -> Ticket:
         """Queue a job.
 
         Raises:
-            ProblemError: The queue is full, or the pool stops.
+            ProblemError: The queue is full, or the pool is stopping.
         """
         if self._is_stopping:
             raise ProblemError("starting", "The service is stopping.", retry_after=10)
@@ -202,10 +202,10 @@ class WorkerPool:
         return ticket
 
     async def wait(self, ticket: Ticket) -> JobResult:
-        """The result of a job.
+        """Wait for the result of a job.
 
         Raises:
-            ProblemError: The worker refused, the deadline passed, or workers died over it.
+            ProblemError: The worker refused the job, the deadline passed, or workers died on it.
         """
         remaining = ticket.submitted + self._deadline - time.monotonic()
         try:
@@ -214,22 +214,22 @@ class WorkerPool:
             self.cancel(ticket)
             raise ProblemError(
                 "deadline",
-                f"There was no result within {self._deadline:g} seconds; try again later or with a smaller picture.",
+                f"There was no result within {self._deadline:g} seconds; try again later or with a smaller photo.",
                 retry_after=self.retry_after(),
             ) from None
 
     def cancel(self, ticket: Ticket) -> None:
-        """Nobody wants the result any more: it is not begun; what is begun is finished in vain."""
+        """Drop a job that waits. One that has started goes on, and its result is dropped."""
         if ticket in self._waiting:
             self._waiting.remove(ticket)
         ticket.result.cancel()
 
     def num_ahead(self, ticket: Ticket) -> int:
-        """Jobs that wait longer."""
+        """Number of waiting jobs before this one."""
         return self._waiting.index(ticket) if ticket in self._waiting else 0
 
     def resident_bytes(self) -> int:
-        """Memory that the workers hold, where the system tells (Linux)."""
+        """Resident memory of the workers in bytes; 0 on other systems than Linux."""
         pages = 0
         for pid in self.worker_pids:
             with contextlib.suppress(OSError):
@@ -237,7 +237,7 @@ class WorkerPool:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def forget(self, key: str) -> None:
-        """Have the workers drop what they keep of a photograph."""
+        """Let the workers drop what they cached of a photo."""
         for worker in self._workers:
             if key in worker.known and worker.process.stdin is not None and not worker.process.stdin.is_closing():
                 worker.known.discard(key)
@@ -258,19 +258,19 @@ class WorkerPool:
             answer = await asyncio.wait_for(worker.receive(), START_SECONDS)
         except (_WorkerDiedError, asyncio.TimeoutError) as error:
             status = await worker.end(patience=0.5)
-            raise WorkerStartError(f"a worker did not come up (exit status {status}): {error}") from error
+            raise WorkerStartError(f"a worker did not start (exit status {status}): {error}") from error
         except asyncio.CancelledError:
             await worker.end()
             raise
         if answer.ready is None:
             await worker.end(patience=0.5)
-            raise WorkerStartError(answer.problem.detail if answer.problem else "a worker speaks something unknown")
+            raise WorkerStartError(answer.problem.detail if answer.problem else "a worker sent an invalid answer")
         self.about = answer.ready
         self._workers.append(worker)
         return worker
 
     async def _keep(self, worker: _Worker) -> None:
-        """One place among the workers, for good: whenever its worker dies, another takes the place."""
+        """Serve with a worker, and with a new one whenever it dies, until cancelled."""
         while True:
             try:
                 await self._serve(worker)
@@ -282,7 +282,7 @@ class WorkerPool:
             worker = await self._replace()
 
     async def _replace(self) -> _Worker:
-        """A new worker, however long it takes."""
+        """Start a new worker; try again until it succeeds."""
         pause = 0.5
         while True:
             try:
@@ -293,7 +293,7 @@ class WorkerPool:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _serve(self, worker: _Worker) -> None:
-        """Give a worker one job after the other until it dies."""
+        """Give a worker one job after another until it dies."""
         death = asyncio.ensure_future(worker.process.wait())
         try:
             while True:
@@ -304,7 +304,7 @@ class WorkerPool:
             death.cancel()
 
     async def _next(self, worker: _Worker, death: "asyncio.Future[int]") -> Ticket:
-        """Wait, idle, for a job."""
+        """Wait for a job while the worker is idle."""
         inbox: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         worker.inbox = inbox
         await asyncio.wait((inbox, death), return_when=asyncio.FIRST_COMPLETED)
@@ -317,7 +317,7 @@ class WorkerPool:
         return [worker for worker in self._workers if worker.inbox is not None and not worker.inbox.done()]
 
     def _hand_out(self, ticket: Ticket, *, is_first: bool = False) -> None:
-        """To an idle worker, or into the queue."""
+        """Give a job to an idle worker, or put it into the queue."""
         if idle := self._idle():
             best = next((worker for worker in idle if ticket.job.key in worker.known), idle[0])
             assert best.inbox is not None
@@ -344,7 +344,7 @@ class WorkerPool:
                 ticket.started = None
                 self._hand_out(ticket, is_first=True)
             else:
-                self._fail(ticket, "worker-died", "Two processes died over this picture, one after the other.")
+                self._fail(ticket, "worker-died", "Two worker processes died on this photo, one after the other.")
             raise
         finally:
             seconds = time.monotonic() - start
@@ -353,7 +353,7 @@ class WorkerPool:
                 self._seconds += 0.1 * (seconds - self._seconds)
 
     async def _converse(self, worker: _Worker, ticket: Ticket) -> str:
-        """Hand over the job, hear of its progress, and settle its result; returns the outcome's name."""
+        """Send a job to a worker, follow its progress and set its result; return the name of the outcome."""
         await worker.send({"job": ticket.job.model_dump(mode="json")})
         while True:
             answer = await worker.receive()

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: `application/problem+json` in plain words."""
+"""Errors as RFC 9457 problem details (`application/problem+json`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,13 @@ TITLES = {
     "key-needed": (401, "An API key is needed"),
     "cross-site": (403, "Pages of other sites may not use this service"),
     "not-found": (404, "There is nothing here"),
-    "encoding-not-found": (404, "This photograph is not kept here"),
+    "encoding-not-found": (404, "This photo is not kept here"),
     "wrong-method": (405, "This address does not answer such requests"),
     "upload-too-slow": (408, "The upload took too long"),
     "body-too-large": (413, "The upload is too large"),
     "invalid-field": (422, "Something in the form cannot be used"),
-    "picture-refused": (422, "The picture cannot be used"),
-    "too-much-memory": (422, "The picture needs too much memory"),
+    "picture-refused": (422, "The photo or mask cannot be used"),
+    "too-much-memory": (422, "The photo needs too much memory"),
     "queue-full": (429, "The service is busy"),
     "internal": (500, "Something went wrong inside the service"),
     "worker-died": (500, "The work could not be finished"),
@@ -31,7 +31,7 @@ TITLES = {
 class ProblemError(HTTPException):
     """Ends a request with a problem; `kind` is one of `TITLES`.
 
-    An `HTTPException` because the framework lets those alone through while it reads a form.
+    It is an `HTTPException` because the framework passes on no other exceptions while it reads a form.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Rough masks from what people draw: a box, from which GrabCut makes a mask, and strokes of a brush."""
+"""Rough masks from a box, by GrabCut, and from strokes of a brush."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from mask2alpha.serving.jobs import Box, Stroke
 from mask2alpha.shapes import Size
 
 _SHIFT = 4
-"""OpenCV draws in integers; with so many fractional bits."""
+"""Number of fractional bits in the coordinates that OpenCV draws at."""
 
 
 def mask_from_box(image: NDArray[Any], box: Box) -> NDArray[np.uint8]:
-    """The object in a box, by GrabCut, which sees the box and some of its surroundings.
+    """Segment the object in a box by GrabCut, which sees the box and some of its surroundings.
 
     Args:
         image: (H, W, 3), uint8 or uint16.
@@ -28,19 +28,19 @@ def mask_from_box(image: NDArray[Any], box: Box) -> NDArray[np.uint8]:
         (H, W), 0 and 255.
 
     Raises:
-        InputError: The box lies outside the image, leaves none of it outside, or GrabCut finds nothing in it.
+        InputError: The box lies outside the image or covers all of it, or GrabCut finds nothing in it.
     """
     rows, columns = clip_box(box, (image.shape[0], image.shape[1]), name="box")
     return GrabCut().make_mask(image, Prompt(box_xyxy=(columns.start, rows.start, columns.stop, rows.stop)))
 
 
 def paint(mask: NDArray[np.uint8], strokes: Sequence[Stroke], *, scale: tuple[float, float]) -> NDArray[np.uint8]:
-    """A mask with strokes painted over it, in their order: 255, or 0 where they erase.
+    """Paint strokes over a mask, in their order: 255, or 0 where they erase.
 
     Args:
-        mask: (H, W); not changed.
-        strokes: In pixels of the photograph.
-        scale: (x, y): pixels of the mask per pixel of the photograph.
+        mask: (H, W); it is not changed.
+        strokes: In pixels of the photo.
+        scale: (x, y): pixels of the mask per pixel of the photo.
     """
     painted = mask.copy()
     for stroke in strokes:
@@ -69,5 +69,5 @@ def clip_box(box: Box, size: Size, *, name: str) -> tuple[slice, slice]:
     rows, columns = Prompt(box_xyxy=box).inside(size)
     if rows.start >= rows.stop or columns.start >= columns.stop:
         given = ",".join(f"{number:g}" for number in box)
-        raise InputError(f"the {name} {given} holds no pixel of the photograph ({size[1]} x {size[0]})")
+        raise InputError(f"the {name} {given} holds no pixel of the photo ({size[1]} x {size[0]})")
     return rows, columns

@@ -1,4 +1,4 @@
-"""Runs the service with uvicorn: one front process; on a signal it finishes what it accepted, then stops."""
+"""Runs the service with uvicorn; on a signal it finishes the accepted requests, then stops."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,14 @@ from mask2alpha.serving.logs import log_as_json
 from mask2alpha.serving.settings import ServiceSettings
 
 HEAD_SECONDS = 10.0
-"""Within which a new connection must send the head of its first request."""
+"""Time limit for a new connection to send the head of its first request."""
 MAX_CONNECTIONS = 1000
 KEEP_ALIVE_SECONDS = 15
 logger = logging.getLogger(__name__)
 
 
 def make_protocol(**options: Any) -> H11Protocol:
-    """HTTP/1.1 for one new connection, which is closed where it does not send the head of a request in time."""
+    """HTTP/1.1 for one new connection, which is closed unless it sends the head of a request in time."""
     protocol = H11Protocol(**options)
 
     def close_if_silent() -> None:
@@ -37,12 +37,12 @@ def make_protocol(**options: Any) -> H11Protocol:
 
 
 def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
-    """Serve until a signal comes; finish what was accepted, then return.
+    """Serve until a signal arrives; finish the accepted requests, then return.
 
     Args:
         settings: Limits and choices.
-        host: Name or address to listen at.
-        port: 0 takes a free port, which the log names.
+        host: Name or address to listen on.
+        port: Port to listen on; 0 takes a free port, which is logged.
 
     Raises:
         InputError: The address cannot be used.
@@ -50,7 +50,7 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
     """
     log_as_json()
     if platform.system() != "Linux":
-        logger.warning("memory of the workers is bounded on Linux only")
+        logger.warning("the memory of the workers is limited on Linux only")
     app = create_app(settings)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -59,7 +59,7 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
             ws="none",
             lifespan="off",
             log_config=None,
-            access_log=False,  # the limits logs requests, without addresses
+            access_log=False,  # `RequestLimits` logs requests, without addresses
             server_header=False,
             proxy_headers=False,
             limit_concurrency=MAX_CONNECTIONS,
@@ -69,7 +69,7 @@ def serve(settings: ServiceSettings, *, host: str, port: int) -> None:
     )
 
     def stop(number: int, frame: Any) -> None:
-        if not server.should_exit:  # else uvicorn has stopped in good order, and only repeats the signal
+        if not server.should_exit:  # else uvicorn has stopped and only repeats the signal
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):

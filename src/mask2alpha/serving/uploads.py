@@ -1,7 +1,7 @@
 """Keeps uploaded photos for further masks, with their owners' tokens and their expiry.
 
-The store has the upload itself. A worker that needs its encoding makes it and caches it, so that no photo is lost when
-a worker dies.
+The store keeps the uploaded files. The workers make and cache the encodings, so that no photo is lost when a worker
+dies.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class UploadStore:
         """Start empty.
 
         Args:
-            folder: Where the uploads lie.
+            folder: Folder of the uploads.
             max_count: Largest number of photos.
             max_bytes: Largest number of bytes of all uploads.
             expiry: Seconds from the last use to the removal.
@@ -65,7 +65,7 @@ class UploadStore:
         return len(self._photos)
 
     def add(self, key: str, path: Path, *, width: int, height: int, is_16_bit: bool) -> tuple[StoredPhoto, str]:
-        """Move an upload into the store; older ones make room.
+        """Move an upload into the store, and remove the least recently used ones if there are too many.
 
         Args:
             key: From `new_key`.
@@ -75,7 +75,7 @@ class UploadStore:
             is_16_bit: Whether the photo has 16 bits per channel.
 
         Returns:
-            The photo, and the owner's token, which is stored nowhere.
+            The photo, and the owner's token, of which only a hash is stored.
         """
         self.remove_expired()
         token = token_urlsafe(24)
@@ -101,7 +101,7 @@ class UploadStore:
         """Look a photo up and restart its expiry.
 
         Raises:
-            ProblemError: There is no such photo, or the token is wrong; the message is the same.
+            ProblemError: There is no such photo, or the token is wrong; the message is the same for both.
         """
         self.remove_expired()
         photo = self._photos[key][0] if key in self._photos else None
@@ -109,7 +109,7 @@ class UploadStore:
         if photo is None or not is_owner:
             raise ProblemError(
                 "encoding-not-found",
-                "This photograph is not kept here (any more), or the token is not its owner's; send it again.",
+                "This photo is not kept here (any more), or the token is not its owner's; upload it again.",
             )
         self._photos[key] = photo, self._clock()
         self._photos.move_to_end(key)

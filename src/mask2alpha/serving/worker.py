@@ -1,9 +1,8 @@
-"""A worker: a process of its own that holds the model and does what the front process asks, one job at a time.
+"""A worker: a process that holds the model and runs the jobs of the front process, one at a time.
 
-It speaks JSON lines: its settings come first, then jobs, on standard input; on its standard output it answers
-`{"ready": …}` once, and for each job any number of `{"stage": …, "done": …}` and one `{"result": …}` or
-`{"problem": …}`. No pickle crosses that border: a worker that fell to a hostile picture cannot run code in the front
-process by it. When its input ends, it ends.
+It reads JSON lines from standard input: its settings, then jobs. To standard output it writes `{"ready": …}` once, and
+for each job any number of `{"stage": …, "done": …}` and one `{"result": …}` or `{"problem": …}`. Nothing is pickled, so
+a worker that a hostile upload has taken over cannot run code in the front process. It ends when its input ends.
 """
 
 import gc
@@ -48,10 +47,10 @@ class WorkerSettings(BaseModel):
 
 def main() -> None:
     """Read settings and jobs from standard input until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the whole process group; the front says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front process ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a library prints must not look like an answer
+    os.dup2(2, 1)  # what libraries print goes to standard error, apart from the answers
     settings = WorkerSettings.model_validate_json(sys.stdin.buffer.readline())
     try:
         runner = _make_runner(settings)
@@ -85,23 +84,23 @@ def main() -> None:
             problem = JobProblem(kind=error.kind, detail=error.detail)
             _send(answers, {"problem": problem.model_dump()})
         except Exception:
-            detail = "An unexpected error stopped the work; the operator finds it in the service's log."
+            detail = "An unexpected error stopped the job; the log of the service has the details."
             problem = JobProblem(kind="internal", detail=detail, traceback=traceback.format_exc())
             _send(answers, {"problem": problem.model_dump()})
         else:
             continue
-        gc.collect()  # an error holds on to the pictures that it was about, in a circle of references
+        gc.collect()  # an error keeps its images alive in a reference cycle
 
 
 def limit_resources(memory: int, *, has_gpu: bool) -> None:
-    """Bound what the process may take from now on: memory, the size of a file, core dumps. Linux only.
+    """Limit the memory, the size of files and the core dumps of this process from now on. Linux only.
 
     Args:
-        memory: Bytes of address space beyond those that it has now.
-        has_gpu: CUDA reserves far more addresses than it uses; its processes are bounded in writable memory instead.
+        memory: Bytes of address space beyond what the process has now.
+        has_gpu: Limit writable memory instead, because CUDA reserves far more addresses than it uses.
     """
     if platform.system() != "Linux":
-        return  # the front says so when it starts
+        return  # the front process warns when it starts
     kind, field = (resource.RLIMIT_DATA, "VmData") if has_gpu else (resource.RLIMIT_AS, "VmSize")
     status = Path("/proc/self/status").read_text(encoding="ascii")
     current = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:"))
@@ -133,7 +132,7 @@ def _make_runner(settings: WorkerSettings) -> Any:
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: a worker has no business with the network or other programs."""
+    """Refuse network access and other programs (an audit hook)."""
     if event in _FORBIDDEN_EVENTS:
         raise PermissionError(f"a worker may not do this: {event}")
 

@@ -94,7 +94,7 @@ def test_the_oldest_photograph_makes_room(client: TestClient) -> None:
         ({}, "objects", "no object"),
         ({"box": "1,2,3"}, "box", "left,top,right,bottom"),
         ({"box": "9,9,3,3"}, "box", "left < right"),
-        ({"box": "0,0,5,5", "strokes": "[]", "objects": "[]"}, "objects", "inside of objects"),
+        ({"box": "0,0,5,5", "strokes": "[]", "objects": "[]"}, "objects", "in objects"),
         ({"strokes": '[{"points": [], "radius": 3}]'}, "strokes.0.points", "at least 1"),
         ({"strokes": '[{"points": [[1, NaN]], "radius": 3}]'}, "strokes", "finite|JSON|valid"),
         ({"strokes": '[{"points": [[1, 2]], "radius": -3}]'}, "strokes.0.radius", "greater"),

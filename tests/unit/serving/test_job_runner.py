@@ -369,7 +369,7 @@ def test_attack_formats_that_are_not_accepted(bench: Bench, data: bytes) -> None
     with pytest.raises(ProblemError) as problem:
         bench.matte()
     assert problem.value.kind == "picture-refused"
-    assert "photograph" in problem.value.detail
+    assert "photo" in problem.value.detail.lower()
 
 
 def test_running_out_of_memory_is_told_and_makes_room(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
