@@ -1,1 +1,1 @@
-"""Many photos: a manifest in, mattes and a table of results out, here or on a Ray cluster."""
+"""Batches: a manifest of photos in, mattes and a table of results out, in this process or on a Ray cluster."""

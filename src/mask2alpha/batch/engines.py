@@ -1,4 +1,4 @@
-"""Who works on the chunks: this process, or a pool of actors on a Ray cluster. Both do the same with a chunk."""
+"""The engines that run chunks: this process, or a pool of actors on a Ray cluster."""
 
 import json
 import logging
@@ -16,26 +16,26 @@ from mask2alpha.pipeline.abstract import AbstractPredictor
 MakePredictor = Callable[[WorkerSettings], AbstractPredictor]
 Chunk = tuple[Row, ...]
 _OBJECT_STORE_BYTES = 200_000_000
-"""Of a cluster that is started for a batch: pictures do not go through it, only the rows of the manifest."""
+"""Object store of a cluster that is started for a batch; only rows of the manifest go through it, not images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayPool:
-    """Where Ray works, and with how many actors."""
+    """The Ray cluster and the number of actors."""
 
     address: str = "local"
     """`local` starts a cluster on this machine for this batch; `auto` or HOST:PORT joins one."""
     min_workers: int = 1
     max_workers: int | None = None
-    """The pool grows and shrinks between these; None: as far as the cluster goes."""
+    """Largest number of actors; None: as many as fit on the cluster."""
     gpus_per_worker: float = 0.0
-    """A share below 1 lets several actors use one GPU."""
+    """GPUs of each actor; below 1, several actors share one."""
 
 
 def run_here(
     chunks: Sequence[Chunk], settings: WorkerSettings, make_predictor: MakePredictor = build_predictor
 ) -> Iterator[Result]:
-    """Work on the chunks one after the other, in this process."""
+    """Run the chunks one after another in this process."""
     worker = Worker(settings, make_predictor)
     for chunk in chunks:
         yield from worker.run(chunk)
@@ -47,9 +47,10 @@ def run_on_ray(
     pool: RayPool,
     make_predictor: MakePredictor = build_predictor,
 ) -> Iterator[Result]:
-    """Work on the chunks with Ray Data's pool of actors, in no particular order.
+    """Run the chunks on Ray Data's pool of actors, in no particular order.
 
-    An actor that dies is started again and its chunk given to another, without limit: `Worker` sets aside what kills.
+    An actor that dies is restarted and its chunk given to another, without limit: `Worker` sets aside photos on which
+    workers die.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
@@ -65,7 +66,7 @@ def run_on_ray(
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        # one chunk per block: a block is what an actor is given at a time, and gives back
+        # one chunk per block: actors are given blocks
         source = ray.data.from_items([{"rows": json.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks))
         done = source.map(
             _Actor,
@@ -83,7 +84,7 @@ def run_on_ray(
 
 
 class _Actor:
-    """A worker as Ray Data calls it: a line with a chunk in, a line with its results out, both as JSON."""
+    """A worker for Ray Data: takes a line with a chunk, returns a line with its results, both as JSON."""
 
     def __init__(self, settings: WorkerSettings, make_predictor: MakePredictor) -> None:
         self.worker = Worker(settings, make_predictor)
@@ -99,7 +100,7 @@ class _Actor:
 
 
 def _join(pool: RayPool, threads: int) -> None:
-    """Start a cluster on this machine, or join one."""
+    """Start a Ray cluster on this machine, or join one."""
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}

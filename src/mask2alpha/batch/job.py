@@ -1,4 +1,4 @@
-"""A batch from manifest to table: plan what is left, have it done, merge the results."""
+"""A batch from manifest to table: find the rows that are left, run them, merge the results."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +20,14 @@ _IDENTITY = ("kinds", "num_steps", "error_threshold", "active_budget", "dtype")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a batch ended."""
+    """The outcome of a batch."""
 
     num_matted: int
-    """In this run."""
+    """Number of rows matted in this run."""
     num_before: int
-    """Matted by earlier runs."""
+    """Number of rows matted by earlier runs."""
     failures: list[Result]
-    """All of the manifest's rows that are set aside, by this run or an earlier one."""
+    """The rows of the manifest that were set aside, by this run or an earlier one."""
 
 
 def run_batch(
@@ -41,20 +41,20 @@ def run_batch(
     on_start: Callable[[int, int], None] = lambda total, num_before: None,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> Report:
-    """Matte the rows of a manifest that have no result yet, or one of other files than there are now.
+    """Matte the rows of a manifest that have no result yet, or whose files have changed since.
 
     Args:
-        manifest: What to do.
-        settings: With what, and where to.
+        manifest: The rows.
+        settings: Model, outputs and folder.
         engine: `run_here`, or `run_on_ray` with its pool bound.
-        chunk_size: Rows that a worker is given at a time; what a dying worker loses.
-        has_overwrite: Forget earlier results and make everything again.
-        retries_failed: Try again what earlier runs set aside.
-        on_start: Called with the number of rows and how many of them have a result.
-        on_result: Called as results arrive.
+        chunk_size: Number of rows that a worker is given at a time.
+        has_overwrite: Discard earlier results and matte every row again.
+        retries_failed: Retry the rows that earlier runs set aside.
+        on_start: Called with the number of rows and the number of those that have a result.
+        on_result: Called with each result.
 
     Returns:
-        What was done; OUT/results.parquet says it row by row.
+        The outcome; OUT/results.parquet has the result of each row.
 
     Raises:
         InputError: OUT holds mattes made with other settings, or an output would overwrite an input.
@@ -90,7 +90,7 @@ def run_batch(
     finally:
         known = results.merge_parts(out)
         if storage.is_local(out):
-            for folder in (*settings.kinds, results.PARTS, ATTEMPTS):  # of workers that were killed while writing
+            for folder in (*settings.kinds, results.PARTS, ATTEMPTS):  # temporary files of killed workers
                 remove_leftovers(Path(out) / folder)
     names = {row.name for row in manifest.rows}
     failures = [result for result in known.values() if result.reason is not None and result.name in names]
@@ -100,7 +100,7 @@ def run_batch(
 def _is_settled(
     result: Result | None, row: Row, settings: WorkerSettings, written: set[str], *, retries_failed: bool
 ) -> bool:
-    """Whether a row needs no work: it failed before, or its outputs are there and were made from these files."""
+    """Whether a row needs no work: it failed before, or its outputs exist and were made from these files."""
     if result is None or result.row != row:
         return False
     if result.reason is not None:
@@ -120,7 +120,7 @@ def _check_inputs_stay(manifest: Manifest, settings: WorkerSettings) -> None:
 
 
 def _digest(model: str) -> str:
-    """What tells weights apart, wherever they lie."""
+    """SHA-256 of the weights."""
     with storage.local_copy(model) as copy:
         path: Path = find_checkpoint(model) if storage.is_local(model) else copy
         return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,8 +1,7 @@
-"""What a batch is to do: rows of a photo, a mask and the name of their matte.
+"""Manifests: the photos and masks of a batch, and the names of their mattes.
 
-A manifest is a table (CSV as spreadsheets write it, or Parquet) with the columns `photo`, `mask` and, if wanted,
-`name`, `label`, `channel`, `invert` and `fit`; or a folder that holds `photos/` and `masks/`, matched by name as
-`mask2alpha matte` matches them.
+A manifest is a table (CSV or Parquet) with the columns `photo` and `mask`, and optionally `name`, `label`, `channel`,
+`invert` and `fit`; or a folder that contains `photos/` and `masks/`, matched by name as in `mask2alpha matte`.
 """
 
 import codecs
@@ -33,37 +32,37 @@ class Row(NamedTuple):
     """One matte to make."""
 
     name: str
-    """Of the outputs: OUT/<kind>/<name>.png. Unique; may hold folders."""
+    """Name of the outputs, OUT/<kind>/<name>.png; unique. It may contain folders."""
     photo: str
-    """As the manifest says it: relative to the manifest, absolute, or a URI."""
+    """As in the manifest: relative to it, absolute, or a URI."""
     mask: str
-    """The same."""
+    """As `photo`."""
     options: str = ""
-    """What is said of the mask beside its file, as `MaskChoice`, in the form of `write_choice`."""
+    """The `MaskChoice` of the mask, as text; see `write_choice`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that a batch is to do."""
+    """The rows of a batch."""
 
     base: str
     """The folder that relative paths are relative to."""
     rows: list[Row]
-    """In the manifest's order, but rows of one photo beside each other; at least one."""
+    """In the order of the manifest, with rows of the same photo together; at least one."""
     unmatched: tuple[str, ...] = ()
-    """Of a folder: photos without a mask, masks without a photo."""
+    """In a folder: photos without a mask and masks without a photo."""
     nearest: Mapping[str, str] = field(default_factory=dict)
-    """For what is unmatched, the file of the other kind whose name is most like its own, if any is."""
+    """Unmatched file to the file of the other kind with the most similar name, if any."""
     set_aside: tuple[str, ...] = ()
-    """Of a table: the rows that cannot be used, each with the reason."""
+    """In a table: the rows that cannot be used, each with the reason."""
 
 
 def read_manifest(uri: str, choice: MaskChoice | None = None) -> Manifest:
-    """Read a manifest; whether the pictures that it names are there is not checked.
+    """Read a manifest. The photos and masks that it names are not opened.
 
     Args:
         uri: A table or a folder.
-        choice: What holds for all masks of which the manifest says nothing else.
+        choice: Options of the masks, where the manifest has no others.
 
     Raises:
         InputError: There is no such manifest, it lacks columns, two rows have the same name, or no row can be used.
@@ -87,7 +86,7 @@ def read_manifest(uri: str, choice: MaskChoice | None = None) -> Manifest:
 
 
 def make_chunks(rows: Sequence[Row], size: int) -> list[tuple[Row, ...]]:
-    """Cut the rows into pieces of about `size`; the rows of one photo stay together."""
+    """Divide the rows into chunks of about `size`; rows of the same photo stay together."""
     chunks: list[tuple[Row, ...]] = []
     current: list[Row] = []
     for row in rows:
@@ -99,14 +98,14 @@ def make_chunks(rows: Sequence[Row], size: int) -> list[tuple[Row, ...]]:
 
 
 def write_choice(choice: MaskChoice) -> str:
-    """A choice as text, one line for each part that is not the default; "" for none."""
+    """A choice as text: one line for each part that is not the default, "" if all are."""
     parts = {"label": choice.label, "channel": choice.channel, "invert": "yes" if choice.is_inverted else None}
     parts["fit"] = None if choice.fit == "aspect" else choice.fit
     return "\n".join(f"{name}={value}" for name, value in parts.items() if value is not None)
 
 
 def parse_choice(text: str | None) -> MaskChoice:
-    """The choice that `write_choice` wrote."""
+    """The inverse of `write_choice`."""
     parts = dict(line.split("=", 1) for line in (text or "").splitlines())
     return MaskChoice(
         label=parts.get("label"),
@@ -117,7 +116,7 @@ def parse_choice(text: str | None) -> MaskChoice:
 
 
 def _read_table(uri: str, choice: MaskChoice) -> tuple[list[Row], list[str]]:
-    """The rows that can be used, and why the others cannot."""
+    """The rows that can be used, and the reasons why others cannot."""
     try:
         content = storage.read_bytes(uri)
     except OSError as error:
@@ -133,7 +132,7 @@ def _read_table(uri: str, choice: MaskChoice) -> tuple[list[Row], list[str]]:
             f"{uri}: the manifest lacks the column {' and '.join(sorted(missing))}; it has "
             f"{', '.join(columns) or 'none'}"
         )
-    rows: dict[Row, None] = {}  # a row that is there twice is done once
+    rows: dict[Row, None] = {}  # duplicates are matted once
     set_aside = []
     for number, line in enumerate(lines, start=1):
         if not any(line.values()):
@@ -148,10 +147,10 @@ def _read_table(uri: str, choice: MaskChoice) -> tuple[list[Row], list[str]]:
 
 
 def _read_row(line: Mapping[str, str], choice: MaskChoice) -> Row:
-    """One row of a table.
+    """Read one row of a table.
 
     Raises:
-        InputError: It cannot be used; the message continues "row 3 ...".
+        InputError: The row cannot be used; the message continues "row 3 ...".
     """
     if extra := line.get(""):
         raise InputError(f"has more values than there are columns: {extra!r}")
@@ -181,9 +180,9 @@ def _read_row(line: Mapping[str, str], choice: MaskChoice) -> Row:
 
 
 def _parse_csv(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns there are, and each line's values by column; what is beyond the last column is under ""."""
+    """The columns, and the values of each line by column; values beyond the last column are under ""."""
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    text = io.StringIO(content.decode(encoding), newline=None).read()  # any line ends, within quotes as well
+    text = io.StringIO(content.decode(encoding), newline=None).read()  # any line ending, within quotes as well
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep=") and len(first.strip()) == len("sep=") + 1:  # a line for Excel
         delimiters, text = first.strip()[-1], rest
@@ -214,12 +213,12 @@ def _parse_parquet(content: bytes) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def _text(value: Any) -> str:
-    """A value of a table as text; "" for none, and for the NaN that pandas puts there."""
+    """A value of a table as text; "" for None and for NaN, which pandas writes."""
     return "" if value is None or value != value else str(value).strip()
 
 
 def _match_folder(uri: str, choice: MaskChoice) -> Manifest:
-    """Match photos/ and masks/ by name."""
+    """The rows of a folder: photos/ and masks/ matched by name."""
     photos, masks = (_list_pictures(storage.join(uri, name)) for name in ("photos", "masks"))
     matched = match_names(photos, masks)
     rows = [
@@ -242,22 +241,22 @@ def _match_folder(uri: str, choice: MaskChoice) -> Manifest:
 
 
 def _list_pictures(folder: str) -> list[str]:
-    """The names of the pictures in a folder."""
+    """The names of the image files in a folder."""
     paths = map(PurePosixPath, storage.list_files(folder))
     names = [path.name for path in paths if path.suffix.lower() in SUFFIXES]
     if not names:
-        raise InputError(f"{folder}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
+        raise InputError(f"{folder}: no images in this folder (looked for {', '.join(SUFFIXES)})")
     check_stems(names, folder)
     return names
 
 
 def _check_twins(uri: str, rows: Iterable[Row]) -> None:
-    """No two rows write the same."""
+    """Check that no two rows have the same name."""
     seen: set[str] = set()
     twins = []
     for row in rows:
         if row.name in seen:
-            twins.append(f"two rows are called {row.name!r}; give them names of their own in a column `name`")
+            twins.append(f"two rows have the name {row.name!r}; give them different names in a column `name`")
         seen.add(row.name)
     if twins:
         raise InputError(f"{uri}: {_shown(twins)}")

@@ -1,15 +1,15 @@
-"""What became of each row: parts that the workers write while a batch runs, one table when it has ended.
+"""The results of the rows: parts, written by the workers while a batch runs, and one table at the end.
 
-What lies where:
+The files in OUT:
 
 OUT/
   <kind>/<name>.png      the mattes
   results.parquet        one line per name
-  _batch/settings.json   what all mattes in OUT were made with
+  _batch/settings.json   the settings of all mattes in OUT
   _batch/parts/          results of finished chunks that are not in the table yet
-  _batch/attempts/       notes of chunks in work, see `worker`
+  _batch/attempts/       notes of chunks in progress, see `worker`
 
-All of it is written whole or not at all, and under names that depend on the rows alone.
+Each file is written whole or not at all, and its name depends on the rows alone.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ SETTINGS = "_batch/settings.json"
 
 
 class Result(NamedTuple):
-    """What became of one row."""
+    """The result of one row."""
 
     name: str
     photo: str
@@ -39,22 +39,22 @@ class Result(NamedTuple):
     options: str | None = ""
     """As `Row.options`."""
     reason: str | None = None
-    """Why there is no matte; None: there is one."""
+    """Why the row has no matte; None: it has one."""
     warning: str | None = None
-    """What the predictor had to say."""
+    """Warnings from reading and matting."""
     height: int | None = None
-    """Of the photo, in pixels."""
+    """Height of the photo in pixels."""
     width: int | None = None
     coverage: float | None = None
     """Mean alpha."""
     predicted_error: float | None = None
-    """Mean of the network's guess at |alpha - truth|: high where a matte deserves a look."""
+    """Mean of the network's guess at |alpha - truth|; high for mattes that should be checked."""
     made_from: str | None = None
     """Stamps of the photo and the mask that were read; see `storage.read_stamp`."""
 
     @property
     def row(self) -> Row:
-        """The row that this is the result of."""
+        """The row of the manifest."""
         return Row(self.name, self.photo, self.mask, self.options or "")
 
 
@@ -67,7 +67,7 @@ SCHEMA = pa.schema(
 
 
 def chunk_name(rows: Sequence[Row]) -> str:
-    """A name for a chunk that depends on its rows alone, so that doing it twice writes the same file twice."""
+    """A name for a chunk that depends on its rows alone; a repeated chunk writes the same file."""
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:24]
 
 
@@ -77,10 +77,10 @@ def write_part(out: str, name: str, results: Iterable[Result]) -> None:
 
 
 def merge_parts(out: str) -> dict[str, Result]:
-    """Put the parts into the table, sorted by name, and delete them.
+    """Merge the parts into the table, sorted by name, and delete them.
 
     Returns:
-        Name → result, all there are.
+        Name to result, of all rows.
     """
     parts = _list_parts(out)
     results = _read(out, parts)
@@ -109,7 +109,7 @@ def _read(out: str, parts: list[str]) -> dict[str, Result]:
 
 
 def check_settings(out: str, settings: Mapping[str, Any]) -> None:
-    """Remember what the mattes in OUT are made with; all of them must be made alike.
+    """Store the settings of the mattes in OUT; all must be made with the same.
 
     Raises:
         InputError: OUT holds mattes made with other settings.
@@ -122,12 +122,12 @@ def check_settings(out: str, settings: Mapping[str, Any]) -> None:
     changed = [f"{key} {present.get(key)} → {value}" for key, value in settings.items() if present.get(key) != value]
     if changed:
         raise InputError(
-            f"{out} was begun with other settings ({', '.join(changed)}); give another folder, or --overwrite"
+            f"{out} was started with other settings ({', '.join(changed)}); give another folder, or --overwrite"
         )
 
 
 def forget(out: str) -> None:
-    """Delete what is known of earlier runs; the mattes stay until they are made again."""
+    """Delete the results of earlier runs; the mattes stay until they are made again."""
     for path in (TABLE, SETTINGS):
         storage.delete(storage.join(out, path))
     for part in _list_parts(out):

@@ -1,7 +1,6 @@
-"""Files that lie in a folder or in an object store, by their URI.
+"""Files in a folder or an object store, by their URI.
 
-What has no scheme is a local path. pyarrow itself speaks `s3://` and `gs://`; any other scheme is left to fsspec and
-whatever package fsspec names for it.
+A URI without a scheme is a local path. pyarrow handles `s3://` and `gs://`, fsspec all other schemes.
 """
 
 from collections.abc import Iterator
@@ -21,24 +20,24 @@ _NATIVE_SCHEMES = ("s3", "gs", "gcs")
 
 
 def is_local(uri: str) -> bool:
-    """Whether the URI is a path of this machine."""
+    """Whether the URI is a local path."""
     return "://" not in uri
 
 
 def absolute(uri: str) -> str:
-    """The URI, or the absolute path: it means the same to a process elsewhere on the machine."""
+    """The URI, or the absolute path, which other processes understand as well."""
     return str(Path(uri).absolute()) if is_local(uri) else uri
 
 
 def join(folder: str, name: str) -> str:
-    """`name` below `folder`; an absolute path or a URI stays what it is."""
+    """`name` below `folder`; an absolute path or a URI is returned as it is."""
     if is_local(folder):
         return name if "://" in name else str(Path(folder) / name)
     return name if "://" in name or name.startswith("/") else f"{folder.rstrip('/')}/{name}"
 
 
 def parent(uri: str) -> str:
-    """The folder that a file lies in."""
+    """The folder of a file."""
     if is_local(uri):
         return str(Path(uri).parent)
     return uri.rstrip("/").rpartition("/")[0]
@@ -48,7 +47,7 @@ def file_system(uri: str) -> tuple[Any, str]:
     """The pyarrow file system of a URI, and its path there.
 
     Raises:
-        InputError: Nothing here can read that scheme.
+        InputError: The scheme is not supported.
     """
     if is_local(uri):
         return arrow_fs.LocalFileSystem(), str(Path(uri).absolute())
@@ -70,7 +69,7 @@ def _remote(scheme: str, host: str) -> Any:
 
 
 def list_files(folder: str) -> list[str]:
-    """The URIs of the files directly in a folder, sorted, but for hidden ones; none where there is no such folder."""
+    """The URIs of the files directly in a folder, sorted, without hidden ones; none if the folder does not exist."""
     system, path = file_system(folder)
     found = system.get_file_info(arrow_fs.FileSelector(path, allow_not_found=True))
     names = [info.base_name for info in found if info.type == arrow_fs.FileType.File]
@@ -78,7 +77,7 @@ def list_files(folder: str) -> list[str]:
 
 
 def list_below(folder: str) -> set[str]:
-    """The paths, relative to a folder, of all files below it; none where there is no such folder."""
+    """The paths of all files below a folder, relative to it; none if the folder does not exist."""
     system, path = file_system(folder)
     found = system.get_file_info(arrow_fs.FileSelector(path, allow_not_found=True, recursive=True))
     top = path.strip("/")
@@ -86,18 +85,18 @@ def list_below(folder: str) -> set[str]:
 
 
 def read_stamp(uri: str) -> str:
-    """What changes when a file is replaced: its size and the time of its last change; empty where there is none."""
+    """Size and modification time of a file, which change when it is replaced; "" if it does not exist."""
     info = _file_info(uri)
     return "" if info.type != arrow_fs.FileType.File else f"{info.size}@{info.mtime_ns}"
 
 
 def is_folder(uri: str) -> bool:
-    """Whether something lies below the URI."""
+    """Whether the URI is a folder."""
     return bool(_file_info(uri).type == arrow_fs.FileType.Directory)
 
 
 def exists(uri: str) -> bool:
-    """Whether there is such a file."""
+    """Whether the file exists."""
     return bool(_file_info(uri).type == arrow_fs.FileType.File)
 
 
@@ -107,10 +106,10 @@ def _file_info(uri: str) -> arrow_fs.FileInfo:
 
 
 def read_bytes(uri: str) -> bytes:
-    """The content of a file.
+    """Read a file.
 
     Raises:
-        OSError: It cannot be read; FileNotFoundError where there is none.
+        OSError: It cannot be read; FileNotFoundError if it does not exist.
     """
     system, path = file_system(uri)
     with system.open_input_stream(path) as file:
@@ -118,7 +117,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Write a file whole or not at all; missing folders are made.
+    """Write a file whole or not at all; create missing folders.
 
     Raises:
         OSError: It cannot be written.
@@ -137,7 +136,7 @@ def write_bytes(uri: str, content: bytes) -> None:
 
 
 def delete(uri: str) -> None:
-    """Delete a file; that there is none is no error."""
+    """Delete a file, if it exists."""
     system, path = file_system(uri)
     with suppress(FileNotFoundError):
         system.delete_file(path)
@@ -145,11 +144,11 @@ def delete(uri: str) -> None:
 
 @contextmanager
 def local_copy(uri: str) -> Iterator[Path]:
-    """A path at which the content of a file can be read while the block runs; a local file is not copied.
+    """A local path of a file while the block runs; a local file is not copied.
 
     Raises:
         OSError: It cannot be read.
-        ImageFileError: As raised in the block, naming the URI instead of the copy.
+        ImageFileError: Raised in the block; the message names the URI in place of the copy.
     """
     if is_local(uri):
         yield Path(uri)
@@ -165,7 +164,7 @@ def local_copy(uri: str) -> Iterator[Path]:
 
 @contextmanager
 def local_target(uri: str) -> Iterator[Path]:
-    """A path to write a file at, which is at its URI when the block has ended well. The block writes it whole."""
+    """A local path to write a file to; it is moved to its URI when the block ends without an error."""
     if is_local(uri):
         yield Path(uri)
         return

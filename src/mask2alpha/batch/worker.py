@@ -1,10 +1,10 @@
-"""What one process does: matte the rows of a chunk, and write what became of them.
+"""The worker: mattes the rows of a chunk and writes their results.
 
-Doing a chunk twice writes the same files twice, so it may be done again whenever it is not certain that it was done.
+A repeated chunk writes the same files again, so it can be repeated whenever it is not certain that it was finished.
 
-A photo may end the process itself (memory runs out, a codec crashes), which nothing in the process can report.
-So each chunk has a note while it is worked on. A note that is there at the start means that a worker died on this
-chunk; then the note is rewritten before each photo, and one on which workers die again and again is set aside.
+A photo may end the whole process (memory runs out, a codec crashes), and the process cannot report that. So each chunk
+has a note while it is in progress. If the note exists at the start, a worker died on this chunk; the note is then
+rewritten before each photo, and a photo on which workers die repeatedly is set aside.
 """
 
 import json
@@ -40,14 +40,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """Everything that a worker must know; each worker builds its own predictor from it."""
+    """Settings of a worker, from which it builds its predictor."""
 
     base: str
-    """The folder that the rows' paths are relative to."""
+    """The folder that the paths of the rows are relative to."""
     out: str
     """Folder or URI that receives the mattes and the results."""
     kinds: tuple[str, ...] = ("alpha",)
-    """Outputs to make of each matte, of `rendering.KINDS`."""
+    """Kinds of output to make of each matte, from `rendering.KINDS`."""
     model: str = DEFAULT_MODEL
     """As for `load_model`, or a .safetensors file at any URI."""
     num_steps: int | None = None
@@ -59,16 +59,16 @@ class WorkerSettings:
     threads: int | None = None
     """CPU threads of the network; None: PyTorch's choice."""
     retries: int = 2
-    """How often to try again what may be a passing failure, and how many deaths a photo is allowed."""
+    """Retries after a failure that may be transient, and number of workers that may die on a photo."""
 
 
 def output_uri(settings: WorkerSettings, kind: str, name: str) -> str:
-    """Where a kind of output of a row goes."""
+    """URI of a kind of output of a row."""
     return storage.join(settings.out, f"{kind}/{name}{output_suffix(kind, name, 'png')}")
 
 
 def read_stamps(base: str, row: Row) -> str:
-    """What tells whether the photo or the mask of a row were replaced."""
+    """Stamps of the photo and the mask of a row, which change when one is replaced."""
     return " ".join(storage.read_stamp(storage.join(base, path)) for path in (row.photo, row.mask))
 
 
@@ -89,7 +89,7 @@ def build_predictor(settings: WorkerSettings) -> AbstractPredictor:
 
 
 class Worker:
-    """Mattes chunks; holds the model."""
+    """Holds the model and mattes chunks."""
 
     def __init__(
         self,
@@ -100,23 +100,23 @@ class Worker:
         """Build the predictor.
 
         Args:
-            settings: What to do and how.
+            settings: Settings of the worker.
             make_predictor: Builds the predictor.
-            pause_s: Wait before the first retry, in seconds; doubled before each further one.
+            pause_s: Pause before the first retry, in seconds; it doubles with each further one.
         """
         self.settings = settings
         self.predictor = make_predictor(settings)
         self.pause_s = pause_s
 
     def run(self, chunk: Sequence[Row]) -> Iterator[Result]:
-        """Matte a chunk, whose rows of one photo are beside each other, and write its part of the results.
+        """Matte a chunk, in which rows of the same photo are together, and write its part of the results.
 
         Yields:
-            What became of each row; the part is written after the last one.
+            The result of each row; the part is written after the last one.
 
         Raises:
             OSError: The results themselves cannot be written.
-            RuntimeError: The GPU is lost, and with it this process.
+            RuntimeError: The GPU is lost; the process must end.
         """
         name = chunk_name(chunk)
         note = Note(storage.join(self.settings.out, f"{ATTEMPTS}/{name}.json"), self.settings.retries)
@@ -127,7 +127,7 @@ class Worker:
                 for result in self._matte_photo(photo, list(rows), note):
                     results.append(result)
                     yield result
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):  # asked to stop: that is nobody's fault
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):  # asked to stop: no photo is to blame
             note.close()
             raise
         self._retry(lambda: write_part(self.settings.out, name, results))
@@ -185,7 +185,7 @@ class Worker:
             rendered.write(path, kind)
 
     def _retry(self, call: Callable[[], T]) -> T:
-        """Call, and again after a pause where the failure may pass."""
+        """Call, and repeat after a pause if the failure may be transient."""
         for attempt in range(self.settings.retries):
             try:
                 return call()
@@ -197,18 +197,18 @@ class Worker:
 
 
 class Note:
-    """Which photo of a chunk is being worked on, for whoever comes after a worker that died."""
+    """A file that says which photo of a chunk is in progress; it outlives a worker that dies."""
 
     def __init__(self, uri: str, retries: int) -> None:
         self.uri = uri
         self.retries = retries
         self.deaths: Counter[str] = Counter()
-        """How many workers died on each photo."""
+        """Number of workers that died on each photo."""
         self.is_careful = False
-        """Whether a worker died on this chunk before: from then on it is noted which photo it died on."""
+        """Whether a worker died on this chunk before; only then each photo is noted."""
 
     def open(self) -> None:
-        """Read what was left by a worker that died, or leave a note that there is one at work."""
+        """Read the note of a worker that died, or write a new one."""
         try:
             left = json.loads(storage.read_bytes(self.uri))
         except FileNotFoundError:
@@ -220,17 +220,17 @@ class Note:
             self.deaths[left["photo"]] += 1
 
     def begin(self, photo: str) -> int:
-        """Say that a photo is next.
+        """Note that a photo is next.
 
         Returns:
-            How many workers died on it.
+            Number of workers that died on it.
         """
         if self.is_careful:
             self._write(photo if self.deaths[photo] <= self.retries else None)
         return self.deaths[photo]
 
     def close(self) -> None:
-        """Nobody died."""
+        """Delete the note; no worker died."""
         storage.delete(self.uri)
 
     def _write(self, photo: str | None) -> None:
@@ -238,9 +238,9 @@ class Note:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same call may succeed later: storage and memory recover, damaged pictures do not."""
+    """Whether the same call may succeed later: storage and memory recover, damaged files do not."""
     if isinstance(error, ImageFileError):
-        cause = error.__cause__  # damage has no errno; what the operating system refuses has one
+        cause = error.__cause__  # damaged files have no errno
         return isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, _LASTING_ERRORS)
     if isinstance(error, OSError):
         return not isinstance(error, _LASTING_ERRORS)
@@ -250,7 +250,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether a GPU error has spoilt this process: only a new one can go on."""
+    """Whether a GPU error makes this process unusable."""
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 

@@ -1,1 +1,1 @@
-"""Arrays of any size in, mattes out."""
+"""The predictor: arrays of any size in, mattes out."""

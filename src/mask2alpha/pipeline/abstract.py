@@ -1,4 +1,4 @@
-"""The interface that every caller (command line, service, batch, evaluation) uses, and that fakes implement."""
+"""The interface of predictors, which the command line, the service, batches and evaluation use."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ class AbstractPredictor(ABC):
 
     @abstractmethod
     def encode(self, image: NDArray[Any]) -> EncodedImage:
-        """Do once what depends on the image alone; hand the value to `predict` for each mask."""
+        """Compute what depends on the image alone; pass the value to `predict` for each mask."""
 
     @abstractmethod
     def predict(self, image: NDArray[Any] | EncodedImage, mask: NDArray[Any] | Mask) -> Matte:
-        """Matte one image with one mask: an array (H, W), or a `Mask`, whose values are settled."""
+        """Matte one image with one mask: an array (H, W), or a `Mask`, whose meaning is known."""
 
     @abstractmethod
     def predict_instances(

@@ -1,4 +1,4 @@
-"""The photo and its mask at the size at which they are encoded, made without a copy of full size.
+"""Resizes a photo and its mask to the size at which they are encoded, without a copy of full size.
 
 Both are padded to multiples of 64 at the right and at the bottom, by repeating the last column and row. The encoded
 size is that of the padded photo, or a smaller one.
@@ -30,7 +30,7 @@ def shrink_image(image: Shaped[Tensor, "1 3 _h _w"], size: Size) -> Float[Tensor
     padded = padded_size(own, STRIDE_MULTIPLE)
     if size == padded:
         return pad_to_multiple(as_unit(image), STRIDE_MULTIPLE)
-    is_bytes_on_cpu = image.dtype == torch.uint8 and image.device.type == "cpu"  # elsewhere no kernel takes bytes
+    is_bytes_on_cpu = image.dtype == torch.uint8 and image.device.type == "cpu"  # other devices lack the kernel
     given = image if is_bytes_on_cpu else as_unit(image)
     scale = (size[0] / padded[0], size[1] / padded[1])
     small = as_unit(F.interpolate(given, scale_factor=scale, mode="bilinear", antialias=True))

@@ -1,4 +1,4 @@
-"""Estimating the target's colours, cleaned of the background that shone through.
+"""Estimates the target's colours without the background that shines through.
 
 The multi-level method of Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation" (2020): from a
 single pixel up to the full size, each level starts from the one below and solves, pixel by pixel, for the foreground F
@@ -38,7 +38,7 @@ def estimate_foreground(
     """The colours of the target alone, in [0, 1].
 
     Args:
-        image: What was photographed, in [0, 1].
+        image: The photo, in [0, 1].
         alpha: Its matte, in [0, 1].
 
     Returns:
@@ -67,7 +67,7 @@ def estimate_foreground(
 def despill(
     foreground: Float[Tensor, "3 height width"], key: tuple[float, float, float], *, strength: float = 1.0
 ) -> Float[Tensor, "3 height width"]:
-    """Take away the light that a coloured screen threw on the target.
+    """Remove the light that a coloured screen threw on the target.
 
     Of each colour's deviation from grey, the part towards the key's hue is limited to the part across it, divided by
     the root of 3; for a green key that is the rule "no greener than the stronger of red and blue". The mean of the
@@ -76,7 +76,7 @@ def despill(
     Args:
         foreground: The target's colours, in [0, 1].
         key: The screen's colour, in [0, 1]; not grey.
-        strength: In [0, 1]: the share of the excess that is taken away.
+        strength: In [0, 1]: the share of the excess that is removed.
 
     Returns:
         Colours in [0, 1]; those of other hues as they were.

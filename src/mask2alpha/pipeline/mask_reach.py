@@ -1,10 +1,10 @@
-"""How far a mask's outline may be wrong; beyond that, alpha is the mask's own value.
+"""How far a mask's outline may be wrong; beyond that, alpha is the mask's value.
 
-An empty and a full mask are answered without the network. So that one stray pixel does not change the whole answer, a
-pixel is left to the network only if enough of the other side is near it: for some radius r, the square of that radius
+An empty and a full mask are answered without the network. So that one stray pixel does not change the whole answer, the
+network decides a pixel only if enough of the other side is near it: for some radius r, the square of that radius
 around it holds at least (r / REACH)² pixels of the other side. A speck of area A so reaches about REACH times its own
-side. An object reaches over all that a rough mask of it can miss, and one that covers a fair share of the photo leaves
-every pixel to the network.
+side. An object reaches over all that a rough mask of it can miss, and for one that covers a fair share of the photo the
+network decides every pixel.
 """
 
 import math
@@ -23,20 +23,20 @@ CELLS = 256
 
 
 def network_share(mask: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 _rows _columns"] | None:
-    """Where alpha is the network's business, and where it is the mask's own value.
+    """Where the network decides alpha, and where alpha is the mask's value.
 
     Args:
         mask: In [0, 1]; sides that are multiples of 64.
 
     Returns:
-        1 where the network decides, 0 where the mask does, between in between; on a coarse grid that spans the mask.
-        None: the network decides everywhere, as for nearly every mask.
+        1 where the network decides, 0 where the mask does, on a coarse grid that spans the mask. None: the network
+        decides everywhere, as for nearly every mask.
     """
     side = max(mask.shape[2:])
     cell = next(size for size in (1, 2, 4, 8, 16, 32, 64) if side <= size * CELLS or size == STRIDE_MULTIPLE)
     share_of_target = float(mask.mean())
     num_pixels = mask.shape[2] * mask.shape[3]
-    # the square around any pixel that holds the whole picture decides at once, if both sides fill it well enough
+    # if both sides fill the square that holds the whole mask well enough, the network decides every pixel
     if min(share_of_target, 1 - share_of_target) * num_pixels >= (side / REACH) ** 2:
         return None
     target = F.avg_pool2d(mask, cell) if cell > 1 else mask

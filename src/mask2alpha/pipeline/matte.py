@@ -1,4 +1,4 @@
-"""What the predictor hands out: an encoded image, to be reused for many masks, and a matte."""
+"""What the predictor returns: an encoded image, to be reused for many masks, and a matte."""
 
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -31,7 +31,7 @@ class EncodedImage:
     """An image after the part of the network that depends on the image alone; valid for the predictor that made it."""
 
     image: NDArray[Any]
-    """The array that was encoded, as it came."""
+    """The array that was encoded, unchanged."""
     pixels: Shaped[Tensor, "1 3 height width"]
     """The same for the detail stage, on the predictor's device: uint8, or floats in [0, 1]; `factor` times as large."""
     encoding: ImageEncoding
@@ -55,7 +55,7 @@ class EncodedImage:
 
     @property
     def padded(self) -> Float[Tensor, "1 3 _height _width"]:
-        """The whole image, at its working size, as `Mask2Alpha` takes it; made at each call, 12 bytes per pixel."""
+        """The image at its working size, padded, as `Mask2Alpha` takes it; computed at each call, 12 bytes a pixel."""
         return pad_to_multiple(as_unit(self.pixels), STRIDE_MULTIPLE)
 
 
@@ -73,7 +73,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Matte:
-    """The matte of one image and one mask, with what can be made of them."""
+    """The matte of one image and one mask, and the outputs that can be made of them."""
 
     alpha: NDArray[np.float32]
     """(H, W), in [0, 1]; exactly 0 or 1 where the network was within 1/255 of it."""
@@ -86,13 +86,13 @@ class Matte:
     box: Box | None = None
     """The part of the encoded image that `coarse_error` shows, for a small target; None: all of it."""
     trace: Trace | None = None
-    """What the network did, where it was asked for; None, too, for an empty or a full mask, which it never sees."""
+    """What the network did, if it was asked for; None for an empty or a full mask, which the network never sees."""
 
     @property
     def predicted_error(self) -> NDArray[np.float32]:
         """(H, W), in [0, 1]: the network's guess at |alpha - truth| before the detail stage; high where unsure.
 
-        Made from `coarse_error` at each call.
+        Computed from `coarse_error` at each call.
         """
         coarse = torch.from_numpy(self.coarse_error)[None, None]
         with torch.no_grad():
@@ -112,7 +112,7 @@ class Matte:
         return replace(self, image=image)
 
     def foreground(self) -> NDArray[Any]:
-        """The target's own colours, cleaned of the old background: (H, W, 3), the image's dtype.
+        """The target's own colours without the old background: (H, W, 3), in the image's dtype.
 
         Where alpha is 1 they are the image's, bit for bit. Where it is 0 they continue the colours nearby, so that
         nothing of the background is left to shine through.

@@ -32,19 +32,19 @@ from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, spli
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
-"""Masks of one image run together while they have no more pixels than this (all masks counted)."""
+"""Largest number of pixels of the masks of one image that run together."""
 MAX_ACTIVE_PIXELS = 2**24
-"""Pixels per mask recomputed at full resolution unless the caller says otherwise: far more than a photo needs, and a
-bound on time where the network is unsure of a large photo as a whole."""
+"""Default of `active_budget`: far more than a photo needs; it limits the time for a large photo of which the network is
+unsure everywhere."""
 PIXELS_SETTLED_AT_ONCE = 2**17
-"""Alphas that `settle_` takes at a time."""
+"""Number of pixels that `settle_` takes at a time."""
 
 
 class Predictor(AbstractPredictor):
     """Runs a network on NumPy images and masks of any size.
 
-    Whatever the network says, an empty mask gives alpha 0 everywhere and a full one alpha 1: with no border to start
-    from, the mask is the only information there is. So it is far from the border of any other mask; see `mask_reach`.
+    An empty mask gives alpha 0 everywhere and a full one alpha 1, without the network: a mask without a border says
+    nothing about where the target ends. Far from the border of other masks, alpha is the mask's value (`mask_reach`).
     Alpha within 1/255 of 0 or 1 becomes 0 or 1.
     """
 
@@ -62,15 +62,15 @@ class Predictor(AbstractPredictor):
         """Copy a model to the device, in the form in which it runs fastest.
 
         Args:
-            model: A `Mask2Alpha`, which is left as it is; what later becomes of its weights has no effect here. Another
-                `Network` is used as it is.
+            model: A `Mask2Alpha`, which is copied: later changes of its weights have no effect. Another `Network` is
+                used as it is.
             device: Default: CUDA where there is one, else the CPU.
-            dtype: Of the network's arithmetic, `torch.float32`, `bfloat16` or (not on a CPU) `float16`. Default:
-                bfloat16 where the hardware computes in it, else float32.
+            dtype: Number format of the network: `torch.float32`, `bfloat16` or (not on a CPU) `float16`. Default:
+                bfloat16 if the hardware computes in it, else float32.
             num_steps: Decoding steps, at least 1; default: the model's.
             error_threshold: In [0, 1]: pixels with a higher predicted error are recomputed at full resolution;
                 default: the model's.
-            active_budget: Most pixels recomputed per mask, the largest errors first; default: `MAX_ACTIVE_PIXELS`.
+            active_budget: Largest number of pixels recomputed per mask; default: `MAX_ACTIVE_PIXELS`.
             max_encoder_side: Longest side, in pixels, of what the encoder sees, which is half the image's. A larger
                 image is encoded and decoded smaller, and only its detail is recovered at full resolution.
 
@@ -92,7 +92,7 @@ class Predictor(AbstractPredictor):
         )
 
     def encode(self, image: NDArray[Any]) -> EncodedImage:
-        """Do once what depends on the image alone.
+        """Compute what depends on the image alone.
 
         Args:
             image: (H, W, 3) or grey (H, W); uint8, uint16 or float in [0, 1].
@@ -112,8 +112,8 @@ class Predictor(AbstractPredictor):
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
-            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255); or a `Mask`, whose values are
-                settled. One of another size and the image's aspect is resized, with a `UserWarning`.
+            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255); or a `Mask`, whose meaning
+                is known. One of another size and the image's aspect is resized, with a `UserWarning`.
             has_trace: Whether the matte carries its `trace`.
 
         Raises:
@@ -258,7 +258,7 @@ class Predictor(AbstractPredictor):
             )
             alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
-            for index in range(count):  # what no rough mask can be wrong about is the mask's
+            for index in range(count):  # far from its border, a rough mask is right
                 if (share := network_share(small_masks[index])) is not None:
                     weight = upsample(share, (alpha.shape[2], alpha.shape[3]), spanned=output.spanned)
                     alpha[index] = torch.lerp(as_unit(masks[index]), alpha[index : index + 1], weight)[0]
@@ -321,7 +321,7 @@ def find_trivial_value(mask: Shaped[Tensor, "1 1 height width"]) -> float | None
 
 
 def settle_(alpha: Float[Tensor, "*shape"]) -> None:
-    """Stretch alpha so that what is within 1/255 of 0 or 1 becomes 0 or 1; in place, a part in the cache at a time."""
+    """Stretch alpha, in place, so that values within 1/255 of 0 or 1 become 0 or 1; a part at a time, in the cache."""
     for part in torch.split(alpha.view(-1), PIXELS_SETTLED_AT_ONCE):
         part.mul_(255 / 253).sub_(1 / 253).clamp_(0, 1)
 

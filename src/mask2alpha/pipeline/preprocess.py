@@ -1,8 +1,8 @@
-"""From the user's arrays to the network's tensors: every check of an image or a mask is here.
+"""Checks the user's arrays and converts them to the network's tensors.
 
 Images: (H, W, 3) or grey (H, W), uint8, uint16 or float in [0, 1]. Masks: (H, W), bool, 0/1, 0/255, soft, or a trimap
-(0, 128, 255), as `mask2alpha.ops.masks` understands them; or a `Mask`, which is understood already. Tensors:
-(1, 3, H, W) and (1, 1, H, W), float32 in [0, 1]; or *pixels*, which stay as small in memory as they came (bool, uint8)
+(0, 128, 255), as `mask2alpha.ops.masks` understands them; or a `Mask`, whose meaning is known. Tensors:
+(1, 3, H, W) and (1, 1, H, W), float32 in [0, 1]; or *pixels*, which keep their type (bool, uint8) to save memory
 and are turned into floats a few at a time.
 """
 
@@ -34,8 +34,8 @@ def image_to_tensor(image: Any) -> Float[Tensor, "1 3 height width"]:
     """Check an image and scale it to [0, 1]; grey is repeated over the three channels.
 
     Raises:
-        InputError: It is no image as this module's docstring says; an image with an alpha channel is refused, because
-            whether its hidden colours count is for the caller to decide.
+        InputError: It is not an image as in this module's docstring. An image with an alpha channel is refused, because
+            the caller has to decide about the hidden colours.
     """
     array = _checked_image(image)
     pixels = torch.from_numpy(_image_values(array)).view(*array.shape[:2], -1)
@@ -52,7 +52,7 @@ def image_to_pixels(image: Any) -> Shaped[Tensor, "1 3 height width"]:
 
 
 def _as_tensor(array: NDArray[Any]) -> Tensor:
-    with warnings.catch_warnings():  # arrays of Pillow's pictures are read-only; we do not write
+    with warnings.catch_warnings():  # arrays from Pillow are read-only; we do not write to them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
@@ -101,7 +101,7 @@ def mask_to_tensor(
         fit: `stretch` takes another aspect as well.
 
     Raises:
-        InputError: It is no mask as this module's docstring says.
+        InputError: It is not a mask as in this module's docstring.
     """
     return as_unit(mask_to_pixels(mask, size, name=name, fit=fit))
 
@@ -115,7 +115,7 @@ def mask_to_pixels(
         array = _without_single_axes(_as_array(mask, name, _MASK_KINDS))
         if array.ndim == 3 and array.shape[2] in (3, 4):
             raise InputError(
-                f"{name} of shape {array.shape} is a colour picture; pass one channel, for example {name}[..., 0]"
+                f"{name} of shape {array.shape} is a colour image; pass one channel, for example {name}[..., 0]"
             )
         if array.ndim != 2:
             is_stack_last = array.ndim == 3 and array.shape[:2] == size != array.shape[1:]
@@ -133,7 +133,7 @@ def mask_to_pixels(
 
 
 def _white(array: NDArray[Any]) -> int | None:
-    """The whole number that is white in an array, where its type tells."""
+    """The integer that is white in an array, if its dtype tells."""
     return int(np.iinfo(array.dtype).max) if array.dtype in (np.uint8, np.uint16) else None
 
 
@@ -178,7 +178,7 @@ def _as_array(value: Any, name: str, accepted: str) -> NDArray[Any]:
     if not isinstance(value, np.ndarray):
         raise InputError(
             f"{name} is a {type(value).__name__}, not a NumPy array; accepted: {accepted} "
-            "(np.asarray converts a PIL picture, mask2alpha.imaging.decode reads a file)"
+            "(np.asarray converts a PIL image, mask2alpha.imaging.decode reads a file)"
         )
     return value.astype(value.dtype.newbyteorder("="), copy=False)  # files of 16 bits often have the other byte order
 

@@ -48,7 +48,7 @@ def test_a_folder_is_matched_by_name(tmp_path: Path) -> None:
         (("photo,masks", "a,b"), "lacks the column mask"),
         (("photo,mask",), "has no rows"),
         (("photo,mask", "b.jpg,", ",b.png"), "no rows that can be used: row 1 has no mask; row 2 has no photo"),
-        (("photo,mask", "x/a.jpg,a.png", "y/a.jpg,a.png"), "two rows are called 'a'"),
+        (("photo,mask", "x/a.jpg,a.png", "y/a.jpg,a.png"), "two rows have the name 'a'"),
         (("photo,mask,name", "a,b,../etc/x"), "'../etc/x' cannot name an output below OUT"),
         (("photo,mask,name", "a,b,/x"), "'/x' cannot name an output below OUT"),
         (("photo,mask,name", "a,b,x\\y"), "cannot name an output below OUT"),

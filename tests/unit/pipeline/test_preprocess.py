@@ -80,7 +80,7 @@ def test_soft_masks_and_trimaps_stay_soft() -> None:
     ("mask", "reason"),
     [
         ("mask.png", "not a NumPy array"),
-        (np.zeros((8, 8, 3), bool), "colour picture"),
+        (np.zeros((8, 8, 3), bool), "colour image"),
         (np.zeros((2, 8, 8), bool), "predict_instances"),
         (np.zeros((8,), bool), "shape"),
         (np.zeros((8, 0), bool), "8 x 0"),
