@@ -122,4 +122,4 @@ def test_a_photograph_that_kills_every_worker_is_set_aside(folder: Path) -> None
         capture_output=True, text=True, timeout=900, check=False, env=environment,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip().splitlines()[-1] == "8 [('4', '2 workers died on this photograph')]"
+    assert result.stdout.strip().splitlines()[-1] == "8 [('4', '2 workers died on this photo')]"

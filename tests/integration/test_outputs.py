@@ -182,7 +182,7 @@ def test_rows_of_other_inputs_are_made_again(folder: Path, fake: FakePredictor, 
         Path("out/alpha/2.png").unlink()
     num_again = int(change != "nothing")
     assert f"{num_again} matted, {3 - num_again} done before" in call("batch", "m.csv", "out").stderr
-    assert "begun with other settings" in call("batch", "m.csv", "out", "--steps", 3).stderr
+    assert "started with other settings" in call("batch", "m.csv", "out", "--steps", 3).stderr
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The network as ONNX graphs, and a predictor that runs them without PyTorch's kernels."""
+"""Exports the network as ONNX graphs, and runs them with ONNX Runtime or OpenVINO."""

@@ -1,4 +1,4 @@
-"""What runs the graphs: ONNX Runtime or OpenVINO, on the CPU."""
+"""The engines that run the graphs on the CPU: ONNX Runtime and OpenVINO."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mask2alpha.export.metadata import require
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 EXACT_GRAPHS = ("state", "detail")
-"""Graphs that always run in float32: they compute colours, positions and logits, for which 8 bits are too few."""
+"""Graphs that always run in float32: colours, positions and logits need more than the 8 bits of bfloat16."""
 
 
 class Engine(ABC):
@@ -24,12 +24,12 @@ class Engine(ABC):
 
         Args:
             graph: Its name.
-            feeds: At least its inputs, by name; those that the graph does not have are left out.
+            feeds: Its inputs by name; others are ignored.
         """
 
 
 class OnnxRuntimeEngine(Engine):
-    """ONNX Runtime; float32 alone."""
+    """ONNX Runtime, in float32."""
 
     def __init__(self, files: Mapping[str, Path], *, num_threads: int, is_bfloat16: bool) -> None:
         if is_bfloat16:
@@ -51,7 +51,7 @@ class OnnxRuntimeEngine(Engine):
 
 
 class OpenVinoEngine(Engine):
-    """OpenVINO on the CPU; in bfloat16 but for `EXACT_GRAPHS`, if asked for."""
+    """OpenVINO, in float32 or bfloat16; `EXACT_GRAPHS` always run in float32."""
 
     def __init__(self, files: Mapping[str, Path], *, num_threads: int, is_bfloat16: bool) -> None:
         core = require("openvino").Core()
@@ -80,7 +80,7 @@ class OpenVinoEngine(Engine):
 
 
 def _own_name(port: Any) -> str:
-    """A port also has the names of the nodes that OpenVINO has merged with it; those are paths."""
+    """The name of a port; OpenVINO adds the names of merged nodes, which are paths."""
     names: set[str] = port.get_names()
     return next(name for name in names if not name.startswith("/"))
 

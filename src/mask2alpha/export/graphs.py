@@ -1,10 +1,10 @@
 """The network cut into six graphs with tensors as inputs and outputs, in operations that ONNX has.
 
-They share the model's modules, so there are no second weights. Only what a trace cannot follow is written anew here:
-the choice of the pixels that turn fine, the sparse stage, whose tables depend on the data, and windows whose sizes do.
+They share the model's modules and weights. Only what a trace cannot follow is written again here: the choice of the
+pixels that turn fine, the sparse stage, whose tables depend on the data, and windows of open size.
 `list_graphs` names the inputs and outputs of each; `docs/export.md` says in which order they run.
 
-Encoder and guide are two graphs each: of the light encoder (`conv_stem`), and of the one with a backbone.
+Encoder and guide have two forms: for the light encoder (`conv_stem`) and for the one with a backbone.
 
 Legend: K masks of one photo, P active cells, H and W the padded sides, multiples of 64.
 """
@@ -48,8 +48,8 @@ class EncoderGraph(nn.Module):
 class BackboneEncoderGraph(nn.Module):
     """`image` and `patches` → `tokens`, `map_os4`, `map_os8`, `map_os16`: all that needs no mask.
 
-    `patches` (1, 3, rows * patch size, columns * patch size) is what `fit_patches` gives. It is made outside, where
-    the token grid is chosen.
+    `patches` (1, 3, rows * patch size, columns * patch size) is the result of `fit_patches`. The caller computes it,
+    because the caller chooses the token grid.
     """
 
     def __init__(self, model: Mask2Alpha) -> None:
@@ -103,7 +103,7 @@ class StateGraph(nn.Module):
 
 
 def least_nearby(x: Tensor, reach: Tensor) -> Tensor:
-    """The least value within `reach` rows and columns of each cell: `max_pool2d` of -x with a window that is open."""
+    """The least value within `reach` rows and columns of each cell: `max_pool2d` of -x with a window of open size."""
     around = torch.arange(cast("int", 2 * reach + 1)) - reach
     for axis in (2, 3):
         length = x.shape[axis]
@@ -169,7 +169,7 @@ class BackboneGuideGraph(nn.Module):
 
 
 class WindowMaskGuidance(MaskGuidance):
-    """MGFSM for token grids of any size; ONNX pools to no size that is open."""
+    """MGFSM for token grids of any size; ONNX cannot pool to an open size."""
 
     def find_regions(self, mask: Tensor, grid: Size) -> Tensor:
         """As the function `find_regions`."""
@@ -236,9 +236,9 @@ class StepGraph(nn.Module):
 
 
 def exact_sigmoid(logits: Tensor) -> Tensor:
-    """The sigmoid with a small relative error near 0, too, by which the most confident pixels are told apart.
+    """The sigmoid with a small relative error near 0, which is needed to order the most confident pixels.
 
-    ONNX Runtime's own sigmoid has an absolute error: there it is off by up to several times the value.
+    ONNX Runtime's own sigmoid has an absolute error, up to several times the value there.
     """
     return (1 + (-logits).exp()).reciprocal()
 
@@ -448,13 +448,13 @@ _OF_BACKBONE = frozenset(("patches", "token_grid", "guided_tokens", "components"
 
 
 def map_names(config: ModelConfig) -> list[str]:
-    """What the feature maps of an encoding are called, finest first."""
+    """Names of the feature maps of an encoding, finest first."""
     num_maps = len(config.encoder.stem_channels) - (config.encoder.kind == "conv_stem")
     return [f"map_os{4 * 2**level}" for level in range(num_maps)]
 
 
 def guided_names(config: ModelConfig) -> list[str]:
-    """What the maps of the guide that the fusion reads are called, finest first."""
+    """Names of the guide's maps that the fusion reads, finest first."""
     if config.encoder.kind == "conv_stem":
         return ["guided"]
     return [f"guided_os{4 * 2**level}" for level in token_levels(config)]

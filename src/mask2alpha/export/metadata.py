@@ -1,4 +1,4 @@
-"""What an exported file says about itself, in ONNX's `metadata_props`."""
+"""The metadata of an exported file, in ONNX's `metadata_props`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ def require(package: str) -> ModuleType:
     """Import a package of the extra `export`.
 
     Raises:
-        InputError: It is not installed; the message says how to get it.
+        InputError: It is not installed; the message says how to install it.
     """
     try:
         return import_module(package)
@@ -45,16 +45,16 @@ def write_metadata(path: Path, about: dict[str, Any], output_shapes: Mapping[str
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What the ONNX file at `path` says about itself.
+    """Read the metadata of the ONNX file at `path`.
 
     Raises:
-        CheckpointError: It cannot be read, or is none of ours.
+        CheckpointError: The file cannot be read, or mask2alpha did not write it.
     """
     onnx = require("onnx")
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's errors have no public class
-        raise CheckpointError(f"{path}: no readable ONNX file: {error}") from error
+        raise CheckpointError(f"{path}: not a readable ONNX file: {error}") from error
     about = {prop.key: prop.value for prop in model.metadata_props}
     if about.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not exported by mask2alpha (its metadata does not say format = {FORMAT!r})")

@@ -1,4 +1,4 @@
-"""Writing a model as ONNX files.
+"""Writes a model as ONNX files.
 
 PyTorch's TorchScript exporter is used, which works from PyTorch 2.4 on; see docs/decisions/0031.
 """
@@ -50,7 +50,7 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
 
     Args:
         source: As for `load_model`.
-        folder: Made where there is none; files of the same names are replaced.
+        folder: Created if it does not exist; files of the same names are replaced.
 
     Returns:
         The files, in the order in which they run.
@@ -65,7 +65,7 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
     _check_can_be_traced(model.config, source)
     fold_batch_norm(model)
     has_backbone = isinstance(model.encoder, BackboneEncoder)
-    # ONNX cannot pool to a size that is open
+    # ONNX cannot pool to an open size
     put_twins(model, {MaskGuidance: WindowMaskGuidance if has_backbone else FastMaskGuidance})
     about = {
         "model_config": model.config.to_dict(),
@@ -102,7 +102,7 @@ def _check_can_be_traced(config: ModelConfig, source: str | Path) -> None:
 
 
 def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor, ...], tuple[Tensor, ...]]]:
-    """Each graph with its module, example inputs and what it makes of them, which later graphs read."""
+    """Each graph with its module, example inputs and their results, which later graphs read."""
     (height, width), masks = _EXAMPLE_SIZE, _EXAMPLE_MASKS
     generator = torch.Generator().manual_seed(0)
     values: dict[str, Tensor] = {
@@ -162,7 +162,7 @@ def _output_shapes(graph: Graph, results: tuple[Tensor, ...]) -> dict[str, list[
 def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:
     options: dict[str, Any] = {"dynamo": False} if torch.__version__ >= "2.5" else {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer, about sizes that are meant to be constant
+        warnings.simplefilter("ignore")  # the tracer warns about sizes that are meant to be constant
         torch.onnx.export(
             module,
             examples,

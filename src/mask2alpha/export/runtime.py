@@ -1,4 +1,4 @@
-"""Exported files in, a predictor out: the same `Predictor`, with the graphs in place of PyTorch's modules."""
+"""A `Predictor` that runs exported graphs in place of PyTorch's modules."""
 
 import json
 import math
@@ -49,18 +49,18 @@ def load_predictor(
     active_budget: int = MAX_ACTIVE_PIXELS,
     **settings: Any,
 ) -> Predictor:
-    """A predictor that runs what `export_model` wrote.
+    """Load a predictor that runs the files of `export_model`.
 
     Args:
-        folder: Where the files are.
+        folder: Folder of the files.
         backend: `onnxruntime` or `openvino`.
-        dtype: Of the network's arithmetic: `torch.float32` or, with OpenVINO, `torch.bfloat16`.
+        dtype: Number format of the network: `torch.float32` or, with OpenVINO, `torch.bfloat16`.
         num_threads: Default: as many as PyTorch would use.
         active_budget: As for `Predictor`.
         **settings: `num_steps`, `error_threshold` and `max_encoder_side` of `Predictor`.
 
     Raises:
-        CheckpointError: A file is missing, is none of ours, or was exported from other weights than the rest.
+        CheckpointError: A file is missing, was not written by mask2alpha, or was exported from other weights.
         InputError: A value is out of its range, or the backend is not installed.
     """
     if backend not in ENGINES:
@@ -86,7 +86,7 @@ def find_files(folder: str | Path) -> tuple[dict[str, Path], ModelConfig]:
     names = list(list_graphs(ModelConfig()))
     if missing := [name for name in names if name not in files]:
         raise CheckpointError(
-            f"{folder}: no exported model; missing {', '.join(f'{name}.onnx' for name in missing)} "
+            f"{folder}: not an exported model; missing {', '.join(f'{name}.onnx' for name in missing)} "
             "(mask2alpha export writes them)"
         )
     abouts = {name: read_metadata(files[name]) for name in names}
@@ -104,7 +104,7 @@ class ExportedNetwork(Network):
         self.engine = engine
         self.config = config
         self.input = HalfResolutionInput(config.encoder)
-        self.input.halve = FastAvgPool2d(2)  # its order of sums is the one that docs/export.md states
+        self.input.halve = FastAvgPool2d(2)  # docs/export.md states its order of sums
 
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
         """See `Network.encode`; one image at a time."""
@@ -195,7 +195,7 @@ class ExportedNetwork(Network):
         return MattingOutput(alpha=made["alpha"], active_cells=made["active"], coarse=coarse, spanned=spanned)
 
     def _least_error(self, predicted_error: Tensor, size: Size, spanned: Size, options: RunOptions) -> Tensor:
-        """The predicted error above which a cell is active, (K, 1, 1, 1), so that the budget is kept."""
+        """The predicted error above which cells are active, (K, 1, 1, 1), within the budget."""
         threshold = options.error_threshold if self.config.detail.selection == "sgsdr" else -1.0
         assert threshold is not None
         least = torch.full((len(predicted_error), 1, 1, 1), threshold)

@@ -1,7 +1,7 @@
-"""The box around a small target, in which alone its mask is decoded.
+"""The box around a small target; its mask is decoded in this box only.
 
-What lies far from the mask is background without asking the network: a rough mask may miss some of the target, but not
-by as much as the margin. See docs/decisions/0036.
+Far from the mask, alpha is 0 without running the network: a rough mask may miss some of the target, but not by as much
+as the margin. See docs/decisions/0036.
 
 The maps of a box stay as small as the box. `Placement` says which pixels of the photo they belong to.
 """
@@ -24,7 +24,7 @@ LEAST_MARGIN = 128
 MARGIN_SHARE = 0.25
 """The margin as a share of the mask's longer side, if that is more."""
 LARGEST_SHARE = 0.6
-"""A box that covers more of the image than this saves too little."""
+"""Largest share of the image that a box may cover; a larger one would save too little."""
 LEAST_MEANT = 0.05
 """Mask values up to this do not belong to the target."""
 FAR_LOGIT = -20.0
@@ -66,7 +66,7 @@ def spread(
 
 
 def find_box(mask: Float[Tensor, "1 1 height width"]) -> Box | None:
-    """The surroundings of a mask, of the encoded size; None where they are most of the image."""
+    """The box around a mask of the encoded size; None if it would cover most of the image, or the mask is empty."""
     rows, columns = ((mask[0, 0].amax(dim) > LEAST_MEANT).nonzero()[:, 0] for dim in (1, 0))
     if len(rows) == 0:
         return None

@@ -1,8 +1,8 @@
-"""What the colour of a pixel says, given the colours of the target and of its surroundings nearby.
+"""Colour cues: how a pixel's colour compares with the colours of the target and of its surroundings nearby.
 
 Where the photo's colours differ, alpha is nearly the position of a pixel's colour between the colour of the target
-nearby and that of the background nearby: the idea of sampling-based matting. A network of few weights hardly learns the
-products and quotients in it, so it is given the result. Not in the paper; see docs/decisions/0009.
+nearby and that of the background nearby: the idea of sampling-based matting. A small network hardly learns the products
+and quotients in it, so it is given the result. Not in the paper; see docs/decisions/0009.
 
 Stage 2 reads these cues at stride 4 (`stage2_decoding/evidence_colours.py`), stage 3 at single pixels.
 
@@ -32,7 +32,7 @@ def colour_cues(
 def cue_parts(
     image: Float[Tensor, "batch 3 *pixels"], local_colours: Float[Tensor, "batch 6 *#pixels"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the local colours say about each pixel, as four channels; not differentiated.
+    """The colour cues of each pixel, as four channels; not differentiated.
 
     Args:
         image: Colours in [0, 1]; a map, or single pixels.

@@ -1,4 +1,4 @@
-"""What a model is made of: frozen configurations of the three stages, and the named presets."""
+"""Frozen configurations of the three stages, and the named presets."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from mask2alpha.errors import InputError
 
 DEFAULT_MODEL = "base"
-"""The shipped model that every command uses unless another is asked for."""
+"""The shipped model that every command uses by default."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -68,7 +68,7 @@ class EncoderConfig:
     """Components of the guided tokens on which the semantic evidence is fitted (`backbone`)."""
     least_side: int = 0
     """Photos whose longer side is at most this, in pixels, are matted at twice their size: the encoder sees half of the
-    resolution, and of a small photo that is too little. 0: none are."""
+    resolution, which is too little for small photos. 0: no photo is."""
     has_guidance: bool = True
     """MGFSM, the mask-guided scaling in the last block (off: the paper's Table 3 ablation)."""
 
@@ -98,11 +98,11 @@ class DecoderConfig:
     is_iterative: bool = True
     """False: a single pass that never sees a state (the paper's Table 4 row "none")."""
     has_colour_cues: bool = True
-    """Whether the fusion sees what the local colours of target and surroundings say about each pixel."""
+    """Whether the fusion and the steps read the colour cues."""
     has_semantic_cue: bool = False
-    """Whether they also see what the backbone's tokens say about it: the semantic evidence."""
+    """Whether they also read the semantic evidence, from the backbone's tokens."""
     token_channels: int = 0
-    """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: they do not."""
+    """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: none join."""
     update: Literal["formula", "sticky"] = "formula"
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 
@@ -118,7 +118,7 @@ class DetailConfig:
     feature_channels: int = 8
     """Channels of the decoder's features handed to each active cell."""
     has_colour_cues: bool = True
-    """The same for the pixels of each active cell."""
+    """Whether the network reads the colour cues of the pixels of each active cell."""
     error_threshold: float = 0.02
     """tau: default threshold on the predicted error; a run-time choice."""
 

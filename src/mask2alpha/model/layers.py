@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mask2alpha.model.config import EncoderConfig
 
 QUERIES_AT_ONCE = 256
-"""Number of looking tokens whose attention weights `Attention.received` holds in memory together."""
+"""Number of queries whose attention weights `Attention.received` holds in memory together."""
 
 
 class ConvBlock(nn.Module):
@@ -31,7 +31,7 @@ class ConvBlock(nn.Module):
 
 
 class MixBlock(ConvBlock):
-    """A `ConvBlock` that sees two maps, one beside the other."""
+    """A `ConvBlock` on two maps, joined along the channels."""
 
     def __init__(self, channels: int, channels_beside: int, out_channels: int) -> None:
         super().__init__(channels + channels_beside, out_channels)
@@ -141,15 +141,15 @@ class Attention(nn.Module):
         key_scale: Float[Tensor, "batch tokens"] | None = None,
         num_extra_tokens: int = 0,
     ) -> Float[Tensor, "batch tokens"]:
-        """How much attention each token receives: its weight, averaged over the heads and the patches that look.
+        """How much attention each token receives: its weight, averaged over the heads and the patches' queries.
 
-        The weights are made for `QUERIES_AT_ONCE` looking patches at a time, so no N x N map is kept.
+        The weights are computed for `QUERIES_AT_ONCE` queries at a time, so no N x N map is kept.
 
         Args:
             x: As for `forward`.
             position_bias: As for `forward`.
             key_scale: As for `forward`.
-            num_extra_tokens: Tokens in front of the patches; they receive attention, but their own looks do not count.
+            num_extra_tokens: Tokens in front of the patches; they receive attention, but are not counted as queries.
 
         Returns:
             At least float32; sums to 1 over the tokens.

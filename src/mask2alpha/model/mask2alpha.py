@@ -47,10 +47,10 @@ ENCODERS: dict[str, type[Encoder]] = {
 
 
 class Network(ABC):
-    """Five parts, and the one way in which they work together; `Mask2Alpha`, exported models and fakes have them."""
+    """A network in five parts, and the one `forward` that calls them; `Mask2Alpha` and exported models are such."""
 
     config: ModelConfig
-    """Sizes of the stages, and what `RunOptions` leaves open."""
+    """Sizes of the stages, and the values of `RunOptions` that are None."""
     detail: Callable[[Tensor, Tensor, CoarseMatte, RunOptions], MattingOutput]
     """Stage 3: image and mask at full resolution, and the coarse matte; see `DetailRecovery.forward`."""
 
@@ -66,15 +66,15 @@ class Network(ABC):
         """Matte each image with its mask.
 
         Args:
-            image: In [0, 1], with sides that are multiples of 64; with `encoding` and `encoded_mask`, uint8 and any
-                size, too.
-            mask: Of the same size, in [0, 1]; above 0.5 is the target. With `encoded_mask`, bool and uint8 (255 is 1),
-                too.
+            image: In [0, 1], with sides that are multiples of 64; with `encoding` and `encoded_mask`, also uint8 and of
+                any size.
+            mask: Of the same size, in [0, 1]; above 0.5 is the target. With `encoded_mask`, also bool and uint8 (255 is
+                1).
             options: Run-time choices.
             encoding: The encoding of these images, for several masks of one image or at another size. It is that of the
                 images padded to multiples of 64 at the right and at the bottom, or of a smaller version: stages 1 and 2
                 run at its size, stage 3 at that of `image`.
-            encoded_mask: `mask`, padded alike and at the size of `encoding`.
+            encoded_mask: `mask`, padded like the image and at the size of `encoding`.
 
         Returns:
             Alpha at full resolution, the predicted error, the active pixels and the coarse result.
@@ -99,7 +99,7 @@ class Network(ABC):
 
     @abstractmethod
     def encode(self, image: Float[Tensor, "batch 3 height width"]) -> ImageEncoding:
-        """Stage 1 as far as it depends on the image alone: compute it once, use it for many masks.
+        """The part of stage 1 that depends on the image alone; compute it once and use it for many masks.
 
         Args:
             image: In [0, 1]; sides multiples of 64.
@@ -118,16 +118,16 @@ class Network(ABC):
         Args:
             features: From `guide`.
             mask: Of the encoded size, in [0, 1].
-            box: Decode in this part only. The first evidence is of the whole image all the same.
+            box: Decode in this part only. The first evidence is still that of the whole image.
         """
 
     @abstractmethod
     def step(self, fused: FusedFeatures, state: DecodingState) -> CoarseMatte:
-        """One decoding step: the alpha and the predicted error that follow from a state."""
+        """One decoding step: predict alpha and the error from a state."""
 
 
 class Mask2Alpha(Network, nn.Module):
-    """Image and mask tensors in, alpha out; sizes, padding and files are left to the pipeline."""
+    """The network of the paper on tensors; `pipeline` handles sizes, padding and arrays."""
 
     detail: DetailRecovery
 
@@ -194,7 +194,7 @@ class Mask2Alpha(Network, nn.Module):
         Raises:
             CheckpointError: It cannot be found, read, or does not fit.
         """
-        from mask2alpha.checkpoints import load_model  # checkpoints knows the model, not the other way round
+        from mask2alpha.checkpoints import load_model  # not at the top, because checkpoints imports this module
 
         return load_model(source)
 
@@ -208,9 +208,9 @@ class Mask2Alpha(Network, nn.Module):
         """Upload weights, configuration and a model card made of `metadata`; returns the commit's address.
 
         Args:
-            repo_id: `org/name`; made where there is none.
-            metadata: As for `checkpoints.save_model`: what is known of recipe, data and licence. To share a file that
-                knows it already, `hub.push_to_hub(file, repo_id)` is the shorter way.
+            repo_id: `org/name`; created if it does not exist.
+            metadata: As for `checkpoints.save_model`: recipe, data and licence. For a file that has its metadata,
+                `hub.push_to_hub(file, repo_id)` is shorter.
             **options: `private`, `revision`, `token`, `message`, as for `hub.push_to_hub`.
 
         Raises:

@@ -1,6 +1,6 @@
-"""How published encoder weights are named, and which of them are ours (paper 3.1).
+"""Maps the names of published encoder weights to ours (paper 3.1).
 
-Understood are the names in the files of `transformers` (Dinov2Model, Dinov2WithRegistersModel, BeitModel, and models
+It knows the names in the files of `transformers` (Dinov2Model, Dinov2WithRegistersModel, BeitModel, and models
 that contain one under a prefix), the names that these classes use in memory since `transformers` 5, and the names of
 the original repositories (facebookresearch/dinov2; beit and beit2 of microsoft/unilm). Ours are `VisionTransformer`'s.
 """
@@ -94,7 +94,7 @@ def rename_published(
             the heads and tokens for other tasks.
 
     Returns:
-        Our name -> tensor, and the published names that are not known or that name what another has named already.
+        Our name -> tensor, and the published names that are unknown or stand for a tensor that another name has given.
     """
     ours: dict[str, Tensor] = {}
     unknown: list[str] = []

@@ -23,18 +23,18 @@ COMPONENT_STRIDE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What may change from call to call without other weights. `None` means the value of the model's configuration."""
+    """Options of one run, which need no other weights. `None` means the value of the model's configuration."""
 
     num_steps: int | None = None
     """Iterations T of the decoder, at least 1."""
     error_threshold: float | None = None
     """tau: the detail stage recomputes pixels whose predicted error is above it; 1 selects none."""
     active_budget: int | None = None
-    """The most active pixels per image, the largest predicted errors first; None sets no limit."""
+    """Largest number of active pixels per image, by predicted error; None: no limit."""
     sampler: Literal["topk", "bernoulli"] = "topk"
-    """Which coarse pixels turn fine: the most confident (deterministic), or a random draw."""
+    """Which coarse pixels turn fine: those with the smallest predicted errors (deterministic), or a random draw."""
     generator: torch.Generator | None = None
-    """Random numbers of the `bernoulli` sampler."""
+    """Random generator of the `bernoulli` sampler."""
     has_trace: bool = False
     """Whether the result carries every decoding step, for figures."""
     is_sparse: bool = True
@@ -99,7 +99,7 @@ class ImageEncoding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuidedFeatures:
-    """What stage 1 hands over for one mask: the feature pyramid, and what evidence is drawn from."""
+    """The result of stage 1 for one mask: the feature pyramid, and the inputs of the evidence."""
 
     maps: tuple[Float[Tensor, "batch _channels _h _w"], ...]
     """The feature pyramid, finest first: strides 4, 8, 16, ..., of the box where there is one."""
@@ -128,7 +128,7 @@ class GuidedFeatures:
         tokens: Float[Tensor, "batch tokens dim"],
         components: Float[Tensor, "batch components _h16 _w16"] | None = None,
     ) -> "GuidedFeatures":
-        """What was made of an encoding."""
+        """The features of an encoding."""
         return cls(
             maps=maps,
             tokens=tokens,
@@ -140,7 +140,7 @@ class GuidedFeatures:
         )
 
     def cut(self, box: Box) -> "GuidedFeatures":
-        """The same, with maps and thumbnail of `box` alone."""
+        """The same, with maps, thumbnail and components cut to `box`."""
         maps = tuple(box.cut(feature_map) for feature_map in self.maps)
         components = None if self.components is None else box.cut(self.components)
         return replace(self, maps=maps, thumbnail=box.cut(self.thumbnail), components=components, box=box)
@@ -148,16 +148,16 @@ class GuidedFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What image and matte together say about each pixel, at stride 4 (`stage2_decoding/evidence.py`)."""
+    """Cues about each pixel from image and matte, at stride 4 (`stage2_decoding/evidence.py`)."""
 
     cues: Float[Tensor, "batch cues h w"]
-    """What the colours say, in five channels, then, with a backbone, what its tokens say, in one; each of the order of
-    1. The fusion and each decoding step see them beside the features."""
+    """Five channels of the colours and, with a backbone, one of its tokens; each of the order of 1. The fusion and each
+    decoding step read them beside the features."""
     local_colours: Float[Tensor, "batch 6 h w"]
     """Colours of the target and of its surroundings nearby, in [0, 1]; the detail stage reads them, too."""
 
     def cut(self, box: Box) -> "Evidence":
-        """The part of a box."""
+        """The part in a box."""
         return Evidence(cues=box.cut(self.cues), local_colours=box.cut(self.local_colours))
 
 
@@ -175,7 +175,7 @@ class DecodingState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusedFeatures:
-    """What the decoding steps read of image and mask, at stride 4; made once per mask."""
+    """What the decoding steps read, at stride 4; computed once per mask."""
 
     features: Float[Tensor, "batch channels h w"]
     """Fused features, handed on to the detail stage."""
@@ -186,7 +186,7 @@ class FusedFeatures:
     evidence: Evidence
     """The evidence given the mask."""
     guided: GuidedFeatures
-    """What further evidence is drawn from."""
+    """Features from which each step finds new evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,16 +196,16 @@ class DecodingStep:
     before: DecodingState
     """The state that the step read."""
     alpha: Float[Tensor, "batch 1 h w"]
-    """What it predicted, in [0, 1]."""
+    """The predicted alpha, in [0, 1]."""
     predicted_error: Float[Tensor, "batch 1 h w"]
-    """Its guess at |alpha - truth|, in [0, 1]."""
+    """The guess at |alpha - truth|, in [0, 1]."""
     after: DecodingState
     """The state that follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoarseMatte:
-    """What stage 2 hands to stage 3, at stride 4."""
+    """The result of stage 2, at stride 4."""
 
     alpha_logits: Float[Tensor, "batch 1 h w"]
     """A_l before the sigmoid."""
@@ -243,11 +243,11 @@ class MattingOutput:
 
     @property
     def active(self) -> Bool[Tensor, "batch 1 height width"]:
-        """The pixels of `active_cells`; made at each call."""
+        """The pixels of `active_cells`; computed at each call."""
         return cells_to_pixels(self.active_cells, (self.alpha.shape[2], self.alpha.shape[3]))
 
     @property
     def predicted_error(self) -> Float[Tensor, "batch 1 height width"]:
-        """The predicted error of the coarse result at full resolution, in [0, 1]; made at each call."""
+        """The predicted error of the coarse result at full resolution, in [0, 1]; computed at each call."""
         size = (self.alpha.shape[2], self.alpha.shape[3])
         return upsample(spread(self.coarse.predicted_error, self.coarse.box), size, spanned=self.spanned)

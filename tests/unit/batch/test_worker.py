@@ -156,7 +156,7 @@ def test_a_photograph_that_ends_its_worker_is_set_aside(manifest: Path) -> None:
             continue
     assert predictor.num_deaths == 3  # of the first it is not known on which photograph
     assert {result.name: result.reason for result in results if result.name[0] == "b"} == dict.fromkeys(
-        ("b__1", "b__2"), "2 workers died on this photograph"
+        ("b__1", "b__2"), "2 workers died on this photo"
     )
     assert sorted(matted(manifest)) == ["a.png", "c.png"]
     assert not list((manifest / "out" / ATTEMPTS).iterdir())
@@ -230,7 +230,7 @@ def test_only_what_the_system_refuses_may_pass() -> None:
 
 def test_other_settings_are_not_mixed_into_a_folder(manifest: Path, fake: FakePredictor) -> None:
     run(manifest, fake)
-    with pytest.raises(InputError, match=r"begun with other settings.*num_steps None → 3"):
+    with pytest.raises(InputError, match=r"started with other settings.*num_steps None → 3"):
         run(manifest, fake, num_steps=3)
     assert run(manifest, fake, num_steps=3, has_overwrite=True).num_matted == 4
 

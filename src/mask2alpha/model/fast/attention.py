@@ -10,7 +10,7 @@ from torch import Tensor
 from mask2alpha.model.layers import Attention
 
 QUERIES_AT_ONCE = 256
-"""Number of looking tokens whose attention weights are held in memory together."""
+"""Number of queries whose attention weights are held in memory together."""
 LONG_SEQUENCE = 256
 """From so many tokens on, matrix products are faster than the fused kernel: three times on an AMD EPYC, 785 tokens."""
 

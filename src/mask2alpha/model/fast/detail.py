@@ -1,7 +1,6 @@
-"""The detail stage without gradient: active cells are read one by one, in windows, so that memory stays bounded.
+"""The detail stage without gradient: it reads only the active cells, in windows, so that memory stays bounded.
 
-Of full size are only the image and the mask, in the dtype in which they came, and alpha. Equal to the plain form up to
-rounding.
+Only the image and the mask, in their own dtypes, and alpha are of full size. Equal to the plain form up to rounding.
 """
 
 from dataclasses import dataclass, replace
@@ -47,10 +46,10 @@ class FastDetailRecovery(DetailRecovery):
             halo=self.network.reach,
             region=None if options.region is None else _cells_of(options.region, scene.place, cells),
         )
-        # all changes are found before any is made: a window's halo sees the logits that its neighbour changes
+        # all changes are computed before any is made, because a window's halo reads logits that its neighbour changes
         coarse = scene.coarse.contiguous(memory_format=torch.channels_last)
         image = scene.image
-        if image.stride(1) == 1:  # a part of a photo, or one photo for several masks: a copy of what is read often
+        if image.stride(1) == 1:  # a part of a photo, or one photo for several masks
             scene = replace(scene, image=image.contiguous(memory_format=torch.channels_last))
         changes = [
             self._change(scene, coarse, active, window)
@@ -62,7 +61,7 @@ class FastDetailRecovery(DetailRecovery):
         return scene.logits
 
     def _change(self, scene: Scene, coarse: Tensor, active: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-        """Where in the flattened logits the pixels of a window's active cells lie, and what is to be added to them."""
+        """Positions of the pixels of a window's active cells in the flattened logits, and what to add to them."""
         logits = scene.logits
         active_set = ActiveSet.from_mask(active[:, :, window.outer_rows, window.outer_columns])
         offset = torch.tensor([0, window.outer_rows.start, window.outer_columns.start], device=active.device)
@@ -84,7 +83,7 @@ class FastDetailRecovery(DetailRecovery):
 def _read_inputs(
     scene: Scene, coarse: Tensor, cells: Int64[Tensor, "points 3"], pixels: "CellPixels"
 ) -> Float[Tensor, "points channels"]:
-    """What the network sees of the cells, one row each."""
+    """The network's inputs, one row per cell."""
     height, width = scene.error.shape[2:]
     batch, row, column = cells.unbind(1)
     error = scene.error.reshape(-1).index_select(0, (batch * height + row) * width + column)
@@ -98,7 +97,7 @@ def _read_inputs(
         *describe_cells(image, mask, logits, error[None, None], *scene.split(sampled.t().contiguous()[None]))
     )
     rows = torch.empty(len(cells), x.shape[1], dtype=compute_dtype(scene.logits), device=x.device)
-    return rows.copy_(x[0].t())  # turned and rounded in one pass
+    return rows.copy_(x[0].t())  # transposed and rounded in one pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +111,7 @@ class CellPixels:
 
     @classmethod
     def of(cls, cells: Int64[Tensor, "points 3"], size: Size) -> "CellPixels":
-        """Those of the cells at (batch, row, column) in a photo of (height, width)."""
+        """The pixels of the cells at (batch, row, column) in a photo of (height, width)."""
         batch, row, column = cells.unbind(1)
         height, width = size
         place = torch.arange(CELL**2, device=cells.device)[:, None]
@@ -174,7 +173,7 @@ def sample_bilinear(
     whole: Size | None = None,
     first: tuple[int, int] = (0, 0),
 ) -> Float[Tensor, "points channels"]:
-    """The rows at some places of what `upsample` would give, without computing the rest.
+    """Sample what `upsample` would give at some places, without computing the rest.
 
     Args:
         feature_map: A coarser map, or a part of one.

@@ -1,4 +1,4 @@
-"""Convolutions that add and rectify by themselves: oneDNN's, on a CPU, without gradient."""
+"""oneDNN's convolutions with addition and ReLU in the same operation, on a CPU, without gradient."""
 
 import copy
 from typing import Any
@@ -18,7 +18,7 @@ ONEDNN_ADDING_CONVOLUTION = getattr(torch.ops.mkldnn, "_convolution_pointwise_",
 
 
 def join_activations(model: nn.Module) -> None:
-    """Put, in place, convolutions that add and rectify in the place of what does so in several steps; on a CPU only.
+    """Replace convolutions, additions and ReLUs by joined operations, in place; on a CPU only.
 
     The batch norms must be folded and the weights stored in the dtype of the call. Where PyTorch lacks the operator,
     nothing changes.
@@ -57,7 +57,7 @@ class JoinedConvBlock(nn.Module):
 
 
 class JoinedResidualBlock(nn.Module):
-    """A folded `ResidualBlock` as two operations, without gradient; it overwrites its input, which none else reads."""
+    """A folded `ResidualBlock` as two operations, without gradient; it overwrites its input."""
 
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One function that puts the fast functions into a model."""
+"""Puts the fast functions into a model."""
 
 import copy
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ TWINS: dict[type[nn.Module], type[nn.Module]] = {
     nn.AvgPool2d: FastAvgPool2d,
     nn.Upsample: FastUpsample,
 }
-"""Modules, and what takes their place: a subclass with the same parameters and a faster method."""
+"""Modules and their replacements: subclasses with the same parameters and a faster method."""
 
 
 def optimise(model: Mask2Alpha, *, device: torch.device, dtype: torch.dtype) -> Mask2Alpha:
-    """Copy a model to a device, in the form in which it runs fastest; for inference only.
+    """Copy a model to a device in its fastest form; for inference only.
 
     Args:
-        model: Left as it is. What later becomes of its weights has no effect on the copy.
+        model: It is copied; later changes of its weights have no effect on the copy.
         device: Where the copy runs.
         dtype: The dtype of convolutions and linear layers; autocast then has nothing to convert.
 
@@ -55,6 +55,6 @@ def optimise(model: Mask2Alpha, *, device: torch.device, dtype: torch.dtype) -> 
 
 
 def put_twins(model: nn.Module, twins: Mapping[type[nn.Module], type[nn.Module]] = TWINS) -> None:
-    """Put each twin in the place of the module that it stands for, in place."""
+    """Replace modules by their twins, in place."""
     for module in model.modules():
         module.__class__ = twins.get(type(module), type(module))

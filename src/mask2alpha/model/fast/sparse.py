@@ -1,6 +1,6 @@
 """`SparseResNet` without gradient: rows are gathered and multiplied a cache-sized chunk at a time.
 
-What follows a product, a skip and a ReLU, is done while its rows are still in the cache. Equal to the plain form up to
+The addition and the ReLU after a product run while its rows are still in the cache. Equal to the plain form up to
 the rounding of sums in another order.
 
 Legend: P active places (rows), K taps of a kernel, C channels in, M channels out. *Padded* rows have a row of zeros

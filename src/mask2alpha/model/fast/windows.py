@@ -1,7 +1,7 @@
 """Windows in which the detail stage works, so that its memory does not grow with the photo.
 
-A window is computed with a *halo*: the pixels around it that the sparse network looks at from within. The window's own
-pixels then come out as if the whole photo had been computed at once.
+A window is computed with a *halo*: the pixels around it on which the sparse network's outputs inside depend. The result
+inside is then the same as if the whole photo had been computed at once.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Window:
 
     @property
     def has_halo(self) -> bool:
-        """Whether there is more to see than the window itself."""
+        """Whether the halo adds anything to the window."""
         return (self.rows, self.columns) != (self.outer_rows, self.outer_columns)
 
 
@@ -35,7 +35,7 @@ def split_into_windows(size: Size, *, side: int, halo: int, region: tuple[slice,
     Args:
         size: (rows, columns) of the photo's cells; all here counts cells.
         side: Longest side of a window.
-        halo: How far the network looks.
+        halo: Reach of the network.
         region: Rows and columns to be covered; default: all.
     """
     whole = (slice(0, size[0]), slice(0, size[1]))

@@ -4,7 +4,7 @@ The ViT gives semantics, the stem fine strides. The ViT sees the whole photo on 
 its size and shape, so that its cost is the same for every photo; a patch may then stand for 14 or for 80 pixels of the
 image. The mask steers the ViT's last block, as in the other encoders.
 
-A linear projection of the guided tokens on their principal components is what the semantic evidence is fitted on.
+The semantic evidence is fitted on the principal components of the guided tokens.
 """
 
 import math
@@ -56,7 +56,7 @@ class BackboneEncoder(Encoder):
         return ImageEncoding(tokens=tokens, token_grid=grid, maps=self.stages(half), thumbnail=thumbnail, size=size)
 
     def run_vit(self, patches: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
-        """The tokens before the guided block, of what `fit_patches` gives."""
+        """The tokens before the guided block, from the result of `fit_patches`."""
         grid = (patches.shape[2] // self.vit.patch_size, patches.shape[3] // self.vit.patch_size)
         return self.vit.run_blocks(self.vit.embed(patches), grid, 0, len(self.vit.blocks) - 1)
 

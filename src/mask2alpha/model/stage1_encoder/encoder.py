@@ -49,7 +49,7 @@ class Encoder(nn.Module, ABC):
     def received_attention(
         self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"], *, has_guidance: bool = True
     ) -> Float[Tensor, "batch rows columns"]:
-        """How much attention each patch receives in the last block, averaged over heads and looking patches.
+        """How much attention each patch receives in the last block, averaged over heads and the patches' queries.
 
         Args:
             encoding: From `encode`.

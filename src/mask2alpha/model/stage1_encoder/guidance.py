@@ -17,7 +17,7 @@ from mask2alpha.shapes import Size
 
 
 class Region(IntEnum):
-    """Where a token lies with respect to the mask."""
+    """Position of a token relative to the mask."""
 
     BACKGROUND = 0
     EDGE = 1
@@ -29,7 +29,7 @@ RELEVANCE = (0.5, 1.0, 2.0)
 
 
 def find_regions(mask: Float[Tensor, "batch 1 height width"], grid: Size) -> Int[Tensor, "batch rows columns"]:
-    """Sort the tokens into foreground, edge and background, in a trimap-like manner.
+    """Divide the tokens into foreground, edge and background, like a trimap.
 
     A token is foreground where the mask eroded by one token still covers it all, background outside the mask dilated by
     one token, and edge in the band between.

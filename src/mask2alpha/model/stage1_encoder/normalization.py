@@ -1,4 +1,4 @@
-"""What every encoder does first: halve the image, and normalise its colours."""
+"""The first step of every encoder: halve the image and normalise its colours."""
 
 import torch
 from jaxtyping import Float

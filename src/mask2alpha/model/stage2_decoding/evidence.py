@@ -1,7 +1,7 @@
-"""Evidence: what image and matte together say about each pixel, shown to the fusion and to every decoding step.
+"""Evidence: cues about each pixel from image and matte, for the fusion and for every decoding step.
 
-It is found anew whenever there is a better matte. Each kind of evidence has a module of its own, `evidence_*.py`, and
-is joined here: its channels are added in `find_evidence` and counted in `count_cues`.
+It is found again after each step, from the better matte. Each kind of evidence has a module `evidence_*.py`; its
+channels are added in `find_evidence` and counted in `count_cues`.
 """
 
 import torch
@@ -25,7 +25,7 @@ def find_evidence(guided: GuidedFeatures, matte_os4: Float[Tensor, "batch 1 h w"
     """The evidence given a guess at the target; not differentiated.
 
     Args:
-        guided: What the encoder handed over.
+        guided: The features of the mask.
         matte_os4: The mask, or a better guess at alpha, at stride 4, in [0, 1].
     """
     local_colours, cues = find_colour_evidence(guided.thumbnail, matte_os4)
@@ -38,7 +38,7 @@ def find_evidence(guided: GuidedFeatures, matte_os4: Float[Tensor, "batch 1 h w"
 def prepare_mask(
     guided: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None
 ) -> tuple[GuidedFeatures, Float[Tensor, "batch 1 h w"], Evidence]:
-    """What the fusion reads: the features, the mask at stride 4, and the evidence given the mask.
+    """The inputs of the fusion: the features, the mask at stride 4, and the evidence given the mask.
 
     The evidence is that of the whole image; where there is a box, all three are cut to it.
     """
@@ -48,7 +48,7 @@ def prepare_mask(
 
 
 def count_cues(config: DecoderConfig) -> int:
-    """How many channels of evidence the fusion and each decoding step see."""
+    """Number of channels of evidence that the fusion and each decoding step read."""
     return NUM_COLOUR_CUES * config.has_colour_cues + NUM_SEMANTIC_CUES * config.has_semantic_cue
 
 

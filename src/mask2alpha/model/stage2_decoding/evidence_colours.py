@@ -1,10 +1,10 @@
-"""The colours of the target and of its surroundings, and what they say about each pixel at stride 4.
+"""Colour evidence: the colours of target and surroundings, and how each pixel at stride 4 compares with them.
 
-The local colours are the means over a window, of cells well inside and well outside the target. Where target or
-surroundings have many colours, the odds of a colour tell them apart: how often each has a pixel's colour, the idea of
+The local colours are means over a window, of cells well inside and well outside the target. Where target or
+surroundings have many colours, histograms tell them apart: how often each side has a pixel's colour, the idea of
 GrabCut. Not in the paper; see docs/decisions/0009.
 
-A matte says what is target and what is surroundings: at first the mask, later the last decoding step's result.
+The two sides come from a matte: at first the mask, later the result of the last decoding step.
 """
 
 import torch
@@ -21,7 +21,7 @@ WINDOW = 11
 UNSURE_WEIGHT = 0.05
 """Weight of a cell near the mask's border, beside 1 of a cell well inside (or outside)."""
 GLOBAL_WEIGHT = 1e-3
-"""Weight of the mean over the whole image, for places with no target (or surroundings) in the window."""
+"""Weight of the mean over the whole image, for places without target (or surroundings) in the window."""
 BINS = 16
 """Bins of the colour histograms, per channel."""
 RARE_COLOUR = 2e-5
@@ -31,7 +31,7 @@ RARE_COLOUR = 2e-5
 def find_colour_evidence(
     thumbnail: Float[Tensor, "batch 3 h w"], matte_os4: Float[Tensor, "batch 1 h w"]
 ) -> tuple[Float[Tensor, "batch 6 h w"], Float[Tensor, "batch 5 h w"]]:
-    """What the colours say about each pixel at stride 4, given a guess at the target.
+    """The colour evidence of each pixel at stride 4, given a guess at the target.
 
     Args:
         thumbnail: The image at stride 4, in [0, 1]; sides multiples of 4.

@@ -1,8 +1,8 @@
-"""The semantic evidence: what the backbone's tokens say about which side each place belongs to.
+"""The semantic evidence: which side each place belongs to, according to the backbone's tokens.
 
 A ridge regression of target against surroundings on the components of the guided tokens, fitted on the cells that lie
-surely on one side and read out everywhere. It is the paper's mask-guided feature selection taken literally: for each
-mask, the direction of the features that tells its target from its surroundings. Not in the paper in this form; see
+surely on one side and evaluated everywhere. It takes the paper's mask-guided feature selection literally: for each
+mask, it finds the direction of the features that separates target and surroundings. Not in the paper in this form; see
 docs/paper_map.md.
 
 Legend: x components of a cell (D of them), w weights of the cells, y 1 in the target and -1 outside, C = sum w x x', v
@@ -66,7 +66,7 @@ def score_cells(
     sides: Float[Tensor, "batch 2 h w"],
     solid: Float[Tensor, "batch 2 h16 w16"],
 ) -> Float[Tensor, "batch 1 h w"]:
-    """Fit the regression and read it out; `solid` is the least share that any cell within reach has."""
+    """Fit the regression and evaluate it; `solid` is the least share that any cell within reach has."""
     cell = COMPONENT_STRIDE // 4
     with torch.autocast(components.device.type, enabled=False):
         weight = (solid + UNSURE_WEIGHT * F.avg_pool2d(sides, cell)).flatten(2) + 1e-6

@@ -1,4 +1,4 @@
-"""Fuse the encoder's maps, the mask and the evidence into the one map at H/4 that every decoding step reads."""
+"""Fuses the encoder's maps, the mask and the evidence into one map at H/4, which every decoding step reads."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -25,7 +25,7 @@ class FeatureFusion(nn.Module):
         in_channels: Channels of the feature maps, finest first.
         num_projected: Number of the finest maps that no mask changes. `project` runs on them once per image, and
             `forward` expects its results.
-        config: Widths, and which evidence is seen.
+        config: Widths, and which evidence is read.
     """
 
     def __init__(self, in_channels: tuple[int, ...], num_projected: int, config: DecoderConfig) -> None:
@@ -58,7 +58,7 @@ class FeatureFusion(nn.Module):
         """Fuse.
 
         Args:
-            guided: What the encoder hands over for the mask; its maps have been through `project`.
+            guided: The features of the mask; their maps have been through `project`.
             mask_os4: The mask in [0, 1], at stride 4.
             evidence: The evidence given the mask.
 
@@ -98,7 +98,7 @@ class FeatureFusion(nn.Module):
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def spread_tokens(self, level: int, guided: GuidedFeatures) -> Float[Tensor, "batch _channels _h _w"]:
-        """What a level sees of the backbone's guided tokens, over the whole image."""
+        """The backbone's guided tokens as a map for one level, over the whole image."""
         tokens = self.token_laterals[str(level)](to_map(guided.tokens, guided.token_grid))
         stride = 4 * 2**level
         size = (guided.size[0] // stride, guided.size[1] // stride)

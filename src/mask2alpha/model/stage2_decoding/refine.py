@@ -44,7 +44,7 @@ def refine(
             sticky_logits = torch.where(state.is_fine, sticky_logits, coarse.alpha_logits)
             coarse = replace(coarse, alpha_logits=sticky_logits)
         if number == num_steps and not options.has_trace:
-            break  # nobody would see the last state, in which all pixels are fine
+            break  # the last state, in which all pixels are fine, is not used
         is_fine = advance(
             state.is_fine,
             coarse.predicted_error,
@@ -86,11 +86,11 @@ def draw_training_state(
 ) -> DecodingState:
     """Algorithm 1: a random time, the states at that time, and the mixture of fine and coarse values.
 
-    By the paper, pixels are fine independently of each other and fine values are the truth. At inference, however, the
-    network meets its own errors and the states that its own predicted error chose. In a share of the images both
-    therefore come from the first step's prediction, which removes the exposure bias; in half of these the time is one
-    that inference with `num_steps` steps meets. The evidence always comes from that prediction: from the truth it would
-    give the answer away.
+    In the paper, pixels are fine independently of each other and fine values are the truth. At inference, however, the
+    network reads its own errors and states chosen by its own predicted error. In a share of the images, both therefore
+    come from the first step's prediction, which reduces the exposure bias; in half of these, the time is one that
+    occurs at inference with `num_steps` steps. The evidence always comes from that prediction, because evidence from
+    the truth would reveal the answer.
 
     Args:
         fused: What the steps read.

@@ -15,11 +15,11 @@ from torch import Tensor
 Sampler = Literal["topk", "bernoulli"]
 
 ERROR_STEPS = 8192
-"""Predicted errors are compared in steps of this part of 1. Smaller differences are rounding, by which machines,
-precisions and backends differ, and in the plain background there are no others."""
+"""Predicted errors are compared in steps of 1 / `ERROR_STEPS`. Smaller differences are rounding, which depends on
+machine, precision and backend; a plain background has no others."""
 NUM_DIAGONALS = 256
-"""After so many diagonals their order repeats. Together with `ERROR_STEPS`, the order stays within the whole numbers
-that float32 holds exactly."""
+"""The order of the diagonals repeats after this many. With `ERROR_STEPS`, the order stays within the integers that
+float32 holds exactly."""
 DIAGONAL_STEP = 159
 """From one diagonal's place in the order to the next one's: about `NUM_DIAGONALS` times the golden ratio's fraction."""
 
@@ -62,7 +62,7 @@ def num_fine(step: int, num_steps: int, num_pixels: int) -> int:
 
 
 def rank_errors(predicted_error: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Which of `ERROR_STEPS` steps from 0 to 1 a predicted error is nearest to."""
+    """The predicted error in steps of 1 / `ERROR_STEPS`, rounded."""
     return (predicted_error.float() * ERROR_STEPS).round()
 
 
@@ -71,9 +71,9 @@ def order_by_confidence(
 ) -> Float[Tensor, "batch pixels"]:
     """The order in which pixels turn fine, from the smallest number on; whole numbers, -1 for those that are fine.
 
-    The predicted error counts first. Equal errors follow diagonal by diagonal, in an order whose every beginning is
-    spread all over the image. In raster order they would turn fine from the top of the image down, like no state drawn
-    in training; orders without stripes, or with level ones, score worse (docs/training_log.md, run 7).
+    Pixels are ordered by predicted error, and those with equal errors by diagonal, so that any first part of the order
+    is spread over the whole image. In raster order they would turn fine from the top down, unlike the states drawn in
+    training; orders without stripes, or with horizontal ones, score worse (docs/training_log.md, run 7).
     """
     rows, columns = (
         torch.arange(1, length + 1, dtype=torch.int32, device=predicted_error.device)

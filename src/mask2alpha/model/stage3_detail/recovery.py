@@ -1,9 +1,9 @@
 """Self-guided sparse detail recovery, SGSDR: the coarse matte at stride 4 becomes the full-resolution one (paper 3.3).
 
-The coarse matte, upsampled, stands wherever the decoder is sure of it. In the remaining, active cells of 2 x 2 pixels
-a sparse network sees the full-resolution colours and predicts a correction of each pixel's logit.
+Where the decoder is sure, the upsampled coarse matte stays. In the other, active cells of 2 x 2 pixels, a sparse
+network reads the full-resolution colours and predicts a correction of each pixel's logit.
 
-For inference `model/fast/detail.py` takes the place of `correct`: it reads the active cells alone, in windows.
+For inference, `model/fast/detail.py` replaces `correct`: it reads only the active cells, in windows.
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from mask2alpha.ops.units import as_unit
 LOGIT_LIMIT = 8.0
 """Logits are shown to the network within plus and minus this, divided by 4; alpha is then within 3e-4 of 0 or 1."""
 NUM_PIXEL_INPUTS = 6
-"""Of each pixel: its colours (3), the coarse alpha's logit, the coarse alpha, the mask."""
+"""Inputs per pixel: its colours (3), the coarse alpha's logit, the coarse alpha, the mask."""
 NUM_PIXEL_CUES = 3
-"""Of each pixel, too: the colour cues, except for the one that depends on the local colours alone."""
+"""Further inputs per pixel: the colour cues, except the one that depends on the local colours alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What a correction reads: the photo, or the part of it that the coarse maps say something about."""
+    """The inputs of a correction: the photo, or the part of it that the coarse maps cover."""
 
     image: Shaped[Tensor, "batch 3 height width"]
     """uint8, or floats in [0, 1]."""
@@ -93,7 +93,7 @@ class DetailRecovery(nn.Module):
         Returns:
             The full-resolution matte and the active cells.
         """
-        # 1. Upsample the coarse result, where it says something.
+        # 1. Upsample the coarse result over the part of the photo that it covers.
         size, map_size = (image.shape[2], image.shape[3]), (coarse.features.shape[2], coarse.features.shape[3])
         spanned = coarse.spanned or (4 * map_size[0], 4 * map_size[1])
         assert spanned[0] % CELL == spanned[1] % CELL == 0, "cells would be cut"
@@ -119,7 +119,7 @@ class DetailRecovery(nn.Module):
                 place=place,
             )
             logits = self.correct(scene, active, options)
-        alpha = logits.sigmoid() if logits.requires_grad else logits.sigmoid_()  # of full size: no second map
+        alpha = logits.sigmoid() if logits.requires_grad else logits.sigmoid_()  # of full size
         if coarse.box is not None:
             alpha = place.paste(alpha, size)
             active = place.paste(active, count_cells(size), stride=CELL)
@@ -145,7 +145,7 @@ class DetailRecovery(nn.Module):
     def correct(
         self, scene: Scene, active: Bool[Tensor, "batch 1 rows columns"], options: RunOptions
     ) -> Float[Tensor, "batch 1 height width"]:
-        """The logits with the network's correction in the active cells, by either of its forms to the same result."""
+        """Add the network's correction to the logits in the active cells; the sparse and the dense form are equal."""
         image, mask, logits = (to_cells(as_unit(x)) for x in (scene.image, scene.mask, scene.logits))
         coarse = scene.place.upsample(scene.coarse, stride=CELL)
         x = join_inputs(*describe_cells(image, mask, logits, scene.error, *scene.split(coarse)))
@@ -173,7 +173,7 @@ def describe_cells(
     features: Float[Tensor, "batch channels *cells"],
     colours: Float[Tensor, "batch 6 *cells"] | None,
 ) -> tuple[list[Float[Tensor, "batch _channels 4 *cells"]], list[Float[Tensor, "batch _channels *cells"]]]:
-    """What the network sees of the four pixels of each cell, and of the cell as a whole; all of the order of 1."""
+    """The network's inputs from the four pixels of each cell, and from the cell as a whole; all of the order of 1."""
     shown = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT) / 4
     of_pixels = [2 * image - 1, shown, logits.sigmoid(), mask]
     of_cells = [features, error]

@@ -1,10 +1,9 @@
-"""Which parts of the photo the detail stage recomputes, and how softly it enters at their rim (paper 3.3).
+"""Selects the parts of the photo that the detail stage recomputes, with a soft rim (paper 3.3).
 
-The unit is a *cell* of 2 x 2 full-resolution pixels (`ops/cells.py`): what is decided about a cell is decided about all
-of its pixels.
+The unit is a *cell* of 2 x 2 full-resolution pixels (`ops/cells.py`).
 
 `select_active` is the paper's M_SG; `select_active_shm` is the baseline of SparseMat, which the paper compares with.
-`limit_active` bounds the cost of either; `rim_weight` fades the result out at the rim of any of them.
+`limit_active` bounds the cost of either; `rim_weight` fades the result out at the rim of the selection.
 """
 
 import torch
@@ -64,11 +63,11 @@ def limit_active(
     *,
     active_budget: int | None,
 ) -> Bool[Tensor, "batch 1 rows columns"]:
-    """Keep so many active cells of each image that they have `active_budget` pixels: those with the largest errors.
+    """Keep at most `active_budget` pixels of active cells in each image: the cells with the largest errors.
 
     Args:
         active: The selected cells.
-        predicted_error: What they are ranked by; among equals the first in raster order stay.
+        predicted_error: Cells are ranked by it; among equal ones the first in raster order stay.
         active_budget: Pixels per image, at least 0; None keeps all.
 
     Returns:

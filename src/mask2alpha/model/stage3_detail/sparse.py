@@ -34,7 +34,7 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ActiveSet:
-    """The active pixels of one resolution level and, found once and shared by its layers, who neighbours whom."""
+    """The active pixels of one resolution level, and their neighbours, which are found once for all layers."""
 
     coordinates: Int64[Tensor, "points 3"]
     """(batch, row, column) of each active pixel, in raster order, image after image."""
