@@ -11,6 +11,7 @@ from mask2alpha.batch.manifest import Row
 from mask2alpha.batch.results import Result
 from mask2alpha.batch.worker import Worker, WorkerSettings, build_predictor, is_device_lost
 from mask2alpha.errors import InputError
+from mask2alpha.extras import import_extra
 from mask2alpha.pipeline.abstract import AbstractPredictor
 
 MakePredictor = Callable[[WorkerSettings], AbstractPredictor]
@@ -55,23 +56,19 @@ def run_on_ray(
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InputError("batches on Ray need the extra `batch`: pip install 'mask2alpha[batch]'") from error
+    ray, data = (import_extra(name, extra="batch", purpose="a batch on Ray") for name in ("ray", "ray.data"))
     settings = replace(settings, threads=settings.threads or 1)
     _join(pool, settings.threads or 1)
     try:
-        context = ray.data.DataContext.get_current()
+        context = data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         # one chunk per block: actors are given blocks
-        source = ray.data.from_items([{"rows": json.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks))
+        source = data.from_items([{"rows": json.dumps(chunk)} for chunk in chunks], override_num_blocks=len(chunks))
         done = source.map(
             _Actor,
             fn_constructor_args=(settings, make_predictor),
-            compute=ray.data.ActorPoolStrategy(
+            compute=data.ActorPoolStrategy(
                 min_size=pool.min_workers, max_size=pool.max_workers, max_tasks_in_flight_per_actor=2
             ),
             num_cpus=settings.threads,

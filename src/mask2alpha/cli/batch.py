@@ -9,7 +9,7 @@ import click
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
-from mask2alpha.errors import InputError
+from mask2alpha.extras import import_extra
 from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.rendering import KINDS
 
@@ -102,10 +102,7 @@ def command(
     the reason, and the exit status is then 1. Running the same command again mattes the rows that have no result yet,
     and those whose photo or mask has changed.
     """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise InputError("`mask2alpha batch` needs the extra `batch`: pip install 'mask2alpha[batch]'") from error
+    import_extra("pyarrow", extra="batch", purpose="`mask2alpha batch`")
     from tqdm import tqdm
 
     from mask2alpha.batch import storage

@@ -1,7 +1,7 @@
 """The network cut into six graphs with tensors as inputs and outputs, in operations that ONNX has.
 
 They share the model's modules and weights. Only what a trace cannot follow is written again here: the choice of the
-pixels that turn fine, the sparse stage, whose tables depend on the data, and windows of open size.
+pixels that turn fine, the active cells, whose number depends on the data, and windows of open size.
 `list_graphs` names the inputs and outputs of each; `docs/export.md` says in which order they run.
 
 Encoder and guide have two forms: for the light encoder (`conv_stem`) and for the one with a backbone.
@@ -24,9 +24,8 @@ from mask2alpha.model.stage2_decoding.evidence_semantics import cover_cells, sco
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import order_by_confidence
 from mask2alpha.model.stage3_detail.recovery import describe_cells
-from mask2alpha.model.stage3_detail.resnet import SparseResidualBlock, SparseResNet
 from mask2alpha.model.stage3_detail.select import select_active_shm, smooth_step
-from mask2alpha.model.stage3_detail.sparse import MARGIN, SubmanifoldConv
+from mask2alpha.model.stage3_detail.sparse import MARGIN
 from mask2alpha.model.values import DecodingState, Evidence, ImageEncoding
 from mask2alpha.ops.cells import CELL
 from mask2alpha.shapes import Size
@@ -305,7 +304,7 @@ class DetailGraph(nn.Module):
         )
         # as `join_inputs` does, without reshaping, which ONNX cannot do where there is no cell
         x = torch.cat([channel for part in of_pixels for channel in part.unbind(1)] + of_cells, dim=1)
-        residual = _run_network(self.detail.network, x[0].t(), table)
+        residual = self.detail.network(x[0].t(), table)
         change = cells.rim_weight(table) * residual.t() * is_inside
         positions = cells.of_image * (height * width) + pixels
         corrected = logits.flatten().scatter_add(0, positions.flatten(), change.flatten()).view_as(logits)
@@ -377,28 +376,6 @@ def _bilinear_axis(index: Tensor, length: int, spanned: Tensor) -> tuple[Tensor,
     source = ((index.float() + 0.5) * (length / spanned) - 0.5).clamp(min=0)
     lower = source.floor()
     return lower.long().clamp(max=length - 1), (lower.long() + 1).clamp(max=length - 1), source - lower
-
-
-def _run_network(network: SparseResNet, x: Tensor, table: Tensor) -> Tensor:
-    """`SparseResNet.forward` on rows (P, C)."""
-    x = _run_block(network.first_block, _conv3x3(network.stem, x, table).relu(), table)
-    narrow = network.narrow(x).relu()
-    for block in network.narrow_blocks:
-        narrow = _run_block(cast("SparseResidualBlock", block), narrow, table)
-    x = _run_block(network.last_block, (network.widen(narrow) + x).relu(), table)
-    return _conv3x3(network.head, x, table)
-
-
-def _run_block(block: SparseResidualBlock, x: Tensor, table: Tensor) -> Tensor:
-    hidden = _conv3x3(block.conv1, x, table).relu()
-    return (x + _conv3x3(block.conv2, hidden, table)).relu()
-
-
-def _conv3x3(conv: SubmanifoldConv, x: Tensor, table: Tensor) -> Tensor:
-    """For each line of `table` (P, 9): its rows of `x`, side by side, times the weight; row P counts as zero."""
-    matrix = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.weight.shape[0])
-    padded = torch.cat([x, torch.zeros(1, conv.weight.shape[1])])
-    return padded.index_select(0, table.flatten()).view(-1, matrix.shape[0]) @ matrix + conv.bias
 
 
 def _turn_most_confident_fine(is_fine: Tensor, predicted_error: Tensor, fine_share: Tensor) -> Tensor:

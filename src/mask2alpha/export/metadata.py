@@ -2,27 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from mask2alpha.errors import CheckpointError, InputError
+from mask2alpha.errors import CheckpointError
+from mask2alpha.extras import import_extra
 
 FORMAT = "mask2alpha-onnx"
 FORMAT_VERSION = 1
 
 
-def require(package: str) -> ModuleType:
-    """Import a package of the extra `export`.
-
-    Raises:
-        InputError: It is not installed; the message says how to install it.
-    """
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise InputError(f"this needs {package}: pip install 'mask2alpha[export]'") from error
+def require(package: str) -> Any:
+    """Import a package of the extra `export`; see `import_extra`."""
+    return import_extra(package, extra="export", purpose="this")
 
 
 def write_metadata(path: Path, about: dict[str, Any], output_shapes: Mapping[str, Sequence[str | int]]) -> None:

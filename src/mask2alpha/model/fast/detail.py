@@ -15,7 +15,7 @@ from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.fast.windows import WINDOW_SIDE, Window, split_into_windows
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery, Scene, describe_cells, join_inputs
 from mask2alpha.model.stage3_detail.select import smooth_step
-from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, compute_dtype
 from mask2alpha.model.values import RunOptions
 from mask2alpha.ops.cells import CELL, count_cells
 from mask2alpha.ops.resize import bilinear_axis
@@ -68,7 +68,7 @@ class FastDetailRecovery(DetailRecovery):
         cells = active_set.coordinates + offset
         pixels = CellPixels.of(cells, (logits.shape[2], logits.shape[3]))
         rows = _read_inputs(scene, coarse, cells, pixels)
-        residual = self.network(SparseTensor(features=rows, active_set=active_set)).features
+        residual = self.network(rows, active_set.neighbours)
         weight = rim_weight_sparse(active_set)
         if window.has_halo:
             _, row, column = cells.unbind(1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mask2alpha.model.fast.attention import cpu_has_amx
 from mask2alpha.model.stage3_detail.resnet import SparseResidualBlock, SparseResNet
-from mask2alpha.model.stage3_detail.sparse import SparseTensor, SubmanifoldConv, compute_dtype
+from mask2alpha.model.stage3_detail.sparse import SubmanifoldConv, compute_dtype
 
 CHUNK_BYTES_CPU = 1 << 20
 """Size of the rows gathered at once on a CPU, per thread: about that of the second-level cache."""
@@ -37,20 +37,21 @@ class FastSparseResNet(SparseResNet):
     """See the module's docstring."""
 
     @torch.no_grad()
-    def forward(self, sparse: SparseTensor) -> SparseTensor:
+    def forward(
+        self, rows: Float[Tensor, "points _in"], neighbours: Int32[Tensor, "points 9"]
+    ) -> Float[Tensor, "points _out"]:
         """As `SparseResNet.forward`."""
-        table = sparse.active_set.neighbours
-        x = convolve(self.stem, with_zero_row(sparse.features.to(compute_dtype(sparse.features))), table, has_relu=True)
-        x = _refine(self.first_block, x, table)
+        x = convolve(self.stem, with_zero_row(rows.to(compute_dtype(rows))), neighbours, has_relu=True)
+        x = _refine(self.first_block, x, neighbours)
         narrow = with_zero_row(self.narrow(x[:-1]).relu_())
         for block in self.narrow_blocks:
             assert isinstance(block, SparseResidualBlock)
-            narrow = _refine(block, narrow, table)
+            narrow = _refine(block, narrow, neighbours)
         x = with_zero_row(self.widen(narrow[:-1]).add_(x[:-1]).relu_())
-        x = _refine(self.last_block, x, table)
+        x = _refine(self.last_block, x, neighbours)
         if self.head.weight.shape[0] <= NARROW:
-            return sparse.replace(convolve_narrow(self.head, x, table))
-        return sparse.replace(convolve(self.head, x, table)[:-1])
+            return convolve_narrow(self.head, x, neighbours)
+        return convolve(self.head, x, neighbours)[:-1]
 
 
 def _refine(block: SparseResidualBlock, x: Tensor, table: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from mask2alpha.model.colours import NUM_COLOURS, cue_parts
 from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.stage3_detail.resnet import SparseResNet
 from mask2alpha.model.stage3_detail.select import limit_active, rim_weight, select_active, select_active_shm
-from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, compute_dtype
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, compute_dtype
 from mask2alpha.model.values import CoarseMatte, MattingOutput, RunOptions
 from mask2alpha.ops.cells import CELL, count_cells
 from mask2alpha.ops.units import as_unit
@@ -151,7 +151,8 @@ class DetailRecovery(nn.Module):
         x = join_inputs(*describe_cells(image, mask, logits, scene.error, *scene.split(coarse)))
         x = x.to(compute_dtype(scene.logits))
         if options.is_sparse:
-            residual = self.network(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+            active_set = ActiveSet.from_mask(active)
+            residual = active_set.scatter(self.network(active_set.gather(x), active_set.neighbours))
         else:
             residual = self.network.forward_dense(x, active)
         change = F.pixel_shuffle(rim_weight(active).to(logits.dtype) * residual.to(logits.dtype), CELL)

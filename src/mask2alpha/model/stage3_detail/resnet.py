@@ -6,10 +6,10 @@ It has no normalisation: a batch statistic would differ between the sparse netwo
 from typing import cast
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor, nn
 
-from mask2alpha.model.stage3_detail.sparse import DenseLevel, SparseTensor, SubmanifoldConv, compute_dtype
+from mask2alpha.model.stage3_detail.sparse import DenseLevel, SubmanifoldConv, compute_dtype
 
 
 class SparseResidualBlock(nn.Module):
@@ -20,10 +20,13 @@ class SparseResidualBlock(nn.Module):
         self.conv1 = SubmanifoldConv(channels, channels)
         self.conv2 = SubmanifoldConv(channels, channels)
 
-    def forward(self, sparse: SparseTensor) -> SparseTensor:
-        """Refine the rows of `sparse`."""
-        hidden = relu(self.conv1(sparse))
-        return relu(sparse.replace(sparse.features + self.conv2(hidden).features))
+    def forward(
+        self, rows: Float[Tensor, "points channels"], neighbours: Int32[Tensor, "points 9"]
+    ) -> Float[Tensor, "points channels"]:
+        """Refine the rows of the active cells."""
+        hidden = self.conv1(rows, neighbours).relu()
+        refined: Tensor = rows + self.conv2(hidden, neighbours)
+        return refined.relu()
 
     def forward_dense(
         self, x: Float[Tensor, "batch channels height width"], level: DenseLevel
@@ -53,25 +56,30 @@ class SparseResNet(nn.Module):
         self.stem = SubmanifoldConv(in_channels, wide)
         self.first_block = SparseResidualBlock(wide)
         self.narrow = nn.Linear(wide, narrow)
-        self.narrow_blocks = nn.Sequential(SparseResidualBlock(narrow), SparseResidualBlock(narrow))
+        self.narrow_blocks = nn.ModuleList(SparseResidualBlock(narrow) for _ in range(2))
         self.widen = nn.Linear(narrow, wide)
         self.last_block = SparseResidualBlock(wide)
         self.head = SubmanifoldConv(wide, out_channels)
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, sparse: SparseTensor) -> SparseTensor:
+    def forward(
+        self, rows: Float[Tensor, "points _in"], neighbours: Int32[Tensor, "points 9"]
+    ) -> Float[Tensor, "points _out"]:
         """Compute the outputs of each active cell.
 
         Args:
-            sparse: The inputs at the active cells.
+            rows: The inputs of the active cells.
+            neighbours: `ActiveSet.neighbours`.
 
         Returns:
-            `out_channels` channels on the same active set.
+            `out_channels` values per active cell.
         """
-        x = self.first_block(relu(self.stem(sparse)))
-        narrow = self.narrow_blocks(relu(x.replace(self.narrow(x.features))))
-        x = self.last_block(relu(x.replace(self.widen(narrow.features) + x.features)))
-        output: SparseTensor = self.head(x)
+        x = self.first_block(self.stem(rows, neighbours).relu(), neighbours)
+        narrow = self.narrow(x).relu()
+        for block in self.narrow_blocks:
+            narrow = block(narrow, neighbours)
+        x = self.last_block((self.widen(narrow) + x).relu(), neighbours)
+        output: Tensor = self.head(x, neighbours)
         return output
 
     def forward_dense(
@@ -94,11 +102,6 @@ class SparseResNet(nn.Module):
             narrow = cast("SparseResidualBlock", block).forward_dense(narrow, level)
         x = self.last_block.forward_dense(level.relu_(_apply_to_maps(self.widen, narrow) + x), level)
         return self.head.forward_dense(x) * level.active
-
-
-def relu(sparse: SparseTensor) -> SparseTensor:
-    """Rectify the rows."""
-    return sparse.replace(sparse.features.relu())
 
 
 def _apply_to_maps(linear: nn.Linear, x: Float[Tensor, "batch _in rows columns"]) -> Tensor:

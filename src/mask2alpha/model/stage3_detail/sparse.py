@@ -1,8 +1,8 @@
 """Submanifold sparse convolutions on 2-D grids in plain PyTorch, each with a dense twin (paper 3.3).
 
-A `SparseTensor` holds one feature row per active pixel, in raster order. A dense int32 map from pixel to row finds the
-neighbours; a convolution gathers their rows and multiplies them with the weight. It runs forward and backward on any
-device and dtype that has `index_select` and matrix products.
+The active pixels have one feature row each, in raster order. A dense int32 map from pixel to row finds the neighbours;
+a convolution gathers their rows and multiplies them with the weight. It runs forward and backward on any device and
+dtype that has `index_select` and matrix products.
 
 `SubmanifoldConv.forward_dense` computes the same on dense maps, with the same parameters: its input must be zero
 outside the active set, and only its output inside it counts. `DenseLevel` clears the rest.
@@ -69,39 +69,22 @@ class ActiveSet:
         positions = self._padded_positions[:, None] + offsets
         return self.index_map.view(-1).index_select(0, positions.view(-1)).view(positions.shape)
 
+    def gather(self, dense: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "points channels"]:
+        """The rows of a dense map at the active pixels."""
+        batch, row, column = self.coordinates.unbind(1)
+        return dense[batch, :, row, column]
+
+    def scatter(self, rows: Float[Tensor, "points channels"]) -> Float[Tensor, "batch channels height width"]:
+        """The dense map that has the rows at the active pixels and zeros elsewhere."""
+        dense = rows.new_zeros(self.batch_size, *self.size, rows.shape[1])
+        return dense.index_put(self.coordinates.unbind(1), rows).permute(0, 3, 1, 2)
+
     @cached_property
     def _padded_positions(self) -> Int32[Tensor, " points"]:
         """Where each pixel lies in the flattened index map."""
         batch, row, column = self.coordinates.unbind(1)
         rows, columns = self.size[0] + 2 * MARGIN, self.size[1] + 2 * MARGIN
         return ((batch * rows + row + MARGIN) * columns + column + MARGIN).to(torch.int32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SparseTensor:
-    """Features at the active pixels of a map; the map is zero everywhere else."""
-
-    features: Float[Tensor, "points channels"]
-    """One row per active pixel, in the order of `active_set`."""
-    active_set: ActiveSet
-    """Where the rows belong."""
-
-    @classmethod
-    def from_dense(cls, x: Float[Tensor, "batch channels height width"], active_set: ActiveSet) -> "SparseTensor":
-        """The rows of a dense map at the active pixels."""
-        batch, row, column = active_set.coordinates.unbind(1)
-        return cls(features=x[batch, :, row, column], active_set=active_set)
-
-    def to_dense(self) -> Float[Tensor, "batch channels height width"]:
-        """The dense map: the features at the active pixels and zero elsewhere."""
-        height, width = self.active_set.size
-        batch, row, column = self.active_set.coordinates.unbind(1)
-        dense = self.features.new_zeros(self.active_set.batch_size, height, width, self.features.shape[1])
-        return dense.index_put((batch, row, column), self.features).permute(0, 3, 1, 2)
-
-    def replace(self, features: Float[Tensor, "points _channels"]) -> "SparseTensor":
-        """Other features at the same pixels."""
-        return SparseTensor(features=features, active_set=self.active_set)
 
 
 class SubmanifoldConv(nn.Module):
@@ -113,14 +96,15 @@ class SubmanifoldConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
-    def forward(self, sparse: SparseTensor) -> SparseTensor:
+    def forward(
+        self, rows: Float[Tensor, "points _in"], neighbours: Int32[Tensor, "points 9"]
+    ) -> Float[Tensor, "points _out"]:
         """Convolve each row with those of its 3 x 3 window (`ActiveSet.neighbours`); absent ones count as zero."""
-        dtype = compute_dtype(sparse.features)
-        padded = F.pad(sparse.features.to(dtype), (0, 0, 0, 1))  # row P, of zeros, stands for absent neighbours
-        gathered = padded.index_select(0, sparse.active_set.neighbours.flatten())  # (P * 9, C)
-        matrix = self.weight.to(dtype).permute(2, 3, 1, 0).reshape(-1, self.weight.shape[0])  # (9 * C, M)
-        rows = gathered.view(-1, matrix.shape[0]) @ matrix + self.bias.to(dtype)
-        return sparse.replace(rows)
+        rows = rows.to(compute_dtype(rows))
+        padded = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])  # row P stands for absent neighbours
+        gathered = padded.index_select(0, neighbours.flatten())  # (P * 9, C)
+        matrix = self.weight.to(rows.dtype).permute(2, 3, 1, 0).reshape(-1, self.weight.shape[0])  # (9 * C, M)
+        return gathered.view(-1, matrix.shape[0]) @ matrix + self.bias.to(rows.dtype)
 
     def forward_dense(self, x: Float[Tensor, "batch _in height width"]) -> Float[Tensor, "batch _out height width"]:
         """The same on a dense map, at the pixels of the active set."""

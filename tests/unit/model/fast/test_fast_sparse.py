@@ -8,13 +8,13 @@ from mask2alpha.model.fast import sparse
 from mask2alpha.model.fast.optimise import put_twins
 from mask2alpha.model.fast.sparse import FastSparseResNet, convolve, convolve_narrow, with_zero_row
 from mask2alpha.model.stage3_detail.resnet import SparseResNet
-from mask2alpha.model.stage3_detail.sparse import ActiveSet, SparseTensor, SubmanifoldConv
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, SubmanifoldConv
 
 
-def run(conv, rows, **arguments):
-    result = convolve(conv, with_zero_row(rows.features), rows.active_set.neighbours, **arguments)
+def run(conv, x, active_set, **arguments):
+    result = convolve(conv, with_zero_row(active_set.gather(x)), active_set.neighbours, **arguments)
     assert not result[-1].any()
-    return rows.replace(result[:-1]).to_dense()
+    return active_set.scatter(result[:-1])
 
 
 @pytest.mark.parametrize("has_onednn", [True, False])
@@ -26,7 +26,7 @@ def test_wide_convolution_equals_its_dense_twin_with_either_matrix_product(monke
     active = make_active((2, 8, 10), "some")
     x = make_map(active, 3)
     conv = randomise(SubmanifoldConv(3, 2 * sparse.ONEDNN_LEAST_COLUMNS))
-    actual = run(conv, SparseTensor.from_dense(x, ActiveSet.from_mask(active)))
+    actual = run(conv, x, ActiveSet.from_mask(active))
     assert_close(actual, conv.forward_dense(x) * active)
 
 
@@ -39,22 +39,21 @@ def test_convolution_without_gradient_equals_its_dense_twin(shape, density, chan
     x, skip = make_map(active, 3), make_map(active, channels, seed=3)
     conv = randomise(SubmanifoldConv(3, channels))
     active_set = ActiveSet.from_mask(active)
-    rows = SparseTensor.from_dense(x, active_set)
-    assert_close(run(conv, rows), conv.forward_dense(x) * active)
-    narrow = convolve_narrow(conv, with_zero_row(rows.features), active_set.neighbours)
-    assert_close(rows.replace(narrow).to_dense(), conv.forward_dense(x) * active)
-    added = run(conv, rows, skip=SparseTensor.from_dense(skip, active_set).features, has_relu=True)
+    assert_close(run(conv, x, active_set), conv.forward_dense(x) * active)
+    narrow = convolve_narrow(conv, with_zero_row(active_set.gather(x)), active_set.neighbours)
+    assert_close(active_set.scatter(narrow), conv.forward_dense(x) * active)
+    added = run(conv, x, active_set, skip=active_set.gather(skip), has_relu=True)
     assert_close(added, (conv.forward_dense(x) + skip).relu() * active)
 
 
 @torch.no_grad()
 def test_chunks_do_not_change_the_result(monkeypatch):
     active = make_active((1, 9, 9), "some")
-    tensor = SparseTensor.from_dense(make_map(active, 2), ActiveSet.from_mask(active))
+    x, active_set = make_map(active, 2), ActiveSet.from_mask(active)
     conv = randomise(SubmanifoldConv(2, 3))
-    whole = run(conv, tensor)
+    whole = run(conv, x, active_set)
     monkeypatch.setattr(sparse, "CHUNK_BYTES_CPU", 200)
-    assert torch.allclose(run(conv, tensor), whole, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(run(conv, x, active_set), whole, rtol=1e-4, atol=1e-4)
 
 
 @given(height=st.integers(1, 20), width=st.integers(1, 20), density=st.floats(0, 1), out=st.sampled_from([2, 12]))
@@ -65,14 +64,15 @@ def test_the_fast_network_equals_the_plain_one(height, width, density, out):
     network = SparseResNet(3, (6, 4), out)
     torch.nn.init.normal_(network.head.weight, std=0.1)
     active = torch.rand(2, 1, height, width, generator=generator) < density
-    rows = SparseTensor.from_dense(torch.randn(2, 3, height, width, generator=generator), ActiveSet.from_mask(active))
+    active_set = ActiveSet.from_mask(active)
+    rows = active_set.gather(torch.randn(2, 3, height, width, generator=generator)), active_set.neighbours
     with torch.no_grad():
-        expected = network(rows).features
+        expected = network(*rows)
         with torch.autocast("cpu", torch.bfloat16):
-            expected_half = network(rows).features
+            expected_half = network(*rows)
         put_twins(network)
         assert isinstance(network, FastSparseResNet)
-        assert torch.allclose(network(rows).features, expected, atol=1e-5)
+        assert torch.allclose(network(*rows), expected, atol=1e-5)
         with torch.autocast("cpu", torch.bfloat16):
-            actual_half = network(rows).features
+            actual_half = network(*rows)
     assert torch.allclose(actual_half.float(), expected_half.float(), atol=0.05)

@@ -5,8 +5,13 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 
 from detail_cases import DENSITIES, SHAPES, assert_close, make_active, make_map, randomise
-from mask2alpha.model.stage3_detail.resnet import relu
-from mask2alpha.model.stage3_detail.sparse import ActiveSet, DenseLevel, SparseTensor, SubmanifoldConv
+from mask2alpha.model.stage3_detail.sparse import ActiveSet, DenseLevel, SubmanifoldConv
+
+
+def convolve(conv, x, active):
+    """The sparse convolution of a dense map."""
+    active_set = ActiveSet.from_mask(active)
+    return active_set.scatter(conv(active_set.gather(x), active_set.neighbours))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -15,7 +20,7 @@ def test_submanifold_convolution_equals_its_dense_twin(shape, density):
     active = make_active(shape, density)
     x = make_map(active, 3)
     conv = randomise(SubmanifoldConv(3, 5))
-    actual = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+    actual = convolve(conv, x, active)
     assert_close(actual, conv.forward_dense(x) * active)
 
 
@@ -31,20 +36,20 @@ def test_convolutions_in_a_row_equal_their_dense_twins(batch, height, width, den
     active = torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(seed)) < density
     x = make_map(active, 2, seed)
     first, second = randomise(SubmanifoldConv(2, 3), seed), randomise(SubmanifoldConv(3, 2), seed)
-    actual = second(relu(first(SparseTensor.from_dense(x, ActiveSet.from_mask(active))))).to_dense()
+    actual = convolve(second, convolve(first, x, active).relu(), active)
     level = DenseLevel(active.float())
     expected = second.forward_dense(level.relu_(first.forward_dense(x))) * active
     assert torch.allclose(actual, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_dense_and_sparse_tensors_convert_into_each_other():
+def test_gathering_and_scattering_are_inverse():
     active = make_active((2, 5, 6), "some")
     active_set = ActiveSet.from_mask(active)
     for memory_format in (torch.contiguous_format, torch.channels_last):
         x = make_map(active, 3).contiguous(memory_format=memory_format)
-        tensor = SparseTensor.from_dense(x, active_set)
-        assert torch.equal(tensor.features, x.permute(0, 2, 3, 1)[active[:, 0]])
-        assert torch.equal(tensor.to_dense(), x)
+        rows = active_set.gather(x)
+        assert torch.equal(rows, x.permute(0, 2, 3, 1)[active[:, 0]])
+        assert torch.equal(active_set.scatter(rows), x)
 
 
 def test_neighbours_by_hand():
@@ -60,10 +65,10 @@ def test_pictures_of_a_batch_do_not_touch_each_other():
     active = make_active((3, 6, 5), "all")
     x = make_map(active, 2)
     conv = randomise(SubmanifoldConv(2, 2))
-    together = conv(SparseTensor.from_dense(x, ActiveSet.from_mask(active))).to_dense()
+    together = convolve(conv, x, active)
     for picture in range(3):
         part = slice(picture, picture + 1)
-        alone = conv(SparseTensor.from_dense(x[part], ActiveSet.from_mask(active[part]))).to_dense()
+        alone = convolve(conv, x[part], active[part])
         assert_close(together[part], alone)
 
 
@@ -78,17 +83,17 @@ def test_gradients_in_float64(density):
 
     rows, weight, bias = random(len(active_set), 2), random(3, 2, 3, 3), random(3)
 
-    def convolve(rows, weight, bias):
+    def run(rows, weight, bias):
         parameters = {"weight": weight, "bias": bias}
-        return functional_call(conv, parameters, (SparseTensor(features=rows, active_set=active_set),)).features
+        return functional_call(conv, parameters, (rows, active_set.neighbours))
 
-    assert torch.autograd.gradcheck(convolve, (rows, weight, bias))
+    assert torch.autograd.gradcheck(run, (rows, weight, bias))
 
 
 def test_gradients_of_an_empty_active_set_are_zero():
     active = make_active((1, 4, 4), "none")
     conv = SubmanifoldConv(2, 3)
-    conv(SparseTensor.from_dense(make_map(active, 2), ActiveSet.from_mask(active))).features.sum().backward()
+    convolve(conv, make_map(active, 2), active).sum().backward()
     assert not conv.weight.grad.any()
     assert not conv.bias.grad.any()
 
@@ -99,12 +104,12 @@ def test_bfloat16_follows_float32(is_autocast):
     active_set = ActiveSet.from_mask(active)
     x = make_map(active, 4)
     conv = randomise(SubmanifoldConv(4, 4))
-    expected = conv(SparseTensor.from_dense(x, active_set)).features
+    expected = conv(active_set.gather(x), active_set.neighbours)
     if is_autocast:
         with torch.autocast("cpu", torch.bfloat16):
-            actual = conv(SparseTensor.from_dense(x, active_set)).features
+            actual = conv(active_set.gather(x), active_set.neighbours)
     else:
-        actual = conv.bfloat16()(SparseTensor.from_dense(x.bfloat16(), active_set)).features
+        actual = conv.bfloat16()(active_set.gather(x.bfloat16()), active_set.neighbours)
     assert actual.dtype == torch.bfloat16
     actual.float().sum().backward()
     assert conv.weight.grad.dtype == conv.weight.dtype
