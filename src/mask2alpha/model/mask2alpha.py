@@ -18,7 +18,6 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
-from mask2alpha.model.stage1_encoder.encoder import Encoder
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
@@ -38,7 +37,7 @@ from mask2alpha.ops.padding import padded_size
 STRIDE_MULTIPLE = 64
 """The sides of an encoded image are multiples of this. Photos are padded to them at the right and at the bottom."""
 
-ENCODERS: dict[str, type[Encoder]] = {
+ENCODERS: dict[str, type[ConvStemEncoder | BackboneEncoder | VitAdapterEncoder]] = {
     "conv_stem": ConvStemEncoder,
     "backbone": BackboneEncoder,
     "vit_adapter": VitAdapterEncoder,
