@@ -18,6 +18,7 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
+from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
@@ -94,6 +95,9 @@ class Network(ABC):
         features = self.guide(encoding, small)  # 3.1, MGFSM
         fused = self.fuse(features, small, options.box)  # once per mask
         coarse = refine(self.step, fused, options)  # 3.2, Algorithm 2
+        if options.corrects_mask and (corrected := correct_mask(small, coarse)) is not None:
+            fused = self.fuse(self.guide(encoding, corrected), corrected, options.box)
+            coarse = refine(self.step, fused, options)
         return self.detail(image, mask, coarse, options)  # 3.3
 
     @abstractmethod

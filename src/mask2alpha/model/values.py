@@ -44,6 +44,8 @@ class RunOptions:
     Elsewhere alpha stays the coarse one."""
     box: Box | None = None
     """The part of the encoded image in which the mask is decoded; None: all of it."""
+    corrects_mask: bool | None = None
+    """Whether a mask that the coarse matte contradicts is corrected and matted again."""
     update: Literal["formula", "sticky"] | None = None
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 
@@ -62,6 +64,7 @@ class RunOptions:
             self,
             num_steps=(self.num_steps or decoder.num_steps) if decoder.is_iterative else 1,
             error_threshold=detail.error_threshold if self.error_threshold is None else self.error_threshold,
+            corrects_mask=decoder.corrects_mask if self.corrects_mask is None else self.corrects_mask,
             update=self.update or decoder.update,
         )
 

@@ -97,6 +97,8 @@ class Recipe:
     """Loss weights."""
     own_state_share: float = 0.5
     """Share of pictures whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
+    corrected_share: float = 0.0
+    """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
     first_step_share: float = 0.3
     """Weight of the first decoding step in the losses of the coarse result; the drawn state's has the rest."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
 from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
@@ -45,7 +46,11 @@ class MattingObjective(nn.Module):
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
         encoding = self._encode(pixels, generator).select(images)
-        fused = self.model.fuse(self.model.guide(encoding, masks), masks)
+        guidance = masks
+        share = self.recipe.corrected_share
+        if share and torch.rand((), generator=generator, device=image.device).item() < share:
+            guidance = self._correct(encoding, masks)
+        fused = self.model.fuse(self.model.guide(encoding, guidance), guidance)
         truth_os4 = F.avg_pool2d(truth, 4)
         first = coarse = self.model.step(fused, start_coarse(fused))
         config = self.model.config.decoder
@@ -80,6 +85,15 @@ class MattingObjective(nn.Module):
             terms_first = coarse_losses(first, truth_os4, error_quantile=self.recipe.error_quantile)
             terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
         return {**terms, **detail_losses(output, window.cut(truth, stride=1))}
+
+    @torch.no_grad()
+    def _correct(
+        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"]
+    ) -> Float[Tensor, "batch 1 _h _w"]:
+        """The masks as inference corrects them, but by the matte of the first step alone."""
+        fused = self.model.fuse(self.model.guide(encoding, masks), masks)
+        corrected = correct_mask(masks, self.model.step(fused, start_coarse(fused)))
+        return masks if corrected is None else corrected
 
     def _encode(self, pixels: Float[Tensor, "batch 3 height width"], generator: torch.Generator) -> ImageEncoding:
         """Encode; a backbone sees a random number of tokens, since those of a photo are of many sizes at inference."""

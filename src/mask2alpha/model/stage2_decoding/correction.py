@@ -1,0 +1,59 @@
+"""The correction of a rough mask by the matte made with it (not in the paper; docs/decisions/0048).
+
+The network trusts its mask: what the mask has wrong by many pixels, the matte has wrong by some. Where the coarse matte
+contradicts the mask far from the mask's border, the matte is nearly always right. There the matte replaces the mask, and
+stages 1 and 2 run once more with the better mask. Near its border the mask stays: a good mask is more precise there than
+the coarse matte.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mask2alpha.model.box import FAR_LOGIT, spread
+from mask2alpha.model.values import CoarseMatte
+
+NEAR = 1
+"""Pixels of stride 4 on each side of the mask's border in which a contradiction alone corrects nothing."""
+LARGEST_REACH = 24
+"""How far a correction reaches, in pixels of stride 4, around the part of a contradiction that is far from the border."""
+
+
+@torch.no_grad()
+def correct_mask(
+    mask: Float[Tensor, "batch 1 height width"], coarse: CoarseMatte
+) -> Float[Tensor, "batch 1 height width"] | None:
+    """Correct a mask where the matte made with it contradicts it far from its border; not differentiated.
+
+    Args:
+        mask: Of the encoded size, in [0, 1]; above 0.5 is the target.
+        coarse: The result of stage 2 with this mask.
+
+    Returns:
+        The corrected mask, or None if there is nothing to correct.
+    """
+    alpha_os4 = spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT).sigmoid()
+    is_wrong = find_contradictions(F.avg_pool2d(mask, 4) > 0.5, alpha_os4 > 0.5)
+    if not is_wrong.any():
+        return None
+    alpha = F.interpolate(alpha_os4.to(mask.dtype), scale_factor=4, mode="bilinear", align_corners=False)
+    return torch.where(is_wrong.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), alpha, mask)
+
+
+def find_contradictions(
+    is_masked: Bool[Tensor, "batch 1 h w"], is_target: Bool[Tensor, "batch 1 h w"]
+) -> Bool[Tensor, "batch 1 h w"]:
+    """The pixels to correct: connected contradictions that reach further than `NEAR` from the mask's border.
+
+    Each is enlarged by one pixel, so that its outline lies where mask and matte agree.
+    """
+    masked, differ = is_masked.float(), (is_masked != is_target).float()
+    window = 2 * NEAR + 1
+    is_near_border = F.max_pool2d(masked, window, 1, NEAR) + F.max_pool2d(-masked, window, 1, NEAR) > 0
+    found = differ * ~is_near_border
+    if not found.any():
+        return found > 0
+    for _ in range(LARGEST_REACH):
+        found = F.max_pool2d(found, 3, 1, 1) * differ
+    return F.max_pool2d(found, 3, 1, 1) > 0
