@@ -18,7 +18,7 @@ FROM python:${PYTHON}-slim AS build
 ARG TORCH_INDEX
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
-RUN /opt/venv/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.4"
+RUN /opt/venv/bin/pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6"
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY src src

@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv, from a clean clone, with Python 3.10 or newer.
+# Every target sets up what it needs in .venv, from a clean clone, with Python 3.11 or newer.
 #
 #   make demo      photograph and mask in, alpha, cut-out, composite and comparison out (demo_output/)
 #   make test      the fast tests              make test-all   the slow ones too
@@ -14,8 +14,8 @@
 # offer one and there is no NVIDIA driver, else the newest. TORCH="torch==2.9.1" overrides that. PYTEST_ARGS="-k sparse" is
 # handed to pytest.
 
-SUITABLE := import sys; sys.exit(sys.version_info < (3, 10))
-PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.10 python3; do \
+SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
 	"$$candidate" -c '$(SUITABLE)' 2>/dev/null && { echo "$$candidate"; break; }; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -99,9 +99,14 @@ clean:
 	rm -rf $(VENV) $(RELEASE) demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.10 or newer is needed; none was found. Say which: make PYTHON=/path/to/python3"; exit 1; }
-	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "Python 3.10 or newer is needed; $(PYTHON) is older."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found. Say which: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older."; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing (Debian: python3-venv)."; exit 1; }
+
+# Dependency groups need pip 25.1
+$(VENV)/.pip: | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet "pip>=25.1"
+	@touch $@
 
 # pip alone would prefer a newer CUDA build, several gigabytes of it, to the CPU build beside it
 $(VENV)/.installed-torch: | $(VENV)/bin/python
@@ -118,12 +123,12 @@ $(RUNTIME): pyproject.toml $(VENV)/.installed-torch
 	$(RUN) -m pip install --quiet -e .
 	@touch $@
 
-$(DEV): pyproject.toml $(VENV)/.installed-torch
-	$(RUN) -m pip install --quiet -e ".[dev]"
+$(DEV): pyproject.toml $(VENV)/.installed-torch $(VENV)/.pip
+	$(RUN) -m pip install --quiet -e ".[train,report,peers,prompts,formats,serve,video]" --group dev
 	@touch $@ $(RUNTIME)
 
-$(DOCS): pyproject.toml $(VENV)/.installed-torch
-	$(RUN) -m pip install --quiet -e ".[docs,prompts,report,peers]"
+$(DOCS): pyproject.toml $(VENV)/.installed-torch $(VENV)/.pip
+	$(RUN) -m pip install --quiet -e ".[prompts,report,peers]" --group docs
 	@touch $@ $(RUNTIME)
 
 # needs Python 3.11 or newer; apart from .venv, because nobody but a release needs these tools

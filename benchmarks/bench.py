@@ -11,7 +11,7 @@ See benchmarks/README.md for what is measured and how.
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def main(
         print_result(name, result)
     result["broken"] = find_broken(result)
     folder = ROOT / "benchmarks" / "results"
-    stamp = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json"
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     output = output or folder / (RESULT_NAME if is_reference else stamp)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 TESTS = ["tests/unit/ops", "tests/unit/model", "tests/unit/pipeline", "tests/unit/test_checkpoints.py"]
 COMPARED = ["tests/unit/model/stage1_encoder/test_vit.py", "tests/unit/pipeline/test_foreground.py"]

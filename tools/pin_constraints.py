@@ -2,7 +2,7 @@
 
     make constraints
 
-One resolution by `uv` holds for Python 3.10 and newer on Linux, macOS and Windows. Versions and hashes are those of the
+One resolution by `uv` holds for Python 3.11 and newer on Linux, macOS and Windows. Versions and hashes are those of the
 public index that uv asks by default; neither its address nor a path is written. PyTorch, and what only its CUDA build
 needs, get a file of their own, because there are several builds of each version: who takes another one leaves it out.
 """
@@ -13,12 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import tomllib
-
 ROOT = Path(__file__).parents[1]
-OLDEST_PYTHON = "3.10"
-NOT_PINNED = {"docs"}
-"""Extras that no user and no test installs."""
+OLDEST_PYTHON = "3.11"
+PINNED_GROUPS = ("browser", "dev")
+"""Dependency groups that the tests use."""
 
 OF_TORCH = re.compile(r"(torch|triton|cuda-[\w-]+|nvidia-[\w-]+)==")
 HOW = "# Written by `make constraints`; how to use it: docs/versioning.md\n"
@@ -26,7 +24,7 @@ HEADERS = {
     "runtime": "# What `mask2alpha` needs, without PyTorch.\n",
     "torch": "# PyTorch's public build and, on Linux, the CUDA libraries that it brings.\n"
     "# A build from elsewhere (CPU, ROCm, another CUDA) has other hashes: leave this file out then.\n",
-    "full": "# `mask2alpha` with every extra but `docs`, without PyTorch.\n",
+    "full": "# `mask2alpha` with every extra and the tools of the tests, without PyTorch.\n",
     "release": "# The tools that make a release, in an environment of their own.\n",
 }
 
@@ -52,9 +50,7 @@ def write(name: str, pins: list[str]) -> None:
 
 def main() -> None:
     """Resolve once with every extra, and let the runtime agree with that."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = sorted(set(project["optional-dependencies"]) - NOT_PINNED)
-    full = resolve("pyproject.toml", *(f"--extra={extra}" for extra in extras))
+    full = resolve("pyproject.toml", "--extra=all", *(f"--group={group}" for group in PINNED_GROUPS))
     with tempfile.TemporaryDirectory() as folder:
         agreed = Path(folder) / "full.txt"
         agreed.write_text("".join(full), encoding="utf-8")

@@ -145,7 +145,7 @@ def test_the_wheel_says_licence_versions_and_command(distributions: Distribution
     assert f"{info}/licenses/LICENSE" in held
     assert b"mask2alpha = mask2alpha.__main__:main" in held[f"{info}/entry_points.txt"]
     described = held[f"{info}/METADATA"].decode()
-    for line in (f"Version: {__version__}", "License-Expression: Apache-2.0", "Requires-Python: >=3.10"):
+    for line in (f"Version: {__version__}", "License-Expression: Apache-2.0", "Requires-Python: >=3.11"):
         assert line in described
 
 

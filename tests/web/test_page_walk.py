@@ -1,6 +1,7 @@
 """A walk through the page in headless Chromium, as a person would take it, against the real service.
 
-Needs the `browser` extra and Chromium. MASK2ALPHA_SCREENSHOTS=docs/images/page renews the documentation's pictures.
+Needs the dependency group `browser` and Chromium. MASK2ALPHA_SCREENSHOTS=docs/images/page renews the pictures of the
+documentation.
 """
 
 import base64
@@ -77,7 +78,7 @@ def wait_until_ready(address: str, service: "subprocess.Popen[bytes]", log: Path
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the browser extra is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="the group `browser` is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("Chromium is not installed")
