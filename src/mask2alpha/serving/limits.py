@@ -101,7 +101,7 @@ class RequestLimits:
                 self._num_uploads -= is_work
         except ProblemError as problem:
             await problem.response(exchange.request_id)(scope, receive, guarded_send)
-        except (ClientDisconnect, asyncio.TimeoutError):
+        except (TimeoutError, ClientDisconnect):
             exchange.status = CLIENT_LEFT
         except Exception:
             logger.exception("failed", extra={"request_id": exchange.request_id})
@@ -153,7 +153,7 @@ class RequestLimits:
             remaining = exchange.start + self._settings.upload_timeout - time.monotonic()
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, remaining))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 exchange.is_body_complete = True  # the rest is not read
                 raise ProblemError(
                     "upload-too-slow", f"The upload took more than {self._settings.upload_timeout:g} seconds."
@@ -194,7 +194,7 @@ class RequestLimits:
         while num_bytes < self._settings.max_body:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 return
             num_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):

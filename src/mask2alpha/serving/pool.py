@@ -83,7 +83,7 @@ class _Worker:
         """Kill the process unless it ends within `patience` seconds; return its exit status."""
         try:
             return await asyncio.wait_for(self.process.wait(), patience)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             self.process.kill()
         return await self.process.wait()
 
@@ -210,7 +210,7 @@ class WorkerPool:
         remaining = ticket.submitted + self._deadline - time.monotonic()
         try:
             return await asyncio.wait_for(asyncio.shield(ticket.result), max(0.0, remaining))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             self.cancel(ticket)
             raise ProblemError(
                 "deadline",
@@ -256,7 +256,7 @@ class WorkerPool:
         try:
             await worker.send(self._settings.model_dump(mode="json"))
             answer = await asyncio.wait_for(worker.receive(), START_SECONDS)
-        except (_WorkerDiedError, asyncio.TimeoutError) as error:
+        except (TimeoutError, _WorkerDiedError) as error:
             status = await worker.end(patience=0.5)
             raise WorkerStartError(f"a worker did not start (exit status {status}): {error}") from error
         except asyncio.CancelledError:
@@ -335,7 +335,7 @@ class WorkerPool:
         outcome = "died"
         try:
             outcome = await asyncio.wait_for(self._converse(worker, ticket), self._time_limit)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             outcome = "time-limit"
             self._fail(ticket, "deadline", f"The work took more than {self._time_limit:g} seconds and was stopped.")
             raise _WorkerDiedError(f"killed after {self._time_limit:g} seconds of one job") from None

@@ -1,9 +1,9 @@
 """The correction of a rough mask by the matte made with it (not in the paper; docs/decisions/0048).
 
-The network trusts its mask: what the mask has wrong by many pixels, the matte has wrong by some. Where the coarse matte
-contradicts the mask far from the mask's border, the matte is nearly always right. There the matte replaces the mask, and
-stages 1 and 2 run once more with the better mask. Near its border the mask stays: a good mask is more precise there than
-the coarse matte.
+The network trusts its mask: what the mask has wrong by many pixels, the matte has wrong by some. Where the coarse
+matte contradicts the mask far from the mask's border, the matte is nearly always right. There the matte replaces the
+mask, and stages 1 and 2 run once more with the better mask. Near its border the mask stays: a good mask is more precise
+there than the coarse matte.
 """
 
 import torch
@@ -17,7 +17,7 @@ from mask2alpha.model.values import CoarseMatte
 NEAR = 1
 """Pixels of stride 4 on each side of the mask's border in which a contradiction alone corrects nothing."""
 LARGEST_REACH = 24
-"""How far a correction reaches, in pixels of stride 4, around the part of a contradiction that is far from the border."""
+"""How far a correction reaches around the part of a contradiction far from the border, in pixels of stride 4."""
 
 
 @torch.no_grad()
