@@ -134,10 +134,10 @@ def test_results_of_something_else_are_not_continued(
 ) -> None:
     output = tmp_path / "half.csv"
     evaluate(predict_half, benchmark_folder, predictor="half", output=output)
-    with pytest.raises(InputError, match="holds results of 'half', not of 'other'"):
+    with pytest.raises(InputError, match="has results of 'half', not of 'other'"):
         evaluate(predict_half, benchmark_folder, predictor="other", output=output)
     shutil.rmtree(benchmark_folder.root)
-    with pytest.raises(InputError, match="holds first, which"):
+    with pytest.raises(InputError, match="has a row for first, which"):
         evaluate(predict_half, GuidedFolder(make_root(names=("third",))), predictor="half", output=output)
     output.write_text("name,age\nanna,7\n", encoding="utf-8")
     with pytest.raises(InputError, match="is not a result of an evaluation"):
