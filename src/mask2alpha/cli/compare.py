@@ -119,7 +119,7 @@ def command(
     from mask2alpha.evaluation.compare import compare
     from mask2alpha.evaluation.html_report import format_html
     from mask2alpha.evaluation.plots import draw_plots
-    from mask2alpha.evaluation.summary import format_markdown, summarise, to_json
+    from mask2alpha.evaluation.summary import describe, format_markdown, summarise
     from mask2alpha.extras import import_extra
     from mask2alpha.imaging.atomic import replacing
 
@@ -137,9 +137,10 @@ def command(
     )
     summary = summarise(comparison, num_resamples=resamples, seed=seed)
     markdown, plots = format_markdown(summary), draw_plots(summary)
+    data = {"conditions": describe(summary), **summary}
     texts = {
         "comparison.md": markdown,
-        "comparison.json": json.dumps(to_json(summary, comparison), indent=1, ensure_ascii=False) + "\n",
+        "comparison.json": json.dumps(data, indent=1, ensure_ascii=False) + "\n",
         "comparison.html": format_html(comparison, summary, plots=plots, sheet_rows=sheet_rows),
         **{f"figures/{plot.name}.svg": plot.svg for plot in plots},
     }
@@ -150,7 +151,7 @@ def command(
             temporary.write_text(text, encoding="utf-8")
     click.echo(markdown, nl=False)
     click.echo(f"Report: {output / 'comparison.html'}", err=True)
-    failed = sum(len(method.failures) for method in summary.methods)
+    failed = sum(len(method["failures"]) for method in summary["methods"])
     if failed:
         click.echo(f"{failed} results failed; the report lists them", err=True)
         raise SystemExit(1)

@@ -241,10 +241,16 @@ def panel_size(size: Size, side: int) -> Size:
 def busiest_window(values: NDArray[Any], *, share: float = 0.25, smallest: int = 48) -> tuple[slice, slice]:
     """The window, a quarter of the sides, over which `values` (H, W) have the largest sum: its rows and columns."""
     rows, columns = (min(side, max(smallest, round(side * share))) for side in values.shape)
-    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    inside = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
+    inside = window_sums(values, (rows, columns))
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return slice(int(top), int(top) + rows), slice(int(left), int(left) + columns)
+
+
+def window_sums(values: NDArray[Any], size: Size) -> NDArray[np.float64]:
+    """The sum of `values` (H, W) over each window of `size`, by its upper left corner."""
+    rows, columns = size
+    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    return np.asarray(sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns])
 
 
 def resample(values: NDArray[Any], size: Size, covered: Covered = (1.0, 1.0)) -> NDArray[np.float32]:

@@ -30,6 +30,9 @@ where either alpha is above zero, and every error but SAD is divided by their nu
 PROTOCOLS: tuple[Protocol, ...] = ("whole", "trimap-unknown", "him2k")
 CONVENTIONS: tuple[Convention, ...] = ("adobe", "aim")
 
+SHOWN = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
+"""The metrics that reports show: title, field of `MatteScores`, digits after the point."""
+
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
