@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from mask2alpha.evaluation.benchmarks import Benchmark
 
 
+FIGURES = ("error_against_time", "error_per_kind", "time_against_size", "memory_against_size")
+REPORT_FILES = (
+    "comparison.md", "comparison.json", "comparison.html", *(f"figures/{name}.svg" for name in FIGURES),
+)  # fmt: skip
+
+
 def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
     """The numbers in "0.25,1,4"."""
     try:
@@ -116,16 +122,21 @@ def command(
     import json
     import sys
 
-    from mask2alpha.evaluation.compare import compare
+    from mask2alpha.evaluation.compare import compare, list_inputs
     from mask2alpha.evaluation.html_report import format_html
+    from mask2alpha.evaluation.peers import parse_method
     from mask2alpha.evaluation.plots import draw_plots
     from mask2alpha.evaluation.summary import describe, format_markdown, summarise
     from mask2alpha.extras import import_extra
     from mask2alpha.imaging.atomic import replacing
+    from mask2alpha.imaging.targets import check_inputs_stay
 
     for package in ("jinja2", "matplotlib"):
         import_extra(package, extra="report", purpose="`mask2alpha compare`")
-    opened = with_mask_files(open_chosen(benchmark, root, kinds, recipes, mask_folder), output / "masks")
+    chosen = open_chosen(benchmark, root, kinds, recipes, mask_folder)
+    inputs = (*chosen.files(), *list_inputs(map(parse_method, methods), ()))
+    check_inputs_stay((output / name for name in REPORT_FILES), inputs)
+    opened = with_mask_files(chosen, output / "masks")
     comparison = compare(
         methods,
         opened,

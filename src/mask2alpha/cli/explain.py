@@ -67,7 +67,7 @@ def command(
     """
     import json
 
-    from mask2alpha.checkpoints import load_model
+    from mask2alpha.checkpoints import find_checkpoint, load_model
     from mask2alpha.evaluation.inspection import inspect, summarise
     from mask2alpha.imaging.atomic import replacing
     from mask2alpha.imaging.decode import read_image
@@ -75,9 +75,10 @@ def command(
     from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
     from mask2alpha.pipeline.predictor import Predictor
 
-    check_inputs_stay([target / name for name in FILES], [photo_path, mask_path])
+    model = find_checkpoint(source)
+    check_inputs_stay([target / name for name in FILES], [photo_path, mask_path, model])
     prepare_folder(target)
-    predictor = Predictor(load_model(source), device=device, num_steps=num_steps, error_threshold=error_threshold)
+    predictor = Predictor(load_model(model), device=device, num_steps=num_steps, error_threshold=error_threshold)
     photo = read_image(photo_path)
     image = photo.in_srgb().pixels
     fitted = read_fitted_mask(mask_path, image.shape[:2], orientation=photo.orientation, choice=mask_choice)

@@ -158,21 +158,24 @@ def decode_mask(
     Args:
         data: The whole file.
         name: What messages call it.
-        choice: A label, channel or inversion, where the file leaves a choice; `fit` has no meaning here.
+        choice: A label, channel or inversion, where the file leaves a choice; `fit` has no meaning here. None: the user
+            cannot choose, and messages do not name the options.
         max_bytes: Largest file accepted.
         max_pixels: Largest picture accepted, width times height.
 
     Raises:
         ImageFileError: As for `decode_image`; or it is ambiguous which pixels the mask marks.
     """
-    choice = choice or MaskChoice()
     kind = _checked_kind(data, name, max_bytes)
     if kind == "EXR":
-        drawn = _decoded(lambda: decode_exr_mask(data, max_pixels, choice.channel), name, max_pixels)
+        drawn = _decoded(
+            lambda: decode_exr_mask(data, max_pixels, choice.channel if choice else None), name, max_pixels
+        )
     else:
         drawn = _decoded(lambda: _drawn_mask(data, kind, max_pixels), name, max_pixels)
     try:
-        mask, notes = understand(drawn, choice, name="the mask")
+        advice = "give a file that is white on the target and black elsewhere"
+        mask, notes = understand(drawn, choice, name="the mask", advice=advice)
     except InputError as error:
         raise ImageFileError(f"{name}: {error}") from error
     for note in notes:

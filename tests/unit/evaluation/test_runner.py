@@ -214,3 +214,14 @@ class OnceEncoding(AbstractPredictor):
 def test_a_pipelines_predictor_gets_all_masks_at_once(benchmark_folder: GuidedFolder) -> None:
     evaluation = evaluate(use_predictor(OnceEncoding()), benchmark_folder)
     assert evaluation.pairs == evaluate(predict_masks, benchmark_folder).pairs
+
+
+@pytest.mark.parametrize("values", [[0, 3, 7], [0, 1, 2], [5, 9, 200]])
+def test_an_ambiguous_mask_is_refused_without_options_that_do_not_exist(
+    benchmark_folder: GuidedFolder, values: list[int]
+) -> None:
+    labels = np.repeat(np.array(values, dtype=np.uint8), 8)[:, None].repeat(32, axis=1)
+    Image.fromarray(labels).save(benchmark_folder.root / "mask" / "exact" / "first.png")
+    with pytest.raises(ImageFileError, match="give a file that is white on the target and black elsewhere") as caught:
+        evaluate(predict_masks, benchmark_folder)
+    assert "--" not in str(caught.value)
