@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import Benchmark
+from mask2alpha.evaluation.benchmarks import Benchmark, read_mask_file
 from mask2alpha.evaluation.runner import Evaluation, Predict, evaluate, list_outputs, use_predictor
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.refine import refine
@@ -358,7 +358,7 @@ def describe(variant: Variant, predictor: Predictor) -> str:
 def read_photos(benchmark: Benchmark, kind: str, count: int) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
     """The first photos with their masks of one kind; if those are not files, with the true alpha cut at one half."""
     return [
-        (read_image(photo.image_path).pixels, read_mask(photo.mask_paths.get(kind, photo.alpha_path)) > 127)
+        (read_image(photo.image_path).pixels, read_mask_file(photo.mask_paths.get(kind, photo.alpha_path)) > 127)
         for photo in benchmark.photographs[:count]
     ]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.masks import RECIPES
-from mask2alpha.imaging.decode import SUFFIXES, read_image
+from mask2alpha.imaging.decode import SUFFIXES, read_image, read_mask
 
 EXACT_KIND = "exact"
 """The kind of mask that is the truth cut at one half. A matte can hardly be better, so shares leave it out."""
@@ -292,6 +292,15 @@ def read_alpha(path: Path) -> npt.NDArray[np.float64]:
             raise InputError(f"{path}: has colours, expected an alpha in one grey channel")
         grey = pixels.mean(axis=2)
     return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
+
+
+def read_mask_file(path: Path) -> npt.NDArray[np.uint8]:
+    """A guidance mask or a trimap, (H, W), 0 to 255.
+
+    Raises:
+        ImageFileError: The file cannot be read, or it is ambiguous which pixels it marks.
+    """
+    return read_mask(path, has_options=False)
 
 
 def check_size(path: Path, size: tuple[int, ...], other: Path | str, other_size: tuple[int, ...]) -> None:

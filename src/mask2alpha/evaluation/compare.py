@@ -38,7 +38,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha
+from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha, read_mask_file
 from mask2alpha.evaluation.metrics import MatteScores, check_packages, evaluate_matte
 from mask2alpha.evaluation.peers import (
     PREDICTIONS,
@@ -51,7 +51,7 @@ from mask2alpha.evaluation.peers import (
 )
 from mask2alpha.evaluation.rows import columns_of, from_row, read_rows, to_row, write_rows
 from mask2alpha.imaging.atomic import replacing
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.targets import check_inputs_stay
 
@@ -359,7 +359,7 @@ def _run_job(job: _Job, text: str) -> PairResult:
     costs: dict[str, Any] = {}
     try:
         image = read_image(job.pair.image_path).pixels
-        mask = read_mask(job.pair.mask_path) > 127
+        mask = read_mask_file(job.pair.mask_path) > 127
         true_alpha = read_alpha(job.pair.alpha_path)
         size = (image.shape[0], image.shape[1])
         for path, shape in ((job.pair.mask_path, mask.shape), (job.pair.alpha_path, true_alpha.shape)):

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mask2alpha.evaluation.benchmarks import GuidedPair
+from mask2alpha.evaluation.benchmarks import GuidedPair, read_mask_file
 from mask2alpha.evaluation.compare import Comparison, MethodResults
 from mask2alpha.evaluation.figures import window_sums
 from mask2alpha.evaluation.plots import Plot
 from mask2alpha.evaluation.summary import describe, tabulate
 from mask2alpha.evaluation.tables import load_template
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 
 THUMBNAIL_SIDE = 300
 """Longest side of a picture in the contact sheet, in pixels."""
@@ -103,7 +103,7 @@ def _lay_out_row(methods: Sequence[MethodResults], pair: GuidedPair, sad: float)
     true_alpha = _narrow(read_image(pair.alpha_path).pixels)[..., 0]
     given = {
         "photo": _narrow(read_image(pair.image_path).pixels),
-        "mask": np.where(read_mask(pair.mask_path) > 127, 255, 0).astype(np.uint8),
+        "mask": np.where(read_mask_file(pair.mask_path) > 127, 255, 0).astype(np.uint8),
         "true alpha": true_alpha,
     }
     about = f"{pair.name}, {pair.kind} mask"

@@ -17,14 +17,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha
+from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha, read_mask_file
 from mask2alpha.evaluation.instances import count_instances
 from mask2alpha.evaluation.masks import make_mask
 from mask2alpha.evaluation.metrics import Convention, Protocol, check_packages, evaluate_matte, unknown_region
 from mask2alpha.evaluation.results import Evaluation as Evaluation
 from mask2alpha.evaluation.results import InstanceScores, ResultsFile, instance_path, parquet_path
 from mask2alpha.evaluation.results import PairScores as PairScores
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -305,7 +305,7 @@ def _make_or_read_mask(
         found = np.asarray(benchmark.segmenters[kind](read()))
         return _choose_instance(kind, found, true_alpha > 0.5)
     path = photograph.mask_paths[kind]
-    mask = read_mask(path) > 127
+    mask = read_mask_file(path) > 127
     check_size(path, mask.shape, photograph.alpha_path, true_alpha.shape)
     return mask
 
@@ -330,7 +330,7 @@ def _read_trimap(photograph: GuidedPhotograph, size: tuple[int, ...]) -> npt.NDA
             f"protocol: trimap-unknown needs a trimap for {photograph.name}, which the benchmark lacks; "
             "move its trimaps where its layout says, or choose another protocol"
         )
-    trimap = read_mask(path)
+    trimap = read_mask_file(path)
     check_size(path, trimap.shape, photograph.alpha_path, size)
     if not unknown_region(trimap).any():
         raise InputError(f"{path}: leaves nothing unknown, expected a trimap of 0, 128 and 255")

@@ -99,9 +99,9 @@ def understand(
 
     Args:
         drawn: The mask's values, and what its file says of them.
-        choice: What the user says of them; None: the user has no way to say it, and messages do not ask for it.
+        choice: What the user says of them.
         name: What messages call the mask.
-        advice: What messages say if there is no choice; empty: what to pass as an array.
+        advice: What messages advise; empty: the options of `MaskChoice` or, without a choice, other arrays.
 
     Returns:
         The mask, and notes on what was guessed or may surprise.
@@ -115,8 +115,7 @@ def understand(
         by_array = (
             f"pass one mask per label, for example {name} == {error.label}, or floats, which are taken as they are"
         )
-        without_choice = advice or by_array
-        raise InputError(f"{name} {error.found}; {without_choice if choice is None else error.advice}") from None
+        raise InputError(f"{name} {error.found}; {advice or (by_array if choice is None else error.advice)}") from None
 
 
 class _AmbiguousError(Exception):
