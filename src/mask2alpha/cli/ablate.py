@@ -104,9 +104,9 @@ def command(
 ) -> None:
     """Score a model with and without a part of the method on a benchmark.
 
-    With one --model, the command switches parts off at run time; it trains nothing again, unlike the paper. With
+    With one --model, the command switches parts off at run time; unlike the paper, it trains nothing again. With
     several, it runs each as it was trained. Table 4 varies the number of steps and times the decoder's loop and the
-    whole call. `algorithm` tries a sticky update and a random sampler. The report has the paper's numbers, too.
+    whole call. `algorithm` tries a sticky update and a random sampler. The report also has the paper's numbers.
 
     BENCHMARK is a name as for `mask2alpha eval`. Without it, ROOT holds image/NAME.png, alpha/NAME.png and
     mask/KIND/NAME.png.

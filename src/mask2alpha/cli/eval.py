@@ -35,7 +35,7 @@ MASK_MODEL = "mask"
     "--segmenter",
     default=None,
     metavar="MODULE:FUNCTION",
-    help="Make the masks from the photos with your own Python function.",
+    help="Make the masks from the photos with this Python function of yours.",
 )
 @click.option(
     "--protocol",

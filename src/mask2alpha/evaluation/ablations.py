@@ -77,7 +77,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Medians over interleaved repeats, in seconds per photograph and mask."""
+    """Medians over interleaved repeats, in seconds per photo and mask."""
 
     loop: float
     """The decoder's steps alone, from fused features to the coarse matte: what the paper's Table 4 seems to time."""

@@ -86,7 +86,7 @@ ERRORS = tuple(field.name for field in fields(Quality))
 def count_instances(
     alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any], *, convention: Convention = "adobe"
 ) -> tuple[InstanceCounts, ...]:
-    """Match the instances of one photograph and add up their qualities.
+    """Match the instances of one photo and add up their qualities.
 
     Args:
         alphas: (N, H, W) predictions in [0, 1]; N may be 0.
@@ -97,7 +97,7 @@ def count_instances(
         One entry for each of `THRESHOLDS`.
 
     Raises:
-        InputError: The arrays are not as said.
+        InputError: The arrays have other shapes or values.
     """
     matches = [match for match in match_instances(alphas, true_alphas) if match.overlap >= min(THRESHOLDS)]
     scores = {

@@ -24,8 +24,8 @@ Convention: TypeAlias = Literal["adobe", "aim"]
 """`adobe`: the MATLAB code of Deep Image Matting (Xu et al. 2017); `aim`: the Python code of AIM, GFM and P3M."""
 
 Protocol: TypeAlias = Literal["whole", "trimap-unknown", "him2k"]
-"""Which pixels count. `whole`: all. `trimap-unknown`: those that a given trimap leaves open. `him2k`: those where either
-alpha is above zero, and every error but SAD is divided by their number plus one (InstMatt's IMQ code)."""
+"""Which pixels count. `whole`: all. `trimap-unknown`: those that a given trimap leaves open. `him2k`: those where
+either alpha is above zero, and every error but SAD is divided by their number plus one (InstMatt's IMQ code)."""
 
 PROTOCOLS: tuple[Protocol, ...] = ("whole", "trimap-unknown", "him2k")
 CONVENTIONS: tuple[Convention, ...] = ("adobe", "aim")
@@ -301,9 +301,7 @@ def _check(
     return predicted, true, counted
 
 
-def _differences(
-    alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], region: npt.NDArray[Any] | None
-) -> _FloatArray:
+def _differences(alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], region: npt.NDArray[Any] | None) -> _FloatArray:
     """Prediction minus truth where the error counts."""
     predicted, true, counted = _check(alpha, true_alpha, region)
     return _select(predicted - true, counted)

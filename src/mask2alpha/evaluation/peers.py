@@ -307,7 +307,7 @@ def _unit_range(image: npt.NDArray[Any]) -> _FloatArray:
 
 
 def _box_mean(values: _FloatArray, *, radius: int) -> _FloatArray:
-    """The mean over a square window of 2 `radius` + 1 pixels, of those that lie in the picture."""
+    """The mean over a square window of 2 `radius` + 1 pixels, of those in the photo."""
     mean = partial(_ndimage().uniform_filter, size=2 * radius + 1, mode="constant")
     return np.asarray(mean(values) / mean(np.ones_like(values)))
 

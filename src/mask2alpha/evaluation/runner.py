@@ -236,7 +236,7 @@ def _list_missing(
 
 
 def _group(photographs: Iterable[GuidedPhotograph]) -> Iterator[list[GuidedPhotograph]]:
-    """The instances of one photograph together."""
+    """The instances of one photo together."""
     for _, group in groupby(photographs, key=lambda photograph: photograph.image_path):
         yield list(group)
 
