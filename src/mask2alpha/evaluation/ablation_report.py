@@ -101,7 +101,7 @@ def fit_times(ablation: Ablation) -> tuple[float, float] | None:
 def _table(ablation: Ablation) -> Table:
     masks = {"": "the mask itself", **_numbers(ablation.reference.evaluation.mask_mean())}
     rows = [masks, *(_cells(ablation, row) for row in ablation.rows)]
-    header = list(max(rows, key=len))
+    header = list(dict.fromkeys(column for row in rows for column in row))
     return Table(header=header, rows=[[row.get(column, _NOTHING) for column in header] for row in rows])
 
 
@@ -119,7 +119,8 @@ def _cells(ablation: Ablation, row: AblationRow) -> dict[str, str]:
     for title, name, digits in SHOWN:
         if getattr(reference, name) is not None:
             is_percent = name == "mse" and reference.mse is not None and reference.mse >= 1  # as the paper prints it
-            cells[f"paper {title}"] = _format(published and getattr(published, name), 2 if is_percent else digits)
+            number = None if published is None else getattr(published, name)
+            cells[f"paper {title}"] = _format(number, 2 if is_percent else digits)
     cells["paper vs last"] = _NOTHING if published is None else _change(published.sad, reference.sad)
     if reference.seconds is not None:
         seconds = None if published is None else published.seconds

@@ -138,7 +138,7 @@ def draw_error(alpha: _Pixels, true_alpha: _Pixels) -> _Pixels:
     difference = (alpha.astype(np.float64) - true_alpha)[..., None] / 255
     strength = np.sqrt(np.abs(difference))  # so that small errors can be seen, too
     colour = np.where(difference > 0, np.array(_TOO_HIGH), np.array(_TOO_LOW))
-    return np.rint(strength * colour + (1 - strength) * _GROUND).astype(np.uint8)
+    return np.asarray(np.rint(strength * colour + (1 - strength) * _GROUND), dtype=np.uint8)
 
 
 def _narrow(pixels: npt.NDArray[Any]) -> _Pixels:

@@ -123,6 +123,7 @@ def evaluate_matte(
     )
     if protocol != "him2k":
         return scores
+    assert region is not None
     num_pixels = int(np.count_nonzero(region))
     divisor = num_pixels + 1
     return MatteScores(

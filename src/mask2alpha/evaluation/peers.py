@@ -297,7 +297,7 @@ def _load_pymatting(function: str, source: str, width: int) -> Matting:
         for value, side in ((1, "inside"), (0, "outside")):
             if not (trimap == value).any():
                 raise InputError(f"mask: nothing {side} it is further than {width} pixels from its border")
-        return np.clip(estimate(_unit_range(image), trimap), 0, 1)
+        return np.asarray(np.clip(estimate(_unit_range(image), trimap), 0, 1))
 
     return matting
 

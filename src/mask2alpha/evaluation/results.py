@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import EXACT_KINDS, EXACT_TOLERANCE, Benchmark
@@ -59,7 +59,8 @@ class _InstanceRow:
 
     photograph: str
     kind: str
-    of: Literal["prediction", "mask"]
+    of: str
+    """`prediction` or `mask`."""
     counts: InstanceCounts
 
 

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import replacing
@@ -42,7 +42,7 @@ def to_row(entry: Any) -> dict[str, Any]:
 def from_row(entry: type[_Entry], row: Mapping[str, str], prefix: str = "") -> _Entry:
     """A dataclass from the cells of a row; an empty cell is None unless it is text."""
     values: dict[str, Any] = {}
-    for name, kind in _types_of(entry).items():
+    for name, kind in _types_of(cast("type", entry)).items():
         if is_dataclass(kind):
             inner = prefix + _PREFIXES[name]
             has_cells = any(row[inner + column] for column in columns_of(kind))
@@ -85,10 +85,9 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, A
 
 
 @cache
-def _types_of(entry: type) -> dict[str, Any]:
+def _types_of(entry: type) -> dict[str, type]:
     """The type of each field, without None."""
     hints = get_type_hints(entry)
     return {
-        field.name: next(kind for kind in get_args(hints[field.name]) or (hints[field.name],) if kind is not NoneType)
-        for field in fields(entry)
+        name: next(kind for kind in get_args(hint) or (hint,) if kind is not NoneType) for name, hint in hints.items()
     }
