@@ -9,7 +9,7 @@ from mask2alpha.cli.benchmark_options import benchmark_options, format_option, o
 from mask2alpha.model.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from mask2alpha.evaluation.ablations import NamedModel, Table, Variant
+    from mask2alpha.evaluation.ablations import NamedModel, Table
 
 
 def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -104,9 +104,9 @@ def command(
 ) -> None:
     """Score a model with and without a part of the method on a benchmark.
 
-    With one --model, the command switches parts off at run time; it trains nothing again, unlike the paper. With
+    With one --model, the command switches parts off at run time; unlike the paper, it trains nothing again. With
     several, it runs each as it was trained. Table 4 varies the number of steps and times the decoder's loop and the
-    whole call. `algorithm` tries a sticky update and a random sampler. The report has the paper's numbers, too.
+    whole call. `algorithm` tries a sticky update and a random sampler. The report also has the paper's numbers.
 
     BENCHMARK is a name as for `mask2alpha eval`. Without it, ROOT holds image/NAME.png, alpha/NAME.png and
     mask/KIND/NAME.png.
@@ -116,7 +116,7 @@ def command(
     import torch
 
     from mask2alpha.evaluation.ablation_report import format_ablation
-    from mask2alpha.evaluation.ablations import run_ablation
+    from mask2alpha.evaluation.ablations import plan_table, run_ablation
 
     number = cast("Table", table if table == "algorithm" else int(table))
     if steps is not None and number not in (4, "algorithm"):
@@ -124,7 +124,7 @@ def command(
     opened = open_chosen(benchmark, root, kinds, recipes, mask_folder)
     ablation = run_ablation(
         number,
-        plan(number, [load_named(source) for source in sources], steps),
+        plan_table(number, [load_named(source) for source in sources], steps),
         opened,
         device=device,
         dtype=getattr(torch, dtype),
@@ -150,16 +150,3 @@ def load_named(source: str) -> "NamedModel":
         weights=sha256(path.read_bytes()).hexdigest()[:12],
         model=load_model(path),
     )
-
-
-def plan(table: "Table", models: "list[NamedModel]", steps: tuple[int, ...] | None) -> "list[Variant]":
-    """The rows of a table."""
-    from mask2alpha.evaluation import ablations
-
-    if table == 3:
-        return ablations.plan_table_3(models)
-    if table == 4:
-        return ablations.plan_table_4(models, steps or ablations.PAPER_STEPS)
-    if table == 5:
-        return ablations.plan_table_5(models)
-    return ablations.plan_algorithm(models, steps or ablations.ALGORITHM_STEPS)

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from mask2alpha.evaluation.benchmarks import Benchmark
 
 
+FIGURES = ("error_against_time", "error_per_kind", "time_against_size", "memory_against_size")
+REPORT_FILES = (
+    "comparison.md", "comparison.json", "comparison.html", *(f"figures/{name}.svg" for name in FIGURES),
+)  # fmt: skip
+
+
 def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
     """The numbers in "0.25,1,4"."""
     try:
@@ -116,16 +122,21 @@ def command(
     import json
     import sys
 
-    from mask2alpha.evaluation.compare import compare
+    from mask2alpha.evaluation.compare import compare, list_inputs
     from mask2alpha.evaluation.html_report import format_html
+    from mask2alpha.evaluation.peers import parse_method
     from mask2alpha.evaluation.plots import draw_plots
-    from mask2alpha.evaluation.summary import format_markdown, summarise, to_json
+    from mask2alpha.evaluation.summary import describe, format_markdown, summarise
     from mask2alpha.extras import import_extra
     from mask2alpha.imaging.atomic import replacing
+    from mask2alpha.imaging.targets import check_inputs_stay
 
     for package in ("jinja2", "matplotlib"):
         import_extra(package, extra="report", purpose="`mask2alpha compare`")
-    opened = with_mask_files(open_chosen(benchmark, root, kinds, recipes, mask_folder), output / "masks")
+    chosen = open_chosen(benchmark, root, kinds, recipes, mask_folder)
+    inputs = (*chosen.files(), *list_inputs(map(parse_method, methods), ()))
+    check_inputs_stay((output / name for name in REPORT_FILES), inputs)
+    opened = with_mask_files(chosen, output / "masks")
     comparison = compare(
         methods,
         opened,
@@ -137,9 +148,10 @@ def command(
     )
     summary = summarise(comparison, num_resamples=resamples, seed=seed)
     markdown, plots = format_markdown(summary), draw_plots(summary)
+    data = {"conditions": describe(summary), **summary}
     texts = {
         "comparison.md": markdown,
-        "comparison.json": json.dumps(to_json(summary, comparison), indent=1, ensure_ascii=False) + "\n",
+        "comparison.json": json.dumps(data, indent=1, ensure_ascii=False) + "\n",
         "comparison.html": format_html(comparison, summary, plots=plots, sheet_rows=sheet_rows),
         **{f"figures/{plot.name}.svg": plot.svg for plot in plots},
     }
@@ -150,7 +162,7 @@ def command(
             temporary.write_text(text, encoding="utf-8")
     click.echo(markdown, nl=False)
     click.echo(f"Report: {output / 'comparison.html'}", err=True)
-    failed = sum(len(method.failures) for method in summary.methods)
+    failed = sum(len(method["failures"]) for method in summary["methods"])
     if failed:
         click.echo(f"{failed} results failed; the report lists them", err=True)
         raise SystemExit(1)

@@ -35,7 +35,7 @@ MASK_MODEL = "mask"
     "--segmenter",
     default=None,
     metavar="MODULE:FUNCTION",
-    help="Make the masks from the photos with your own Python function.",
+    help="Make the masks from the photos with this Python function of yours.",
 )
 @click.option(
     "--protocol",
@@ -84,8 +84,8 @@ MASK_MODEL = "mask"
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    help="CSV file to write, one row per photo and mask. A stopped run continues from it. With pyarrow installed, a "
-    ".parquet file is written, too.",
+    help="CSV file to write, one row per photo and mask. A stopped run continues from it. If pyarrow is installed, the "
+    "command also writes a .parquet file.",
 )
 @format_option
 def command(
@@ -125,9 +125,11 @@ def command(
     segmenters = {} if segmenter is None else {segmenter.replace(":", "."): _import_segmenter(segmenter)}
     opened = open_chosen(benchmark, root, kinds, recipes, mask_folder, segmenters)
 
+    from mask2alpha.checkpoints import find_checkpoint
     from mask2alpha.evaluation.report import format_report
-    from mask2alpha.evaluation.results import write_parquet
-    from mask2alpha.evaluation.runner import evaluate, evaluate_predictions, predict_masks
+    from mask2alpha.evaluation.results import parquet_path, write_parquet
+    from mask2alpha.evaluation.runner import evaluate, evaluate_predictions, list_outputs, predict_masks
+    from mask2alpha.imaging.targets import check_inputs_stay
 
     options: dict[str, Any] = {
         "output": output,
@@ -141,10 +143,12 @@ def command(
         if model == MASK_MODEL:
             predict, about = predict_masks, "the masks themselves"
         else:
+            if output is not None:
+                check_inputs_stay(list_outputs(output), [find_checkpoint(model or DEFAULT_MODEL)])
             predict, about = _load(model or DEFAULT_MODEL, num_steps, error_threshold, active_budget, device, dtype)
         evaluation = evaluate(predict, opened, predictor=about, **options)
     if output is not None:
-        write_parquet(evaluation, output.with_suffix(".parquet"))
+        write_parquet(evaluation, parquet_path(output))
     click.echo(format_report(evaluation, style))
 
 

@@ -1,4 +1,4 @@
-"""`mask2alpha explain`: what the network did with one photo and mask, as figures and numbers."""
+"""`mask2alpha explain`: what the network does with one photo and mask, as figures and numbers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,20 +23,27 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("photo_path", type=_FILE, metavar="PHOTO")
 @click.argument("mask_path", type=_FILE, metavar="MASK")
 @click.option(
-    "-o", "--out", "target", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write."
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the files.",
 )
 @click.option(
     "--model",
     "source",
     default=DEFAULT_MODEL,
     show_default=True,
-    help="Shipped name, .safetensors file or folder, or hub id org/name.",
+    help="Model to run: a shipped name, a .safetensors file or folder, or a hub id.",
 )
-@click.option("--steps", "num_steps", type=click.IntRange(min=1), help="Decoding steps.  [default: the model's]")
+@click.option(
+    "--steps", "num_steps", type=click.IntRange(min=1), help="Number of decoding steps.  [default: the model's]"
+)
 @click.option(
     "--error-threshold",
     type=click.FloatRange(0, 1),
-    help="Predicted error above which SGSDR takes a pixel.  [default: the model's]",
+    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
 )
 @click.option(
     "--panel",
@@ -44,7 +51,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Longest side of each panel of a figure, in pixels.  [default: 300]",
 )
 @mask_options
-@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: cuda where there is one]")
+@click.option("--device", help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
 def command(
     photo_path: Path,
     mask_path: Path,
@@ -67,7 +74,7 @@ def command(
     """
     import json
 
-    from mask2alpha.checkpoints import load_model
+    from mask2alpha.checkpoints import find_checkpoint, load_model
     from mask2alpha.evaluation.inspection import inspect, summarise
     from mask2alpha.imaging.atomic import replacing
     from mask2alpha.imaging.decode import read_image
@@ -75,9 +82,10 @@ def command(
     from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
     from mask2alpha.pipeline.predictor import Predictor
 
-    check_inputs_stay([target / name for name in FILES], [photo_path, mask_path])
+    model = find_checkpoint(source)
+    check_inputs_stay([target / name for name in FILES], [photo_path, mask_path, model])
     prepare_folder(target)
-    predictor = Predictor(load_model(source), device=device, num_steps=num_steps, error_threshold=error_threshold)
+    predictor = Predictor(load_model(model), device=device, num_steps=num_steps, error_threshold=error_threshold)
     photo = read_image(photo_path)
     image = photo.in_srgb().pixels
     fitted = read_fitted_mask(mask_path, image.shape[:2], orientation=photo.orientation, choice=mask_choice)
@@ -150,7 +158,7 @@ def format_numbers(summary: dict[str, Any]) -> str:
     )
     guidance = summary["guidance"]
     if guidance is None:
-        lines.append("this model has no guidance (MGFSM): on is off")
+        lines.append("this model has no guidance (MGFSM), so on and off are equal")
     else:
         factors = guidance["key_factor"]
         lines.append(

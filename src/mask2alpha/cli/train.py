@@ -1,6 +1,6 @@
 """`mask2alpha train RECIPE`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,12 @@ def command(
         raise InputError(f"there is no recipe {recipe!r}; there are {', '.join(RECIPES)}")
     if initial is not None and encoder_weights is not None:
         raise click.UsageError("--init and --encoder-weights exclude each other")
+    _check_inputs_stay(
+        run_folder,
+        (data_root, data_card, *validation_roots),
+        (*foregrounds, *backgrounds),
+        (initial, encoder_weights),
+    )
     chosen = RECIPES[recipe]()
     for assignment in overrides:
         chosen = override(chosen, assignment)
@@ -188,6 +194,23 @@ def command(
     )
     if processes.is_first:
         click.echo(f"Averaged weights: {weights}")
+
+
+def _check_inputs_stay(
+    run_folder: Path, paths: Iterable[Path | None], data_sets: Iterable[str], weights: Iterable[str | None]
+) -> None:
+    """Check that neither the run folder nor anything that is written in it is an input."""
+    from mask2alpha.data.datasets import DataSet
+    from mask2alpha.imaging.targets import check_inputs_stay
+    from mask2alpha.training.loop import ORIGIN_FILE, STATE_FILE, WEIGHTS_FILE
+    from mask2alpha.training.monitor import BEST_FILE, LOG_FILE, PREVIEW_FOLDER, TENSORBOARD_FOLDER
+
+    written = (ORIGIN_FILE, STATE_FILE, WEIGHTS_FILE, BEST_FILE, LOG_FILE, PREVIEW_FOLDER, TENSORBOARD_FOLDER)
+    inputs = [path for path in paths if path is not None]
+    inputs += [DataSet.parse(text).root for text in data_sets]
+    local = [Path(source) for source in weights if source is not None and Path(source).exists()]
+    inputs += [*local, *(file for path in local for file in path.glob("*.safetensors"))]
+    check_inputs_stay([run_folder, *(run_folder / name for name in written)], inputs)
 
 
 def _show(line: Mapping[str, Any]) -> None:

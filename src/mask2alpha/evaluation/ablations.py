@@ -1,17 +1,15 @@
 """The paper's ablations, Tables 3, 4 and 5, on any benchmark: the network with and without a part of it.
 
 A part is either switched off in one trained network (`switch`), or missing from a network that was trained without it.
-These are different questions. The paper's tables are about retrained networks; a switch says how much a network that
-was trained with the part leans on it.
+These are different questions. The paper's tables are about retrained networks; a switch shows how much a network that
+was trained with the part depends on it.
 """
 
 import re
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -20,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import Benchmark
-from mask2alpha.evaluation.runner import Evaluation, Predict, evaluate, use_predictor
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.evaluation.benchmarks import Benchmark, read_mask_file
+from mask2alpha.evaluation.runner import Evaluation, Predict, evaluate, list_outputs, use_predictor
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.stage2_decoding.states import Sampler
@@ -32,11 +31,12 @@ from mask2alpha.pipeline.preprocess import mask_to_pixels
 
 Table: TypeAlias = Literal[3, 4, 5, "algorithm"]
 """One of the paper's tables, or `algorithm`: the choices within Algorithm 2, which the paper does not ablate."""
-Selection: TypeAlias = Literal["none", "shm", "sgsdr"]
 PAPER_STEPS = (1, 3, 6, 10, 20)
-"""Table 4's numbers of steps, a single pass in the place of "none"."""
+"""Table 4's numbers of steps, with a single pass instead of "none"."""
 ALGORITHM_STEPS = (10,)
 """Numbers of steps with which Algorithm 2's choices are compared, beside each model's own."""
+_SECTIONS = {"has_guidance": "encoder", "selection": "detail", "update": "decoder"}
+"""The parts that can be switched, and where they stand in the configuration."""
 _SELECTION_LABELS = {"none": "no detail stage", "shm": "SHM", "sgsdr": "SGSDR"}
 _GUIDANCE_LABELS = {False: "without MGFSM", True: "with MGFSM"}
 _SEED = 0
@@ -49,7 +49,7 @@ class NamedModel:
     name: str
     """As the user named it."""
     weights: str
-    """The start of its weights' SHA-256, or another word that no other weights have."""
+    """The start of its weights' SHA-256, or another word that tells its weights from others."""
     model: Mask2Alpha
 
 
@@ -77,7 +77,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Medians over interleaved repeats, in seconds per photograph and mask."""
+    """Medians over interleaved repeats, in seconds per photo and mask."""
 
     loop: float
     """The decoder's steps alone, from fused features to the coarse matte: what the paper's Table 4 seems to time."""
@@ -115,97 +115,79 @@ class Ablation:
         return sum(one.scores.sad < other.scores.sad for one, other in pairs), len(pairs)
 
 
-def switch(
-    model: Mask2Alpha,
-    *,
-    has_guidance: bool | None = None,
-    selection: Selection | None = None,
-    update: Literal["formula", "sticky"] | None = None,
-) -> Mask2Alpha:
+def switch(model: Mask2Alpha, **parts: Any) -> Mask2Alpha:
     """The same weights with a part off or replaced; nothing is trained again.
 
     Args:
         model: It is not changed; the result shares its weights.
-        has_guidance: Whether the mask steers the encoder's last block (MGFSM).
-        selection: How the pixels of the detail stage are chosen.
-        update: Whether fine pixels follow the newest prediction (`formula`) or keep their first value (`sticky`).
+        parts: `has_guidance`, whether the mask steers the encoder's last block (MGFSM); `selection`, how the pixels of
+            the detail stage are chosen; `update`, whether fine pixels follow the newest prediction (`formula`) or keep
+            their first value (`sticky`).
 
     Raises:
         InputError: The weights lack a part that is asked for.
     """
     config = model.config
-    if has_guidance is not None:
-        config = replace(config, encoder=replace(config.encoder, has_guidance=has_guidance))
-    if selection is not None:
-        config = replace(config, detail=replace(config.detail, selection=selection))
-    if update is not None:
-        config = replace(config, decoder=replace(config.decoder, update=update))
+    for part, value in parts.items():
+        section = _SECTIONS[part]
+        config = replace(config, **{section: replace(getattr(config, section), **{part: value})})
     switched = Mask2Alpha(config)
     weights = model.state_dict()
     missing = sorted(name for name in switched.state_dict() if name not in weights)
     if missing:
         raise InputError(f"model: its weights lack {missing[0]} and {len(missing) - 1} more; the part was not trained")
-    kept = {name: weights[name] for name in switched.state_dict()}
-    switched.load_state_dict(kept, assign=True)
+    switched.load_state_dict({name: weights[name] for name in switched.state_dict()}, assign=True)
     return switched.train(model.training)
 
 
-def plan_table_3(models: Sequence[NamedModel]) -> list[Variant]:
-    """Without and with MGFSM: of one model by a switch, of two as they were trained.
+def plan_table(table: Table, models: Sequence[NamedModel], steps: Sequence[int] | None = None) -> list[Variant]:
+    """The rows of a table.
+
+    Tables 3 and 5: one model is run with each value of the part, several as they were trained. Table 4: each number of
+    steps, by model; a model that does not iterate is the paper's row "none". `algorithm`: one model with a sticky
+    update, with a random sampler, and as it is run.
+
+    Args:
+        table: The table.
+        models: Trained networks.
+        steps: Numbers of steps, for table 4 and `algorithm`; None: `PAPER_STEPS` and `ALGORITHM_STEPS`.
+
+    Returns:
+        The rows, of which one is the reference.
 
     Raises:
-        InputError: There are more than two models, or two that do not differ in this, or one that has no guidance.
+        InputError: The models do not fit the table, or a number of steps is below 1.
     """
-    expected = ("a model trained with guidance", "one model, or one trained without guidance and one with it")
-    return _plan_part(models, "table 3", "encoder.has_guidance", _GUIDANCE_LABELS, expected)
+    if table == 3:
+        expected = ("a model trained with guidance", "one model, or one trained without guidance and one with it")
+        return _plan_part(models, "table 3", "has_guidance", _GUIDANCE_LABELS, expected)
+    if table == 5:
+        expected = ("a model with a detail stage", "one model, or one trained with each of none, shm and sgsdr")
+        return _plan_part(models, "table 5", "selection", _SELECTION_LABELS, expected)
+    counts = (PAPER_STEPS if table == 4 else ALGORITHM_STEPS) if steps is None else tuple(dict.fromkeys(steps))
+    if min(counts, default=0 if table == 4 else 1) < 1:
+        raise InputError(f"steps must be numbers of at least 1; got {list(counts)}")
+    return _plan_steps(models, counts) if table == 4 else _plan_algorithm(models, counts)
 
 
-def plan_table_4(models: Sequence[NamedModel], steps: Sequence[int] = PAPER_STEPS) -> list[Variant]:
-    """Each number of steps, by model; a model that does not iterate is the paper's row "none".
-
-    The reference is the last iterative model with the most steps.
-
-    Raises:
-        InputError: No model iterates, or a number of steps is below 1.
-    """
-    if not steps or min(steps) < 1:
-        raise InputError(f"steps must be numbers of at least 1; got {list(steps)}")
+def _plan_steps(models: Sequence[NamedModel], steps: Sequence[int]) -> list[Variant]:
     _require(any(named.model.config.decoder.is_iterative for named in models), "table 4", "an iterative model", models)
     variants = []
     for named in sorted(models, key=lambda named: named.model.config.decoder.is_iterative):
-        is_iterative = named.model.config.decoder.is_iterative
         suffix = f" ({named.name})" if len(models) > 1 else ""
+        if named.model.config.decoder.is_iterative:
+            labels = {count: "1 (single pass)" if count == 1 else str(count) for count in sorted(steps)}
+        else:
+            labels = {1: "none"}
         variants += [
-            Variant(
-                label=(_count_steps(count) if is_iterative else "none") + suffix,
-                source=named,
-                model=named.model,
-                num_steps=count,
-            )
-            for count in (dict.fromkeys(sorted(steps)) if is_iterative else (1,))
+            Variant(label=label + suffix, source=named, model=named.model, num_steps=count)
+            for count, label in labels.items()
         ]
     variants[-1] = replace(variants[-1], is_reference=True)
     return variants
 
 
-def plan_table_5(models: Sequence[NamedModel]) -> list[Variant]:
-    """Without detail stage, with SHM's active pixels, with SGSDR's: of one model by switches, of several as trained.
-
-    Raises:
-        InputError: Several models do not differ in this, none has SGSDR, or one model has no detail stage.
-    """
-    expected = ("a model with a detail stage", "one model, or one trained with each of none, shm and sgsdr")
-    return _plan_part(models, "table 5", "detail.selection", _SELECTION_LABELS, expected)
-
-
-def plan_algorithm(models: Sequence[NamedModel], steps: Sequence[int] = ALGORITHM_STEPS) -> list[Variant]:
-    """Algorithm 2 with a sticky update, with a random sampler, and as it is run, for each number of steps.
-
-    The reference is the model as it is run, with its own number of steps.
-
-    Raises:
-        InputError: There is not exactly one model, or it does not iterate.
-    """
+def _plan_algorithm(models: Sequence[NamedModel], steps: Sequence[int]) -> list[Variant]:
     is_met = len(models) == 1 and models[0].model.config.decoder.is_iterative
     _require(is_met, "algorithm", "one iterative model", models)
     source = models[0]
@@ -217,7 +199,7 @@ def plan_algorithm(models: Sequence[NamedModel], steps: Sequence[int] = ALGORITH
     ]
     variants = [
         Variant(label=f"{label}, {count} steps", source=source, model=model, num_steps=count, sampler=sampler)
-        for count in (*(count for count in dict.fromkeys(steps) if count != own), own)
+        for count in (*(count for count in steps if count != own), own)
         for label, model, sampler in choices
     ]
     variants[-1] = replace(variants[-1], is_reference=True)
@@ -225,38 +207,36 @@ def plan_algorithm(models: Sequence[NamedModel], steps: Sequence[int] = ALGORITH
 
 
 def _plan_part(
-    models: Sequence[NamedModel], what: str, path: str, labels: Mapping[Any, str], expected: tuple[str, str]
+    models: Sequence[NamedModel], what: str, part: str, labels: Mapping[Any, str], expected: tuple[str, str]
 ) -> list[Variant]:
-    """A row for each value of a part of the network: of one model by switches, of several as they were trained.
-
-    Args:
-        models: The networks.
-        what: The table, for messages.
-        path: Where the part stands in the configuration.
-        labels: The rows' titles by the part's value: the first is without it, the last is the whole method.
-        expected: What is accepted as one model, and as several.
-    """
-    read = attrgetter(path)
+    """A row for each value of a part, by the order of `labels`: the first is without it, the last the whole method."""
     values = list(labels)
+
+    def read(model: Mask2Alpha) -> Any:
+        return getattr(getattr(model.config, _SECTIONS[part]), part)
+
     if len(models) == 1:
-        _require(read(models[0].model.config) != values[0], what, expected[0], models)
-        part = path.rpartition(".")[2]
+        _require(read(models[0].model) != values[0], what, expected[0], models)
         chosen = [(models[0], switch(models[0].model, **{part: value})) for value in values]
     else:
-        ordered = sorted(models, key=lambda named: values.index(read(named.model.config)))
-        found = [read(named.model.config) for named in ordered]
+        chosen = sorted(((named, named.model) for named in models), key=lambda pair: values.index(read(pair[1])))
+        found = [read(model) for _, model in chosen]
         _require(len(set(found)) == len(found) and values[-1] in found, what, expected[1], models)
-        chosen = [(named, named.model) for named in ordered]
     return [
         Variant(
-            label=labels[read(model.config)],
+            label=labels[read(model)],
             source=named,
             model=model,
             num_steps=model.config.decoder.num_steps,
-            is_reference=read(model.config) == values[-1],
+            is_reference=read(model) == values[-1],
         )
         for named, model in chosen
     ]
+
+
+def _require(is_met: bool, what: str, expected: str, models: Sequence[NamedModel]) -> None:
+    if not is_met:
+        raise InputError(f"models: {what} needs {expected}; got {', '.join(named.name for named in models) or 'none'}")
 
 
 def run_ablation(
@@ -284,31 +264,33 @@ def run_ablation(
         dtype: Number format of the network.
         error_threshold: tau; None: each model's.
         repeats: Number of repeats of the timing; 0 measures no times.
-        num_timed: Photographs that are timed, the benchmark's first.
-        output: A folder for one CSV file per variant; a stopped run goes on from them, and another table takes the
-            variants that it shares.
-        has_progress: Show bars on the standard error stream.
+        num_timed: Number of photos to time, from the first on.
+        output: A folder for one CSV file per variant. A stopped run continues from them, and tables share variants.
+        has_progress: Show progress bars on the standard error stream.
 
     Raises:
         InputError: As for `runner.evaluate` and `Predictor`.
     """
     predictors = [make_predictor(variant, device, dtype, error_threshold) for variant in variants]
-    evaluations = []
-    for variant, predictor in zip(variants, predictors, strict=True):
-        about = describe(variant, predictor)
-        file_name = re.sub(r"[^a-z0-9.]+", "_", f"{benchmark.name}, {about}".lower()) + ".csv"
-        evaluations.append(
-            evaluate(
-                _reseeding(use_predictor(predictor), predictor.options.generator),
-                benchmark,
-                kinds=kinds,
-                predictor=about,
-                output=None if output is None else output / file_name,
-                has_progress=has_progress,
-            )
+    abouts = [describe(variant, predictor) for variant, predictor in zip(variants, predictors, strict=True)]
+    names = [re.sub(r"[^a-z0-9.]+", "_", f"{benchmark.name}, {about}".lower()) + ".csv" for about in abouts]
+    if output is not None:
+        check_inputs_stay((path for name in names for path in list_outputs(output / name)), benchmark.files())
+    evaluations = [
+        evaluate(
+            _reseeding(use_predictor(predictor), predictor.options.generator),
+            benchmark,
+            kinds=kinds,
+            predictor=about,
+            output=None if output is None else output / name,
+            has_progress=has_progress,
         )
-    photographs = [] if repeats == 0 else read_photographs(benchmark, evaluations[0].kinds[0], num_timed)
-    times = measure_times(predictors, photographs, repeats) if photographs else [None] * len(predictors)
+        for predictor, about, name in zip(predictors, abouts, names, strict=True)
+    ]
+    first_kind = evaluations[0].kinds[0]
+    photos = read_photos(benchmark, first_kind, num_timed) if repeats else []
+    times = measure_times(predictors, photos, repeats) if photos else [None] * len(predictors)
+    has_mask_files = first_kind in benchmark.photographs[0].mask_paths
     settings = {
         "benchmark": benchmark.name,
         "root": str(benchmark.root),
@@ -319,10 +301,8 @@ def run_ablation(
         "torch": torch.__version__,
         "dtype": str(dtype).removeprefix("torch."),
         "repeats": repeats,
-        "timed_masks": evaluations[0].kinds[0]
-        if evaluations[0].kinds[0] in benchmark.photographs[0].mask_paths
-        else "the true alpha cut at one half",
-        "timed_sizes": [list(image.shape[:2]) for image, _ in photographs],
+        "timed_masks": first_kind if has_mask_files else "the true alpha cut at one half",
+        "timed_sizes": [list(image.shape[:2]) for image, _ in photos],
     }
     rows = zip(variants, evaluations, times, strict=True)
     return Ablation(
@@ -375,42 +355,33 @@ def describe(variant: Variant, predictor: Predictor) -> str:
     )
 
 
-def read_photographs(benchmark: Benchmark, kind: str, count: int) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """The first photos with their masks of one kind, or with the true alpha cut at one half if those are not files."""
+def read_photos(benchmark: Benchmark, kind: str, count: int) -> list[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """The first photos with their masks of one kind; if those are not files, with the true alpha cut at one half."""
     return [
-        (
-            read_image(photograph.image_path).pixels,
-            read_mask(photograph.mask_paths.get(kind, photograph.alpha_path)) > 127,
-        )
-        for photograph in benchmark.photographs[:count]
+        (read_image(photo.image_path).pixels, read_mask_file(photo.mask_paths.get(kind, photo.alpha_path)) > 127)
+        for photo in benchmark.photographs[:count]
     ]
 
 
 def measure_times(
-    predictors: Sequence[Predictor],
-    photographs: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]],
-    repeats: int,
+    predictors: Sequence[Predictor], photos: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]], repeats: int
 ) -> list[Times]:
     """Time all predictors turn by turn, so that a busy machine slows them alike.
 
-    Each repeat goes through all photographs and predictors after one unmeasured round; a repeat's time is its mean over
-    the photographs, and the result is the median over the repeats.
+    Each repeat goes through all photos and predictors after one unmeasured round. A repeat's time is its mean over the
+    photos, and the result is the median over the repeats.
     """
-    loops = [[_prepare_loop(predictor, *photograph) for photograph in photographs] for predictor in predictors]
-    seconds: list[dict[str, list[float]]] = [{"loop": [], "whole": []} for _ in predictors]
+    loops = [[_prepare_loop(predictor, *photo) for photo in photos] for predictor in predictors]
+    seconds = np.zeros((repeats + 1, len(predictors), 2))
     for repeat in range(repeats + 1):
         order = np.roll(np.arange(len(predictors)), repeat).tolist()
-        totals = np.zeros((len(predictors), 2))
-        for place, (image, mask) in enumerate(photographs):
+        for place, (image, mask) in enumerate(photos):
             for index in order:
                 predictor = predictors[index]
-                totals[index, 0] += _stopwatch(loops[index][place], predictor.device)
-                totals[index, 1] += _stopwatch(partial(predictor.predict, image, mask), predictor.device)
-        if repeat:
-            for index, (loop, whole) in enumerate((totals / len(photographs)).tolist()):
-                seconds[index]["loop"].append(loop)
-                seconds[index]["whole"].append(whole)
-    return [Times(**{kind: statistics.median(values) for kind, values in each.items()}) for each in seconds]
+                seconds[repeat, index, 0] += _stopwatch(loops[index][place], predictor.device)
+                seconds[repeat, index, 1] += _stopwatch(partial(predictor.predict, image, mask), predictor.device)
+    medians = np.median(seconds[1:] / len(photos), axis=0)
+    return [Times(loop=loop, whole=whole) for loop, whole in medians.tolist()]
 
 
 def fit_line(steps: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
@@ -446,12 +417,3 @@ def _stopwatch(call: Callable[[], object], device: torch.device) -> float:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _count_steps(count: int) -> str:
-    return "1 (single pass)" if count == 1 else str(count)
-
-
-def _require(is_met: bool, what: str, expected: str, models: Sequence[NamedModel]) -> None:
-    if not is_met:
-        raise InputError(f"models: {what} needs {expected}; got {', '.join(named.name for named in models) or 'none'}")

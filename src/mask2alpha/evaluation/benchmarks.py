@@ -1,11 +1,11 @@
-"""Where test photographs with truth and guidance masks lie on disk.
+"""Where test photos with true alphas and guidance masks lie on disk.
 
-A benchmark only names files, and how masks that are not files are made; `runner.evaluate` reads and makes them.
+A benchmark lists files, and how to make the masks that are not files; `runner.evaluate` reads and makes them.
 `public_benchmarks` knows the layouts of published sets.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.masks import RECIPES
-from mask2alpha.imaging.decode import SUFFIXES, read_image
+from mask2alpha.imaging.decode import SUFFIXES, read_image, read_mask
 
 EXACT_KIND = "exact"
-"""The kind of mask that is the truth cut at one half; there is little to win over it, so shares leave it out."""
+"""The kind of mask that is the truth cut at one half. A matte can hardly be better, so shares leave it out."""
 EXACT_KINDS = (EXACT_KIND, "exact-v1")
 """The same from a file and by a recipe."""
 EXACT_TOLERANCE = 1.15
@@ -33,12 +33,12 @@ gets the instance that overlaps it most, an empty mask where none does."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuidedPhotograph:
-    """The files of one photograph, or of one instance in it."""
+    """The files of one photo, or of one instance in it."""
 
     name: str
-    """The files' common name, without suffix; of an instance FOLDER/PHOTOGRAPH/INSTANCE."""
+    """The files' common name, without suffix; of an instance FOLDER/PHOTO/INSTANCE."""
     image_path: Path
-    """The photograph; instances of one photograph follow each other and share it."""
+    """The photo; instances of one photo follow each other and share it."""
     alpha_path: Path
     """The true alpha, one channel."""
     mask_paths: dict[str, Path]
@@ -49,14 +49,14 @@ class GuidedPhotograph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuidedPair:
-    """One photograph with one of its masks: the unit that is scored."""
+    """One photo with one of its masks: the unit that is scored."""
 
     name: str
-    """The photograph's name."""
+    """The photo's name."""
     kind: str
     """The kind of mask."""
     image_path: Path
-    """The photograph."""
+    """The photo."""
     alpha_path: Path
     """The true alpha, one channel."""
     mask_path: Path
@@ -65,35 +65,30 @@ class GuidedPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Masks:
-    """Which guidance masks are used: from files, by recipes, by segmenters; with none said, what the benchmark has."""
+    """Which guidance masks are used: files, recipes, segmenters. Without any choice: the benchmark's own."""
 
     folder: Path | None = None
-    """Holds KIND/NAME.png; None: where the benchmark's own masks lie, if it has any."""
+    """Holds KIND/NAME.png; None: the folder of the benchmark's own masks, if it has any."""
     kinds: Sequence[str] | None = None
-    """The kinds among the files, in that order; None: all there are, or no files where the next two say something."""
+    """The kinds among the files, in that order; None: all, or no files if there are recipes or segmenters."""
     recipes: Sequence[str] = ()
     """Names of `masks.RECIPES`."""
     segmenters: Mapping[str, Segment] = field(default_factory=dict)
-    """What makes a mask from the photograph, by the name that its kind of mask shall have."""
+    """Functions that make a mask from the photo, by the name of their kind of mask."""
 
     def __post_init__(self) -> None:
-        """Check the recipes.
-
-        Raises:
-            InputError: A recipe is unknown.
-        """
         unknown = [name for name in self.recipes if name not in RECIPES]
         if unknown:
             raise InputError(f"masks: got {', '.join(unknown)}, expected some of {', '.join(RECIPES)}")
 
     @property
     def uses_files(self) -> bool:
-        """Whether files of masks are wanted."""
+        """Whether masks are read from files."""
         return self.kinds is not None or self.folder is not None or not (self.recipes or self.segmenters)
 
 
 class Benchmark:
-    """Photographs with true alphas and several kinds of guidance masks."""
+    """Photos with true alphas and several kinds of guidance masks."""
 
     def __init__(
         self,
@@ -106,16 +101,19 @@ class Benchmark:
         masks: Masks,
         official_count: int | None = None,
     ) -> None:
-        """Put together what was found.
+        """Keep the list of files.
 
         Args:
-            name: As in `public_benchmarks.BENCHMARKS`.
-            title: Its published name.
+            name: A name of `public_benchmarks.BENCHMARKS`.
+            title: The published name.
             root: The folder.
-            photographs: In order; instances of one photograph one after the other.
+            photographs: In order; instances of one photo follow each other.
             kinds: The kinds of masks that are files.
-            masks: The recipes and segmenters that follow them.
-            official_count: How many photographs the published set has; None: unknown or any number.
+            masks: The recipes and segmenters, whose kinds follow.
+            official_count: Number of photos in the published set; None: unknown.
+
+        Raises:
+            InputError: Two kinds of masks have the same name.
         """
         self.name, self.title, self.root = name, title, root
         self.photographs: tuple[GuidedPhotograph, ...] = tuple(photographs)
@@ -131,14 +129,14 @@ class Benchmark:
         return len(self.photographs) * len(self.kinds)
 
     def __iter__(self) -> Iterator[GuidedPair]:
-        """The pairs, photograph by photograph.
+        """The pairs, photo by photo.
 
         Raises:
-            InputError: Some masks are not files; `runner.write_masks` makes files of them.
+            InputError: Some masks are not files; `runner.write_masks` writes them.
         """
         if self.recipes or self.segmenters:
             made = ", ".join((*self.recipes, *self.segmenters))
-            raise InputError(f"benchmark: its masks {made} are not files; write_masks makes files of them")
+            raise InputError(f"benchmark: its masks {made} are not files; write_masks writes them")
         for photograph in self.photographs:
             for kind in self.kinds:
                 yield GuidedPair(
@@ -149,9 +147,16 @@ class Benchmark:
                     mask_path=photograph.mask_paths[kind],
                 )
 
+    def files(self) -> Iterator[Path]:
+        """All input files; no output may replace one of them."""
+        for photo in self.photographs:
+            yield from (photo.image_path, photo.alpha_path, *photo.mask_paths.values())
+            if photo.trimap_path is not None:
+                yield photo.trimap_path
+
     @property
     def num_images(self) -> int:
-        """The number of photographs, instances of one counted once."""
+        """The number of photos, which may have several instances each."""
         return len({photograph.image_path for photograph in self.photographs})
 
     @property
@@ -164,17 +169,16 @@ class Benchmark:
 
 
 class GuidedFolder(Benchmark):
-    """A folder of photographs, their true alphas and guidance masks of several kinds.
+    """A folder of photos, their true alphas and guidance masks of several kinds.
 
         ROOT/
-          image/NAME.png            the photograph (.jpg, .webp or .tif will do)
+          image/NAME.png            the photo (.jpg, .webp or .tif will do)
           alpha/NAME.png            its true alpha, one channel, 8 or 16 bits
           mask/KIND/NAME.png        its guidance mask of that kind, one channel, white = target
           trimap/NAME.png           0, 128, 255; only for the protocol trimap-unknown
 
-    Every photograph has an alpha and one mask of each kind. Kinds come in a fixed order, the ones that
-    `data.mask_perturbation` draws first, others by name after them. Where masks are made by recipes or segmenters,
-    mask/ need not be there.
+    Every photo has an alpha and one mask of each kind. The kinds that `data.mask_perturbation` draws come first, the
+    others follow by name. With recipes or segmenters, mask/ is not needed.
     """
 
     def __init__(self, root: Path | str, kinds: Sequence[str] | None = None, *, masks: Masks | None = None) -> None:
@@ -182,8 +186,8 @@ class GuidedFolder(Benchmark):
 
         Args:
             root: The folder drawn above.
-            kinds: The kinds to use, in that order; None: all there are.
-            masks: Other masks than those, or further ones; its `kinds` count where `kinds` is None.
+            kinds: The kinds to use, in that order; None: all.
+            masks: Other or further masks; its `kinds` count if `kinds` is None.
 
         Raises:
             InputError: A folder or a file is missing, has no partner, or shares its name; the message says which.
@@ -191,45 +195,67 @@ class GuidedFolder(Benchmark):
         folder = Path(root)
         choice = masks or Masks()
         if kinds is not None:
-            choice = Masks(folder=choice.folder, kinds=kinds, recipes=choice.recipes, segmenters=choice.segmenters)
-        mask_folder = choice.folder or folder / "mask"
-        needed = {"image": "photographs", "alpha": "true alphas"} | ({"mask": "masks"} if choice.uses_files else {})
+            choice = replace(choice, kinds=kinds)
+        needed = {"image": "photos", "alpha": "true alphas"}
+        if choice.uses_files and choice.folder is None:
+            needed["mask"] = "masks"
         for part, what in needed.items():
-            if not (mask_folder if part == "mask" else folder / part).is_dir():
+            if not (folder / part).is_dir():
                 raise InputError(
                     f"root: {folder} has no folder {part}/; move the {what} there: it needs image/, alpha/, mask/KIND/"
                 )
-        found = _choose_kinds(mask_folder, choice.kinds) if choice.uses_files else ()
-        images = list_pictures(folder / "image")
-        alphas = list_pictures(folder / "alpha")
-        if not images:
-            raise InputError(f"root: {folder / 'image'} holds no pictures")
-        _match_names(images, alphas, folder / "image", folder / "alpha")
-        mask_paths = {kind: list_pictures(mask_folder / kind) for kind in found}
-        for kind in found:
-            _match_names(images, mask_paths[kind], folder / "image", mask_folder / kind)
-        trimaps = list_pictures(folder / "trimap") if (folder / "trimap").is_dir() else {}
+        photographs = pair_files(folder / "image", folder / "alpha", folder / "trimap", what=("photos", "true alphas"))
+        found: Sequence[str] = ()
+        if choice.uses_files:
+            found = find_masks(photographs, choice.folder or folder / "mask", choice.kinds)
         super().__init__(
-            name="folder",
-            title=str(folder),
-            root=folder,
-            photographs=[
-                GuidedPhotograph(
-                    name=name,
-                    image_path=path,
-                    alpha_path=alphas[name],
-                    mask_paths={kind: mask_paths[kind][name] for kind in found},
-                    trimap_path=trimaps.get(name),
-                )
-                for name, path in images.items()
-            ],
-            kinds=found,
-            masks=choice,
+            name="folder", title=str(folder), root=folder, photographs=photographs, kinds=found, masks=choice
         )
 
 
+def pair_files(
+    image_folder: Path,
+    alpha_folder: Path,
+    trimap_folder: Path,
+    *,
+    what: tuple[str, str],
+    is_alpha_shared: bool = False,
+) -> list[GuidedPhotograph]:
+    """The photos of a folder with their alphas and, if there are any, trimaps of the same names, without masks.
+
+    Args:
+        image_folder: The photos.
+        alpha_folder: The true alphas.
+        trimap_folder: The trimaps; need not exist.
+        what: What messages call photos and alphas.
+        is_alpha_shared: Whether NAME.png is the alpha of NAME_0, NAME_1 and so on.
+
+    Raises:
+        InputError: There are no photos, or a partner is missing.
+    """
+    images, alphas = list_pictures(image_folder), list_pictures(alpha_folder)
+    if not images:
+        raise InputError(f"root: {image_folder} has no pictures; move the {what[0]} there")
+    if is_alpha_shared:
+        alphas = {key: path for key in images if (path := alphas.get(key, alphas.get(key.rpartition("_")[0])))}
+    for here, there, folder, kind in (
+        (images, alphas, alpha_folder, what[1]),
+        (alphas, images, image_folder, what[0]),
+    ):
+        missing = [name for name in here if name not in there]
+        if missing:
+            raise InputError(f"root: {folder} lacks {shorten(missing)}; move their {kind} there")
+    trimaps = list_pictures(trimap_folder) if trimap_folder.is_dir() else {}
+    return [
+        GuidedPhotograph(
+            name=name, image_path=path, alpha_path=alphas[name], mask_paths={}, trimap_path=trimaps.get(name)
+        )
+        for name, path in images.items()
+    ]
+
+
 def find_masks(photographs: Sequence[GuidedPhotograph], folder: Path, kinds: Sequence[str] | None) -> Sequence[str]:
-    """Give photographs, in place, their masks FOLDER/KIND/NAME.png (or another suffix); return the kinds.
+    """Give photos, in place, their masks FOLDER/KIND/NAME.png (or another suffix); return the kinds.
 
     Raises:
         InputError: There is no such folder or kind, or a mask is missing; the message says which.
@@ -268,11 +294,20 @@ def read_alpha(path: Path) -> npt.NDArray[np.float64]:
     return np.asarray(grey / float(np.iinfo(pixels.dtype).max), dtype=np.float64)
 
 
-def check_size(path: Path, size: tuple[int, ...], other: Path | str, other_size: tuple[int, ...]) -> None:
-    """Refuse a file whose size (height, width) is not that of another.
+def read_mask_file(path: Path) -> npt.NDArray[np.uint8]:
+    """A guidance mask or a trimap, (H, W), 0 to 255.
 
     Raises:
-        InputError: It is not.
+        ImageFileError: The file cannot be read, or it is ambiguous which pixels it marks.
+    """
+    return read_mask(path, has_options=False)
+
+
+def check_size(path: Path, size: tuple[int, ...], other: Path | str, other_size: tuple[int, ...]) -> None:
+    """Check that a file has the size (height, width) of another.
+
+    Raises:
+        InputError: The sizes differ.
     """
     if tuple(size) != tuple(other_size):
         raise InputError(f"{path}: is {size[1]} x {size[0]} pixels, but {other} is {other_size[1]} x {other_size[0]}")
@@ -307,10 +342,3 @@ def list_pictures(folder: Path) -> dict[str, Path]:
             raise InputError(f"root: {pictures[path.stem]} and {path.name} have the same name")
         pictures[path.stem] = path
     return pictures
-
-
-def _match_names(images: dict[str, Path], others: dict[str, Path], image_folder: Path, other_folder: Path) -> None:
-    for here, there, folder in ((images, others, other_folder), (others, images, image_folder)):
-        missing = [name for name in here if name not in there]
-        if missing:
-            raise InputError(f"root: {folder} lacks {shorten(missing)}; move them there")

@@ -1,16 +1,16 @@
 """Run any number of methods on the same pairs: errors, time and memory of each.
 
-Every method runs in a process of its own, so that its peak memory is its own; pairs go to it one at a time, so that
-time and memory are those of one photograph with one mask (a model encodes the photograph again for every mask). Each
-result is on disk before the next pair starts:
+Every method runs in a process of its own, so that its peak memory is its own. Pairs go to it one at a time, so that
+time and memory are those of one photo with one mask (a model encodes the photo again for every mask). Each result is on
+disk before the next pair starts:
 
     FOLDER/methods/NAME/method.json      what made the results, and on which machine
-    FOLDER/methods/NAME/pairs.csv        one row a pair
-    FOLDER/methods/NAME/costs.csv        one row a size, where sizes were asked for
+    FOLDER/methods/NAME/pairs.csv        one row per pair
+    FOLDER/methods/NAME/costs.csv        one row per size, if sizes were asked for
     FOLDER/methods/NAME/alpha/KIND/*.png the mattes in 8 bits, to look at; scores are of the unrounded ones
 
-A run that was stopped goes on from there. A row counts only while the method (weights, settings, versions) and the
-pair's files are still the same; others, and failed ones, are made again.
+A stopped run continues from there. A row counts only while the method (weights, settings, versions) and the pair's
+files are the same; other rows, and failed ones, are made again.
 """
 
 import contextlib
@@ -21,11 +21,14 @@ import platform
 import re
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,33 +38,34 @@ from PIL import Image
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha
+from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha, read_mask_file
 from mask2alpha.evaluation.metrics import MatteScores, check_packages, evaluate_matte
 from mask2alpha.evaluation.peers import (
     PREDICTIONS,
     Matting,
     Method,
+    find_source,
     identify_method,
     load_method,
     parse_method,
 )
-from mask2alpha.evaluation.rows import read_rows, write_rows
+from mask2alpha.evaluation.rows import columns_of, from_row, read_rows, to_row, write_rows
 from mask2alpha.imaging.atomic import replacing
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.targets import check_inputs_stay
 
-METRICS = tuple(field.name for field in fields(MatteScores))
-_COLUMNS = ("name", "kind", "height", "width", *METRICS, "wall_s", "cpu_s", "peak_bytes", "failure", "files")
+PAIRS_FILE, COSTS_FILE, ABOUT_FILE = "pairs.csv", "costs.csv", "method.json"
 _WARM_UP_SIZE, _WARM_UP_RADIUS = 256, 80
 _Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairResult:
-    """What one method did with one pair."""
+    """What one method did with one pair; its fields are the columns of the tables."""
 
     name: str
-    """The photograph's name."""
+    """The photo's name."""
     kind: str
     """The kind of mask."""
     height: int
@@ -69,43 +73,38 @@ class PairResult:
     width: int
     """Side of the photo, in pixels; 0 if it could not be read."""
     scores: MatteScores | None = None
-    """The errors; None where it failed, or where only the cost was measured."""
+    """The errors; None if it failed, or if only the cost was measured."""
     wall_s: float | None = None
     """From arrays in memory to the alpha, in seconds; None for mattes that were made elsewhere."""
     cpu_s: float | None = None
     """The same in seconds of all threads together."""
     peak_bytes: int | None = None
-    """Peak resident memory of the process meanwhile, libraries included; None where the system does not tell."""
+    """Peak resident memory of the process meanwhile, libraries included; None if the system does not say."""
     failure: str = ""
-    """Why there is no matte; empty where there is one."""
+    """Why there is no matte; empty if there is one."""
     files: str
-    """Digest of all files that went in."""
-
-    @property
-    def key(self) -> _Key:
-        """What tells pairs apart."""
-        return self.name, self.kind
+    """Digest of all input files."""
 
     @property
     def megapixels(self) -> float:
-        """The photograph's size."""
+        """The photo's size."""
         return self.height * self.width / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodResults:
-    """All that is known of one method."""
+    """All results of one method."""
 
     method: Method
     """The method."""
     identity: str
     """`identify_method` of it."""
     machines: tuple[str, ...]
-    """Where it ran; several where a run was continued elsewhere."""
+    """Where it ran; several if a run was continued elsewhere."""
     pairs: Mapping[_Key, PairResult]
-    """By photograph and kind, in the benchmark's order; failures too."""
+    """By photo and kind, in the benchmark's order, with failures."""
     costs: tuple[PairResult, ...]
-    """Time and memory on one photograph at several sizes."""
+    """Time and memory on one photo at several sizes."""
     alpha_folder: Path
     """Its mattes, KIND/NAME.png, in 8 bits."""
 
@@ -131,9 +130,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
+    """One row of a table."""
+
     pair: GuidedPair
+    table: str
+    """The table's file, `PAIRS_FILE` or `COSTS_FILE`."""
     files: str
-    extra_path: Path | None = None
+    """Digest of the input files."""
+    made_path: Path | None = None
     """A matte made elsewhere."""
     alpha_path: Path | None = None
     """Where the matte goes; None: nowhere."""
@@ -141,8 +145,8 @@ class _Job:
     """Measure the cost at this size and score nothing."""
 
     @property
-    def kind(self) -> str:
-        return self.pair.kind if self.megapixels is None else f"{self.megapixels:g} MP"
+    def key(self) -> _Key:
+        return self.pair.name, self.pair.kind if self.megapixels is None else f"{self.megapixels:g} MP"
 
 
 def compare(
@@ -163,13 +167,13 @@ def compare(
         folder: Where results are kept; results of other methods in it stay.
         title: What was compared on, in words.
         cost_sizes: In megapixels: the first pair is also resized to each of them, to measure time and memory.
-        redo: Labels of methods whose kept results are thrown away first: a model's after a change of code that neither
-            its weights nor the version tell of.
-        has_progress: Show a bar on the standard error stream.
+        redo: Labels of methods whose kept results are deleted first, for example after a change of code that neither
+            weights nor versions show.
+        has_progress: Show a progress bar on the standard error stream.
 
     Raises:
         InputError: SciPy is not installed, a method cannot be read or lacks what it needs, two have the same label, a
-            label of `redo` is not one of them, or there are no pairs.
+            label of `redo` is not one of them, there are no pairs, or a file to write is an input.
             What goes wrong while a method runs is recorded as that pair's failure instead.
     """
     check_packages()
@@ -189,77 +193,90 @@ def compare(
         raise InputError("pairs: got none, expected at least one")
     digests = {pair: _digest(pair.image_path, pair.alpha_path, pair.mask_path) for pair in all_pairs}
     folders = [Path(folder) / "methods" / _slug(method) for method in chosen]
+    work = [
+        list(_list_jobs(method, digests, method_folder, cost_sizes))
+        for method, method_folder in zip(chosen, folders, strict=True)
+    ]
+    check_inputs_stay(_list_outputs(folders, work), list_inputs(chosen, all_pairs))
     for label, method_folder in zip(labels, folders, strict=True):
         if label in redo:
             _forget_results(method_folder)
-    results = [
-        _run_method(method, identity, digests, method_folder, cost_sizes, has_progress)
-        for method, identity, method_folder in zip(chosen, identities, folders, strict=True)
-    ]
+    runs = zip(chosen, identities, work, folders, strict=True)
     return Comparison(
         title=title,
         pairs=all_pairs,
         kinds=tuple(dict.fromkeys(pair.kind for pair in all_pairs)),
-        methods=tuple(results),
+        methods=tuple(_run_method(*run, has_progress) for run in runs),
     )
 
 
-def _run_method(
-    method: Method,
-    identity: str,
-    digests: Mapping[GuidedPair, str],
-    folder: Path,
-    cost_sizes: Sequence[float],
-    has_progress: bool,
-) -> MethodResults:
+def list_inputs(methods: Iterable[Method], pairs: Iterable[GuidedPair]) -> Iterator[Path]:
+    """The files that a comparison reads."""
+    for pair in pairs:
+        yield from (pair.image_path, pair.alpha_path, pair.mask_path)
+    for method in methods:
+        source = find_source(method)
+        if source is not None:
+            yield from source.rglob("*") if source.is_dir() else [source]
+
+
+def _list_outputs(folders: Iterable[Path], work: Iterable[Sequence[_Job]]) -> Iterator[Path]:
+    for folder in folders:
+        yield from (folder / name for name in (PAIRS_FILE, COSTS_FILE, ABOUT_FILE))
+    yield from (job.alpha_path for jobs in work for job in jobs if job.alpha_path is not None)
+
+
+def _list_jobs(
+    method: Method, digests: Mapping[GuidedPair, str], folder: Path, cost_sizes: Sequence[float]
+) -> Iterator[_Job]:
     is_made_elsewhere = method.name == PREDICTIONS
-    about = _read_about(folder, identity)
-    jobs = []
     for pair, digest in digests.items():
-        extra = Path(method.source or "") / pair.kind / f"{pair.name}.png" if is_made_elsewhere else None
-        files = digest if extra is None or not extra.is_file() else _digest(extra, salt=digest)
-        alpha_path = folder / "alpha" / pair.kind / f"{pair.name}.png"
-        jobs.append(_Job(pair=pair, files=files, extra_path=extra, alpha_path=alpha_path))
-    first = jobs[0]
-    cost_jobs = [
-        _Job(pair=first.pair, files=first.files, megapixels=size) for size in cost_sizes if not is_made_elsewhere
-    ]
-    if not about:  # results of other weights or settings: first they go, then the new identity is written
+        made_path = Path(method.source or "") / pair.kind / f"{pair.name}.png" if is_made_elsewhere else None
+        yield _Job(
+            pair=pair,
+            table=PAIRS_FILE,
+            files=digest if made_path is None or not made_path.is_file() else _digest(made_path, salt=digest),
+            made_path=made_path,
+            alpha_path=folder / "alpha" / pair.kind / f"{pair.name}.png",
+        )
+    first, digest = next(iter(digests.items()))
+    for size in () if is_made_elsewhere else cost_sizes:
+        yield _Job(pair=first, table=COSTS_FILE, files=digest, megapixels=size)
+
+
+def _run_method(method: Method, identity: str, jobs: Sequence[_Job], folder: Path, has_progress: bool) -> MethodResults:
+    machines = _read_machines(folder, identity)
+    if not machines:  # results of other weights or settings: first they go, then the new identity is written
         _forget_results(folder)
-    done, costs = (_read_results(folder / name) for name in ("pairs.csv", "costs.csv"))
-    work = [(job, done, folder / "pairs.csv") for job in jobs] + [
-        (job, costs, folder / "costs.csv") for job in cost_jobs
-    ]
-    machine = describe_machine()
-    todo = [entry for entry in work if not _is_done(entry[0], entry[1])]
-    machines = tuple(dict.fromkeys((*about, *([machine] if todo else []))))
+    results = {name: _read_results(folder / name) for name in (PAIRS_FILE, COSTS_FILE)}
+    todo = [job for job in jobs if not _is_done(job, results[job.table].get(job.key))]
     if todo:
-        _write_text(folder / "method.json", _dump({"identity": identity, "text": method.text, "machines": machines}))
-    with (
-        _Worker(method) as worker,
-        tqdm(total=len(work), initial=len(work) - len(todo), desc=method.label, disable=not has_progress) as bar,
-    ):
-        for job, table, path in todo:
-            table[job.pair.name, job.kind] = worker.run(job)
-            _write_results(path, table)
+        machines = tuple(dict.fromkeys((*machines, describe_machine())))
+        about = {"identity": identity, "text": method.text, "machines": machines}
+        _write_text(folder / ABOUT_FILE, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    progress = tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=method.label, disable=not has_progress)
+    with _Worker(method) as worker, progress as bar:
+        for job in todo:
+            table = results[job.table]
+            table[job.key] = worker.run(job)
+            write_rows(folder / job.table, columns_of(PairResult), map(to_row, table.values()))
             bar.update()
     return MethodResults(
         method=method,
         identity=identity,
         machines=machines,
-        pairs={(job.pair.name, job.kind): done[job.pair.name, job.kind] for job in jobs},
-        costs=tuple(costs[job.pair.name, job.kind] for job in cost_jobs),
+        pairs={job.key: results[PAIRS_FILE][job.key] for job in jobs if job.table == PAIRS_FILE},
+        costs=tuple(results[COSTS_FILE][job.key] for job in jobs if job.table == COSTS_FILE),
         alpha_folder=folder / "alpha",
     )
 
 
 def _forget_results(folder: Path) -> None:
-    for name in ("pairs.csv", "costs.csv"):
+    for name in (PAIRS_FILE, COSTS_FILE):
         (folder / name).unlink(missing_ok=True)
 
 
-def _is_done(job: _Job, table: Mapping[_Key, PairResult]) -> bool:
-    result = table.get((job.pair.name, job.kind))
+def _is_done(job: _Job, result: PairResult | None) -> bool:
     if result is None or result.failure or result.files != job.files:
         return False
     return job.alpha_path is None or job.alpha_path.is_file()
@@ -270,66 +287,62 @@ class _Worker:
 
     def __init__(self, method: Method) -> None:
         self._method = method
-        self._context = multiprocessing.get_context("spawn")
-        self._process: Any = None
-        self._connection: Connection[Any, Any] | None = None
+        self._pool: ProcessPoolExecutor | None = None
+        self.process_id = 0
 
     def __enter__(self) -> "_Worker":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._forget()
+        if self._pool is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process_id, signal.SIGTERM)  # shutdown alone would wait for a matte that nobody needs
+            self._pool.shutdown()
 
     def run(self, job: _Job) -> PairResult:
-        """The result of one job; a failure where the process dies of it."""
-        if self._connection is None:
-            self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=_serve, args=(self._method, theirs), daemon=True)
-            self._process.start()
-            theirs.close()
+        """The result of one job; a failure if the process dies."""
         try:
-            self._connection.send(job)
-            result = self._connection.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            code = self._process.exitcode
-            self._forget()
-            return _result(
-                job, failure=f"its process ended with exit code {code}" + (" (memory?)" if code == -9 else "")
-            )
-        assert isinstance(result, PairResult)
-        return result
-
-    def _forget(self) -> None:
-        self._process.join()
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
+            if self._pool is None:
+                context = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_begin)
+                self.process_id = self._pool.submit(os.getpid).result()
+            return self._pool.submit(_run_job, job, self._method.text).result()
+        except BrokenProcessPool:
+            self._pool = None
+            return _result(job, failure="its process ended abruptly (out of memory?)")
 
 
-def _serve(method: Method, connection: "Connection[Any, Any]") -> None:
-    """The worker's life: load the method, warm it up, then answer jobs until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+def _begin() -> None:
+    """Prepare the worker's process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     os.dup2(2, 1)  # libraries print there, and the standard output is the report's
-    matting: Matting | None = None
-    reason = ""
-    if method.name != PREDICTIONS:
-        try:
-            matting = load_method(method)
-        except Exception as error:  # whatever it is, it is this method's failure and not the comparison's
-            reason = _explain(error)
-        else:
-            _warm_up(matting)
-    with contextlib.suppress(EOFError, OSError):  # the other side is gone
-        while True:
-            job = connection.recv()
-            connection.send(_result(job, failure=reason) if reason else _run_job(job, matting))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's process would wait for jobs for ever if its parent is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@cache
+def _load(text: str) -> tuple[Matting | None, str]:
+    """A method, ready and warm, or the reason why it cannot be loaded."""
+    method = parse_method(text)
+    if method.name == PREDICTIONS:
+        return None, ""
+    try:
+        matting = load_method(method)
+    except Exception as error:  # every error is this method's failure and not the comparison's
+        return None, _explain(error)
+    _warm_up(matting)
+    return matting, ""
 
 
 def _warm_up(matting: Matting) -> None:
-    """Let libraries compile and allocate what they do once, so that the first pair's time is like the others'."""
+    """Run once, so that the first pair's time does not include what libraries compile and allocate once."""
     y, x = np.mgrid[:_WARM_UP_SIZE, :_WARM_UP_SIZE] - _WARM_UP_SIZE // 2
     mask = np.hypot(y, x) < _WARM_UP_RADIUS
     image = np.stack([np.where(mask, 200, 60), 128 + x // 2, 128 + y // 2], axis=2).astype(np.uint8)
@@ -337,11 +350,16 @@ def _warm_up(matting: Matting) -> None:
         matting(image, mask)
 
 
-def _run_job(job: _Job, matting: Matting | None) -> PairResult:
+def _run_job(job: _Job, text: str) -> PairResult:
+    """Run a job in this process."""
+    matting, reason = _load(text)
+    if reason:
+        return _result(job, failure=reason)
     size = (0, 0)
+    costs: dict[str, Any] = {}
     try:
         image = read_image(job.pair.image_path).pixels
-        mask = read_mask(job.pair.mask_path) > 127
+        mask = read_mask_file(job.pair.mask_path) > 127
         true_alpha = read_alpha(job.pair.alpha_path)
         size = (image.shape[0], image.shape[1])
         for path, shape in ((job.pair.mask_path, mask.shape), (job.pair.alpha_path, true_alpha.shape)):
@@ -349,29 +367,36 @@ def _run_job(job: _Job, matting: Matting | None) -> PairResult:
         if job.megapixels is not None:
             image, mask = _resize_pair(image, mask, job.megapixels)
             size = mask.shape
-        if matting is None:
-            assert job.extra_path is not None
-            alpha: npt.NDArray[Any] = read_alpha(job.extra_path)
-            check_size(job.extra_path, alpha.shape, "the photo", size)
-            wall_s = cpu_s = peak_bytes = None
+        if job.made_path is not None:
+            alpha: npt.NDArray[Any] = read_alpha(job.made_path)
+            check_size(job.made_path, alpha.shape, "the photo", size)
         else:
-            _reset_peak()
-            cpu_start, wall_start = time.process_time(), time.perf_counter()
-            alpha = np.asarray(matting(image, mask))
-            wall_s, cpu_s = time.perf_counter() - wall_start, time.process_time() - cpu_start
-            peak_bytes = _read_peak()
+            assert matting is not None
+            alpha, costs = _measure(matting, image, mask)
         if alpha.shape != size:
             raise InputError(f"the matte has shape {alpha.shape}, expected {size}")
         scores = evaluate_matte(alpha, true_alpha) if job.megapixels is None else None
         if job.alpha_path is not None:
             write_image(job.alpha_path, np.rint(alpha * 255).astype(np.uint8))
-    except Exception as error:  # whatever a method stumbles over is this pair's failure, and the others go on
+    except Exception as error:  # every error is this pair's failure, and the other pairs go on
         return _result(job, size, failure=_explain(error))
-    return _result(job, size, scores=scores, wall_s=wall_s, cpu_s=cpu_s, peak_bytes=peak_bytes)
+    return _result(job, size, scores=scores, **costs)
+
+
+def _measure(
+    matting: Matting, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+    """A matte, and its time and memory."""
+    _reset_peak()
+    cpu_start, wall_start = time.process_time(), time.perf_counter()
+    alpha = np.asarray(matting(image, mask))
+    wall_s, cpu_s = time.perf_counter() - wall_start, time.process_time() - cpu_start
+    return alpha, {"wall_s": wall_s, "cpu_s": cpu_s, "peak_bytes": _read_peak()}
 
 
 def _result(job: _Job, size: tuple[int, ...] = (0, 0), **found: Any) -> PairResult:
-    return PairResult(name=job.pair.name, kind=job.kind, height=size[0], width=size[1], files=job.files, **found)
+    name, kind = job.key
+    return PairResult(name=name, kind=kind, height=size[0], width=size[1], files=job.files, **found)
 
 
 def _explain(error: Exception) -> str:
@@ -390,7 +415,7 @@ def _resize_pair(
 
 
 def _reset_peak() -> None:
-    """Start the peak anew; where the system cannot, a pair's peak is the largest so far."""
+    """Start a new peak; if the system cannot, a pair's peak is the largest so far."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
@@ -437,9 +462,9 @@ def _digest(*paths: Path, salt: str = "") -> str:
     return digest.hexdigest()[:12]
 
 
-def _read_about(folder: Path, identity: str) -> tuple[str, ...]:
-    """The machines of an earlier run of the same method; empty where there is none."""
-    path = folder / "method.json"
+def _read_machines(folder: Path, identity: str) -> tuple[str, ...]:
+    """The machines of an earlier run of the same method; empty if there was none."""
+    path = folder / ABOUT_FILE
     if not path.is_file():
         return ()
     try:
@@ -450,33 +475,8 @@ def _read_about(folder: Path, identity: str) -> tuple[str, ...]:
 
 
 def _read_results(path: Path) -> dict[_Key, PairResult]:
-    rows = read_rows(path, _COLUMNS, what="a comparison") if path.is_file() else []
-    return {(row["name"], row["kind"]): _from_row(row) for row in rows}
-
-
-def _from_row(row: Mapping[str, str]) -> PairResult:
-    has_scores = row[METRICS[0]] != ""
-    return PairResult(
-        name=row["name"],
-        kind=row["kind"],
-        height=int(row["height"]),
-        width=int(row["width"]),
-        scores=MatteScores(**{metric: float(row[metric]) for metric in METRICS}) if has_scores else None,
-        wall_s=float(row["wall_s"]) if row["wall_s"] else None,
-        cpu_s=float(row["cpu_s"]) if row["cpu_s"] else None,
-        peak_bytes=int(row["peak_bytes"]) if row["peak_bytes"] else None,
-        failure=row["failure"],
-        files=row["files"],
-    )
-
-
-def _write_results(path: Path, results: Mapping[_Key, PairResult]) -> None:
-    rows = [asdict(result) | (asdict(result)["scores"] or {}) for result in results.values()]
-    write_rows(path, _COLUMNS, [{column: row.get(column) for column in _COLUMNS} for row in rows])
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    rows = read_rows(path, columns_of(PairResult), what="a comparison") if path.is_file() else []
+    return {(row["name"], row["kind"]): from_row(PairResult, row) for row in rows}
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,7 +1,7 @@
-"""Drawing what happens inside the network, as the paper's Figures 2 and 5 do: arrays in, a picture out.
+"""Drawings of what happens inside the network, as in the paper's Figures 2 and 5: arrays in, a picture out.
 
-Legend: pictures are (height, width, 3) uint8. Maps are (h, w) of any size; they lie over the upper left of the padded
-photograph, of which `covered` = (rows, columns) says the share, in (0, 1], that is photograph.
+Legend: pictures are (height, width, 3) uint8. Maps are (h, w) of any size; they cover the padded photo, and `covered` =
+(rows, columns) is the share of them, from the upper left, that is photo, in (0, 1].
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,16 @@ from mask2alpha.shapes import Size
 
 Picture: TypeAlias = NDArray[np.uint8]
 Covered: TypeAlias = tuple[float, float]
+Panel: TypeAlias = tuple[Picture, str]
+"""A picture and its caption."""
 
 PANEL_SIDE = 300
-"""Longest side of a panel, in pixels, where nothing else is asked for."""
+"""Default for the longest side of a panel, in pixels."""
 MAX_WIDTH = 1800
 """Width that a figure of many panels tries to keep, in pixels."""
 MIN_PANEL_SIDE = 150
 MAX_STEPS_DRAWN = 8
-"""Largest number of steps that are drawn: of more, some are chosen evenly, with the first and the last."""
+"""Largest number of steps that are drawn; of more steps, evenly chosen ones with the first and the last."""
 FONT_SIZE = 15
 GAP = 8
 """Pixels between panels and around them."""
@@ -53,14 +55,6 @@ class StepMaps:
     """(h, w), what it predicts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Panel:
-    """A picture and the words under it."""
-
-    picture: Picture
-    caption: str
-
-
 def draw_steps(
     photo: Picture,
     mask: NDArray[Any],
@@ -73,8 +67,8 @@ def draw_steps(
     """Figure 2: for each step the matte that it reads, the states, and its alpha, from left to right.
 
     Args:
-        photo: The photograph.
-        mask: The guidance mask at the photograph's size, True or 1 where the target is.
+        photo: The photo.
+        mask: The guidance mask at the photo's size, True or 1 where the target is.
         alpha: The final alpha at full resolution, in [0, 1].
         steps: Oldest first, at least one.
         covered: Share of the steps' maps that is photo.
@@ -84,9 +78,9 @@ def draw_steps(
     side = min(side, max(MIN_PANEL_SIDE, MAX_WIDTH // (len(chosen) + 1)))
     size = panel_size(photo.shape[:2], side)
     rows = [
-        [Panel(picture=reduce_photo(photo, size), caption="photograph")],
-        [Panel(picture=grey(mask, size), caption="mask")],
-        [Panel(picture=grey(alpha, size), caption="alpha, after the detail stage")],
+        [(reduce_photo(photo, size), "photo")],
+        [(grey(mask, size), "mask")],
+        [(grey(alpha, size), "alpha, after the detail stage")],
     ]
     for index in chosen:
         for row, panel in zip(rows, _step_panels(steps, index, size, covered), strict=True):
@@ -105,21 +99,14 @@ def animate_steps(
 ) -> list[Picture]:
     """Figure 2 as frames of one size: one a step, and the final alpha; arguments as for `draw_steps`."""
     size = panel_size(photo.shape[:2], side)
-    first = Panel(picture=overlay(photo, mask, size, colour=_REGIONS[2], opacity=0.5), caption="photograph and mask")
-    frames = [tile([[first, *_step_panels(steps, index, size, covered)]]) for index in range(len(steps))]
-    last = steps[-1]
-    frames.append(
-        tile(
-            [
-                [
-                    first,
-                    Panel(picture=grey(last.alpha, size, covered), caption="after the last step, stride 4"),
-                    Panel(picture=two_colours(np.ones_like(last.is_fine), size), caption="100 % fine"),
-                    Panel(picture=grey(alpha, size), caption="alpha, after the detail stage"),
-                ]
-            ]
-        )
+    first = (overlay(photo, mask, size, colour=_REGIONS[2], opacity=0.5), "photo and mask")
+    last = (
+        (grey(steps[-1].alpha, size, covered), "after the last step, stride 4"),
+        (two_colours(np.ones_like(steps[-1].is_fine), size), "100 % fine"),
+        (grey(alpha, size), "alpha, after the detail stage"),
     )
+    rows = [*(_step_panels(steps, index, size, covered) for index in range(len(steps))), last]
+    frames = [tile([[first, *row]]) for row in rows]
     height = max(frame.shape[0] for frame in frames)
     return [
         np.pad(frame, ((0, height - frame.shape[0]), (0, 0), (0, 0)), constant_values=_PAPER[0]) for frame in frames
@@ -139,7 +126,7 @@ def draw_detail(
     """Figure 5: the active pixels of SGSDR beside those of SHM, whole and enlarged where the errors are largest.
 
     Args:
-        photo: The photograph.
+        photo: The photo.
         alpha: (H, W), the final alpha.
         predicted_error: (H, W), in [0, 1].
         active_sgsdr: (H, W), where the predicted error is above the threshold.
@@ -150,7 +137,7 @@ def draw_detail(
     top = max(float(np.quantile(predicted_error, 0.999)), 1e-6)
     shares = [100 * float(active.mean()) for active in (active_sgsdr, active_shm)]
     captions = (
-        "photograph",
+        "photo",
         f"SGSDR: {shares[0]:.1f} % of the pixels active (predicted error above {error_threshold:g})",
         f"SHM: {shares[1]:.1f} % of the pixels active (band around soft alpha)",
         f"predicted error: black 0, white {top:.2g}",
@@ -167,12 +154,7 @@ def draw_detail(
             heat(resample(predicted_error[part], size) / top),
             grey(alpha[part], size),
         )
-        rows.append(
-            [
-                Panel(picture=picture, caption=name or caption)
-                for picture, caption in zip(pictures, captions, strict=True)
-            ]
-        )
+        rows.append(list(zip(pictures, [name] * len(captions) if name else captions, strict=True)))
     return tile(rows)
 
 
@@ -190,8 +172,8 @@ def draw_guidance(
     """The regions of MGFSM, and the attention that each token receives with the module off and on, and its change.
 
     Args:
-        photo: The photograph.
-        mask: The guidance mask at the photograph's size.
+        photo: The photo.
+        mask: The guidance mask at the photo's size.
         regions: (rows, columns), a `Region` per token.
         attention_on: (rows, columns), the share of the attention that each token receives, with the mask's guidance;
             drawn in powers of 2 of the average token's.
@@ -216,13 +198,13 @@ def draw_guidance(
     )
     most, most_changed = 2**reach, 2**reach_of_change
     captions = (
-        "photograph and mask",
+        "photo and mask",
         "regions: blue background, yellow edge, red foreground",
         f"attention received, guidance off: blue 1/{most:.2f}, white 1, red {most:.2f} x the average. {notes[0]}",
         f"attention received, guidance on: same colours. {notes[1]}",
         f"on over off: blue 1/{most_changed:.2f}, white 1, red {most_changed:.2f}",
     )
-    return tile([[Panel(picture=picture, caption=text) for picture, text in zip(pictures, captions, strict=True)]])
+    return tile([list(zip(pictures, captions, strict=True))])
 
 
 def choose_steps(count: int, limit: int = MAX_STEPS_DRAWN) -> list[int]:
@@ -241,10 +223,16 @@ def panel_size(size: Size, side: int) -> Size:
 def busiest_window(values: NDArray[Any], *, share: float = 0.25, smallest: int = 48) -> tuple[slice, slice]:
     """The window, a quarter of the sides, over which `values` (H, W) have the largest sum: its rows and columns."""
     rows, columns = (min(side, max(smallest, round(side * share))) for side in values.shape)
-    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    inside = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
+    inside = window_sums(values, (rows, columns))
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return slice(int(top), int(top) + rows), slice(int(left), int(left) + columns)
+
+
+def window_sums(values: NDArray[Any], size: Size) -> NDArray[np.float64]:
+    """The sum of `values` (H, W) over each window of `size`, by its upper left corner."""
+    rows, columns = size
+    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    return np.asarray(sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns])
 
 
 def resample(values: NDArray[Any], size: Size, covered: Covered = (1.0, 1.0)) -> NDArray[np.float32]:
@@ -256,7 +244,7 @@ def resample(values: NDArray[Any], size: Size, covered: Covered = (1.0, 1.0)) ->
 
 
 def reduce_photo(photo: Picture, size: Size) -> Picture:
-    """The photograph at (height, width)."""
+    """The photo at (height, width)."""
     return np.array(Image.fromarray(np.ascontiguousarray(photo)).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
@@ -280,7 +268,7 @@ def overlay(
     opacity: float = 1.0,
     dim: float | None = None,
 ) -> Picture:
-    """The photograph with `marked` pixels in a colour; `dim`: over its grey version, so much darkened."""
+    """The photo with `marked` pixels in a colour; `dim`: over its grey version, so much darkened."""
     base = reduce_photo(photo, size) if dim is None else _dimmed(photo, size, dim)
     return _blend(base, np.array(colour, dtype=np.float32), opacity * resample(marked, size)[..., None])
 
@@ -296,10 +284,10 @@ def tile(rows: Sequence[Sequence[Panel]]) -> Picture:
     Rows have the same number of panels; columns are at least `MIN_PANEL_SIDE` wide, so that captions stay readable.
     """
     font = ImageFont.load_default(FONT_SIZE)
-    widths = [max(MIN_PANEL_SIDE, *(panel.picture.shape[1] for panel in column)) for column in zip(*rows, strict=True)]
+    widths = [max(MIN_PANEL_SIDE, *(picture.shape[1] for picture, _ in column)) for column in zip(*rows, strict=True)]
     line = round(FONT_SIZE * 1.25)
-    captions = [[_wrap(panel.caption, font, width) for panel, width in zip(row, widths, strict=True)] for row in rows]
-    pictures = [max(panel.picture.shape[0] for panel in row) for row in rows]
+    captions = [[_wrap(text, font, width) for (_, text), width in zip(row, widths, strict=True)] for row in rows]
+    pictures = [max(picture.shape[0] for picture, _ in row) for row in rows]
     texts = [max(len(lines) for lines in row) * line for row in captions]
     height = GAP + sum(pictures) + sum(texts) + 2 * GAP * len(rows)
     canvas = Image.new("RGB", (GAP + sum(width + GAP for width in widths), height), _PAPER)
@@ -307,9 +295,9 @@ def tile(rows: Sequence[Sequence[Panel]]) -> Picture:
     top = GAP
     for row, lines_of_row, picture_height, text_height in zip(rows, captions, pictures, texts, strict=True):
         left = GAP
-        for panel, lines, width in zip(row, lines_of_row, widths, strict=True):
-            indent = (width - panel.picture.shape[1]) // 2
-            canvas.paste(Image.fromarray(panel.picture), (left + indent, top))
+        for (picture, _), lines, width in zip(row, lines_of_row, widths, strict=True):
+            indent = (width - picture.shape[1]) // 2
+            canvas.paste(Image.fromarray(picture), (left + indent, top))
             for number, text in enumerate(lines):
                 draw.text((left, top + picture_height + GAP // 2 + number * line), text, fill=_INK, font=font)
             left += width + GAP
@@ -321,9 +309,9 @@ def _step_panels(steps: Sequence[StepMaps], index: int, size: Size, covered: Cov
     step = steps[index]
     share = 100 * float(step.is_fine.mean())
     return (
-        Panel(picture=grey(step.mixed_matte, size, covered), caption=f"step {index + 1} of {len(steps)} reads"),
-        Panel(picture=two_colours(step.is_fine, size, covered), caption=f"states: {share:.0f} % fine"),
-        Panel(picture=grey(step.alpha, size, covered), caption=f"alpha of step {index + 1}"),
+        (grey(step.mixed_matte, size, covered), f"step {index + 1} of {len(steps)} reads"),
+        (two_colours(step.is_fine, size, covered), f"states: {share:.0f} % fine"),
+        (grey(step.alpha, size, covered), f"alpha of step {index + 1}"),
     )
 
 

@@ -9,8 +9,8 @@ Legend: N counts predictions, M truths.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,8 @@ from mask2alpha.errors import InputError
 from mask2alpha.evaluation.metrics import Convention, evaluate_matte
 from mask2alpha.extras import import_extra
 
-_FloatArray: TypeAlias = npt.NDArray[np.float64]
-
 THRESHOLDS = (0.5, 0.75)
 """The least overlaps of a match for which IMQ is reported."""
-ERRORS = ("mad", "mse", "grad", "conn")
-"""The errors that IMQ is made of."""
 ERROR_WEIGHT = 10
 """An error of a tenth has no quality left."""
 
@@ -42,8 +38,18 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Sums of max(0, 1 - 10 * error) over true positives, one for each error that IMQ is made of."""
+
+    mad: float
+    mse: float
+    grad: float
+    conn: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceCounts:
-    """What the instances of one photograph, or of many, add up to, for one threshold."""
+    """The matches of one photo, or of many, for one threshold."""
 
     threshold: float
     """The least overlap of a true positive."""
@@ -53,20 +59,19 @@ class InstanceCounts:
     """Predictions without such a match."""
     num_false_negatives: int
     """Truths without such a match."""
-    quality: tuple[float, ...]
-    """The sum of max(0, 1 - 10 * error) over the true positives, for each of `ERRORS`."""
+    quality: Quality
+    """Sums over the true positives."""
 
     @property
     def recognition(self) -> float:
-        """TP / (TP + FP / 2 + FN / 2); 0 where there is nothing at all."""
+        """TP / (TP + FP / 2 + FN / 2); 0 where there are no instances."""
         divisor = self.num_true_positives + 0.5 * (self.num_false_positives + self.num_false_negatives)
         return self.num_true_positives / divisor if divisor else 0.0
 
     @property
     def matting(self) -> dict[str, float]:
         """The mean quality of the true positives by error; 0 where there are none."""
-        count = max(self.num_true_positives, 1)
-        return {name: total / count for name, total in zip(ERRORS, self.quality, strict=True)}
+        return {name: total / max(self.num_true_positives, 1) for name, total in asdict(self.quality).items()}
 
     @property
     def imq(self) -> dict[str, float]:
@@ -74,10 +79,14 @@ class InstanceCounts:
         return {name: quality * self.recognition for name, quality in self.matting.items()}
 
 
+ERRORS = tuple(field.name for field in fields(Quality))
+"""The errors that IMQ is made of."""
+
+
 def count_instances(
     alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any], *, convention: Convention = "adobe"
 ) -> tuple[InstanceCounts, ...]:
-    """Match the instances of one photograph and add up their qualities.
+    """Match the instances of one photo and add up their qualities.
 
     Args:
         alphas: (N, H, W) predictions in [0, 1]; N may be 0.
@@ -88,24 +97,24 @@ def count_instances(
         One entry for each of `THRESHOLDS`.
 
     Raises:
-        InputError: The arrays are not as said.
+        InputError: The arrays have other shapes or values.
     """
-    matches = match_instances(alphas, true_alphas)
-    qualities = {
-        match: _quality(alphas[match.predicted], true_alphas[match.true], convention)
+    matches = [match for match in match_instances(alphas, true_alphas) if match.overlap >= min(THRESHOLDS)]
+    scores = {
+        match: evaluate_matte(alphas[match.predicted], true_alphas[match.true], protocol="him2k", convention=convention)
         for match in matches
-        if match.overlap >= min(THRESHOLDS)
     }
     counts = []
     for threshold in THRESHOLDS:
-        hits = [qualities[match] for match in matches if match.overlap >= threshold]
+        hits = [scores[match] for match in matches if match.overlap >= threshold]
+        sums = {name: float(sum(max(0.0, 1 - ERROR_WEIGHT * getattr(hit, name)) for hit in hits)) for name in ERRORS}
         counts.append(
             InstanceCounts(
                 threshold=threshold,
                 num_true_positives=len(hits),
                 num_false_positives=len(alphas) - len(hits),
                 num_false_negatives=len(true_alphas) - len(hits),
-                quality=tuple(float(sum(hit[index] for hit in hits)) for index in range(len(ERRORS))),
+                quality=Quality(**sums),
             )
         )
     return tuple(counts)
@@ -139,13 +148,13 @@ def add_counts(counts: Sequence[tuple[InstanceCounts, ...]]) -> tuple[InstanceCo
             num_true_positives=sum(entry.num_true_positives for entry in photos),
             num_false_positives=sum(entry.num_false_positives for entry in photos),
             num_false_negatives=sum(entry.num_false_negatives for entry in photos),
-            quality=tuple(math.fsum(values) for values in zip(*(entry.quality for entry in photos), strict=True)),
+            quality=Quality(**{name: math.fsum(getattr(entry.quality, name) for entry in photos) for name in ERRORS}),
         )
         for photos in zip(*counts, strict=True)
     )
 
 
-def _overlaps(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> _FloatArray:
+def _overlaps(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Intersection over union of what is above zero, (N, M); 0 where both are empty."""
     for name, array in (("alphas", alphas), ("true_alphas", true_alphas)):
         if np.ndim(array) != 3:
@@ -160,8 +169,3 @@ def _overlaps(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> _Float
             union = np.count_nonzero(mask | true_mask)
             overlaps[row, column] = np.count_nonzero(mask & true_mask) / union if union else 0.0
     return overlaps
-
-
-def _quality(alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], convention: Convention) -> tuple[float, ...]:
-    scores = evaluate_matte(alpha, true_alpha, protocol="him2k", convention=convention)
-    return tuple(max(0.0, 1 - ERROR_WEIGHT * getattr(scores, name)) for name in ERRORS)

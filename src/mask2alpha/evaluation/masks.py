@@ -1,8 +1,8 @@
-"""Guidance masks made from true alphas by named recipes: the same name and picture give the same mask, for ever.
+"""Guidance masks made from true alphas by named recipes: the same recipe and photo always give the same mask.
 
 A recipe's name ends in its version; a recipe that has been released is never changed, a better one gets a new name.
-Chance comes from SHA-256 of the recipe's and the picture's name, and all arithmetic is in integers, so that masks
-depend neither on the machine nor on the version of a library; golden digests in the tests watch over that.
+Random numbers come from SHA-256 of the recipe's and the photo's name, and all arithmetic is in integers, so that masks
+depend neither on the machine nor on the version of a library; the tests check it by digests.
 
 Lengths are shares of the object's extent, the square root of its area in pixels.
 """
@@ -52,11 +52,11 @@ _Recipe: TypeAlias = Callable[[_BoolArray, _Chance], _BoolArray]
 
 
 def make_mask(recipe: str, name: str, true_alpha: npt.NDArray[Any]) -> _BoolArray:
-    """The guidance mask of a picture.
+    """The guidance mask of a photo.
 
     Args:
         recipe: One of `RECIPES`.
-        name: The picture's name in its benchmark; it decides on what is left to chance.
+        name: The photo's name in its benchmark; it seeds the random numbers.
         true_alpha: (H, W) in [0, 1].
 
     Returns:
@@ -134,7 +134,7 @@ def _perturbed(mask: _BoolArray, chance: _Chance) -> _BoolArray:
 
 
 def _around(mask: _BoolArray, margin: int) -> tuple[slice, slice]:
-    """The part of the picture within `margin` of the mask's bounding box."""
+    """The part of the photo within `margin` of the mask's bounding box."""
     spans = []
     for axis in (1, 0):
         found = np.flatnonzero(mask.any(axis=axis))

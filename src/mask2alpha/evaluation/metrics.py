@@ -24,11 +24,14 @@ Convention: TypeAlias = Literal["adobe", "aim"]
 """`adobe`: the MATLAB code of Deep Image Matting (Xu et al. 2017); `aim`: the Python code of AIM, GFM and P3M."""
 
 Protocol: TypeAlias = Literal["whole", "trimap-unknown", "him2k"]
-"""What counts. `whole`: every pixel. `trimap-unknown`: the pixels that a given trimap leaves open. `him2k`: the pixels
-where either alpha is above zero, and every error but SAD is divided by their number plus one (InstMatt's IMQ code)."""
+"""Which pixels count. `whole`: all. `trimap-unknown`: those that a given trimap leaves open. `him2k`: those where
+either alpha is above zero, and every error but SAD is divided by their number plus one (InstMatt's IMQ code)."""
 
 PROTOCOLS: tuple[Protocol, ...] = ("whole", "trimap-unknown", "him2k")
 CONVENTIONS: tuple[Convention, ...] = ("adobe", "aim")
+
+SHOWN = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
+"""The metrics that reports show: title, field of `MatteScores`, digits after the point."""
 
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -91,15 +94,14 @@ def evaluate_matte(
     Args:
         alpha: The prediction.
         true_alpha: The truth.
-        region: Where the error counts; with the protocol `whole` only, the others have their own.
-        protocol: What counts, see `Protocol`.
+        region: Where the error counts; only for the protocol `whole`, the others have their own.
+        protocol: Which pixels count; see `Protocol`.
         convention: How Grad and Conn are computed; see `Convention`.
-        trimap: (H, W) uint8, what is neither 0 nor 255 is unknown; the protocol `trimap-unknown` needs it, the others
-            do not look at it.
+        trimap: (H, W) uint8, where values other than 0 and 255 are unknown; only the protocol `trimap-unknown` uses it.
 
     Raises:
         InputError: An array is not (H, W), the sizes differ, values are not floating (or bool) and in [0, 1], or
-            `region` or `trimap` does not go with the protocol.
+            `region` or `trimap` does not fit the protocol.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
@@ -122,7 +124,15 @@ def evaluate_matte(
     if protocol != "him2k":
         return scores
     assert region is not None
-    return _divide_by_union(scores, int(np.count_nonzero(region)), convention)
+    num_pixels = int(np.count_nonzero(region))
+    divisor = num_pixels + 1
+    return MatteScores(
+        sad=scores.sad,
+        mse=scores.mse * num_pixels / divisor,
+        grad=scores.grad * _GRADIENT_UNIT[convention] / divisor,
+        conn=scores.conn * 1000 / divisor,
+        mad=scores.mad * num_pixels / divisor,
+    )
 
 
 def unknown_region(trimap: npt.NDArray[Any]) -> _BoolArray:
@@ -140,34 +150,19 @@ def unknown_region(trimap: npt.NDArray[Any]) -> _BoolArray:
     return unknown
 
 
-def _divide_by_union(scores: MatteScores, num_pixels: int, convention: Convention) -> MatteScores:
-    """Sums and means over the union of both mattes, as IMQ's code takes them: sums over the number of pixels + 1."""
-    divisor = num_pixels + 1
-    return MatteScores(
-        sad=scores.sad,
-        mse=scores.mse * num_pixels / divisor,
-        grad=scores.grad * _GRADIENT_UNIT[convention] / divisor,
-        conn=scores.conn * 1000 / divisor,
-        mad=scores.mad * num_pixels / divisor,
-    )
-
-
 def sad(alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None) -> float:
     """Sum of absolute differences, divided by 1000."""
-    predicted, true, counted = _check(alpha, true_alpha, region)
-    return float(_select(np.abs(predicted - true), counted).sum()) / 1000
+    return float(np.abs(_differences(alpha, true_alpha, region)).sum()) / 1000
 
 
 def mad(alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None) -> float:
     """Mean absolute difference; 0 over an empty region."""
-    predicted, true, counted = _check(alpha, true_alpha, region)
-    return _mean(_select(np.abs(predicted - true), counted))
+    return _mean(np.abs(_differences(alpha, true_alpha, region)))
 
 
 def mse(alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None) -> float:
     """Mean squared difference; 0 over an empty region."""
-    predicted, true, counted = _check(alpha, true_alpha, region)
-    return _mean(_select(np.square(predicted - true), counted))
+    return _mean(np.square(_differences(alpha, true_alpha, region)))
 
 
 def gradient_error(
@@ -218,15 +213,15 @@ def connectivity_error(
 
 
 def dtssd(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any], *, region: npt.NDArray[Any] | None = None) -> float:
-    """How differently two sequences (T, H, W) of mattes change, times 100: their flicker, whatever their still errors.
+    """The flicker of a sequence (T, H, W) of mattes beside the true one's, times 100; constant errors do not count.
 
-    The mean over the T - 1 steps in time of the root of the mean squared difference between the changes, as in the
-    code of Robust Video Matting.
+    It is the mean over the T - 1 steps in time of the root of the mean squared difference between the changes, as in
+    the code of Robust Video Matting.
 
     Source: Erofeev et al., BMVC 2015.
 
     Raises:
-        InputError: There are fewer than two frames, or the arrays are unusable as those of `sad` are.
+        InputError: There are fewer than two frames, or an array cannot be used, as for `sad`.
     """
     if np.ndim(alphas) != 3 or np.shape(alphas) != np.shape(true_alphas) or len(alphas) < 2:
         raise InputError(
@@ -246,7 +241,7 @@ def change_error(
     """One step of `dtssd`, times 100: of two predictions (2, H, W), earlier and later, and their truths."""
     before, true_before, counted = _check(alphas[0], true_alphas[0], region)
     after, true_after, _ = _check(alphas[1], true_alphas[1], region)
-    return 100 * math.sqrt(_mean(_select(np.square((after - before) - (true_after - true_before)), counted)))
+    return 100 * math.sqrt(_mean(np.square(_select((after - before) - (true_after - true_before), counted))))
 
 
 def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _BoolArray:
@@ -268,10 +263,10 @@ def largest_component(mask: npt.NDArray[Any], *, by_columns: bool = False) -> _B
 
 
 def check_packages() -> None:
-    """Refuse to begin without SciPy, so that no work is lost.
+    """Check that SciPy is installed, before any work.
 
     Raises:
-        InputError: It is not installed; the message names the extra.
+        InputError: It is not; the message names the extra.
     """
     _ndimage()
 
@@ -305,6 +300,12 @@ def _check(
     if counted.shape != true.shape or counted.dtype != np.bool_:
         raise InputError(f"region: got {counted.dtype} of shape {counted.shape}, expected bool of shape {true.shape}")
     return predicted, true, counted
+
+
+def _differences(alpha: npt.NDArray[Any], true_alpha: npt.NDArray[Any], region: npt.NDArray[Any] | None) -> _FloatArray:
+    """Prediction minus truth where the error counts."""
+    predicted, true, counted = _check(alpha, true_alpha, region)
+    return _select(predicted - true, counted)
 
 
 def _select(values: _FloatArray, region: _BoolArray | None) -> _FloatArray:

@@ -1,6 +1,6 @@
-"""The numbers of the paper's tables, to be set beside one's own; none of them is measured here.
+"""The numbers of the paper's tables; none of them is measured here.
 
-They compare as far as their conditions are the same, so each table says what is known of them and what is not.
+They compare with one's own only under the same conditions, so each table says what is known of them and what is not.
 """
 
 from collections.abc import Mapping

@@ -1,14 +1,14 @@
-"""Ways from a photograph and a mask to a matte that a model is compared with, and how `compare` names them.
+"""Methods that a model is compared with, and how `compare` names them.
 
 A method is named by a text: `NAME`, `NAME:OPTION=VALUE,…`, `predictions:FOLDER` or `onnx:FILE,OPTION=VALUE,…`; a name
-that is not in `PEERS` is a model of ours. `OPTIONS` lists what each accepts. Heavy packages are imported where a
-method is loaded, so that a process that runs one method holds no other's libraries.
+that is not in `PEERS` is a model of ours. Heavy packages are imported where a method is loaded, so that a process that
+runs one method holds no other method's libraries.
 
 Legend: `image` is (H, W, 3) uint8 or uint16, `mask` (H, W) bool, `alpha` (H, W) floating in [0, 1].
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -35,86 +35,9 @@ PREDICTIONS = "predictions"
 
 _FloatArray: TypeAlias = npt.NDArray[np.float64]
 _BoolArray: TypeAlias = npt.NDArray[np.bool_]
-_PACKAGE_OF = {
-    "closed-form": "pymatting",
-    "knn": "pymatting",
-    "lbdm": "pymatting",
-    "random-walk": "pymatting",
-    "onnx": "onnxruntime",
-}
 _PAD_MULTIPLE = 32
 _RECIPE = 1
-"""Raised whenever a method of this file gives other mattes; results of another recipe are made again."""
-
-
-def _switch(text: str) -> bool:
-    raise ValueError(f"it takes no value, got {text!r}")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split("/"))
-
-
-def _choice(*accepted: str) -> Callable[[str], str]:
-    def choose(text: str) -> str:
-        if text not in accepted:
-            raise ValueError(f"expected one of {', '.join(accepted)}, got {text!r}")
-        return text
-
-    return choose
-
-
-def _above_zero(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"expected a number above 0, got {text!r}")
-    return number
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(f"expected a whole number of at least 1, got {text!r}")
-    return number
-
-
-_TRIMAP_OPTIONS: dict[str, tuple[Callable[[str], Any], Any]] = {"width": (_whole, 15)}
-OPTIONS: Mapping[str, Mapping[str, tuple[Callable[[str], Any], Any]]] = {
-    "mask": {},
-    "feather": {"sigma": (_above_zero, 3.0)},
-    "guided-filter": {"radius": (_whole, 60), "eps": (_above_zero, 1e-6)},
-    "closed-form": _TRIMAP_OPTIONS,
-    "knn": _TRIMAP_OPTIONS,
-    "lbdm": _TRIMAP_OPTIONS,
-    "random-walk": _TRIMAP_OPTIONS,
-    PREDICTIONS: {},
-    "onnx": {
-        "size": (_whole, None),
-        "mean": (_numbers, (0.0,)),
-        "std": (_numbers, (1.0,)),
-        "guide": (_choice("mask", "trimap"), "mask"),
-        "width": (_whole, 15),
-        "activation": (_choice("none", "sigmoid"), "none"),
-        "within": (_whole, None),
-    },
-    MODEL: {
-        "steps": (_whole, None),
-        "error_threshold": (float, None),
-        "active_budget": (int, None),
-        "no-detail": (_switch, False),
-        "dtype": (_choice("float32", "bfloat16", "float16"), "float32"),
-        "device": (str, None),
-    },
-}
-"""Per method its options, each with its reader and its value where nothing is said. Every method also takes `label`.
-
-- `feather`: `sigma` of the Gaussian, in pixels.
-- `guided-filter`: `radius` of the square window and `eps`, for colours in [0, 1]; the defaults are those of He et al.
-- `closed-form`, `knn`, `lbdm`, `random-walk`: `width` in pixels of the unknown band on each side of the mask's border.
-- `onnx`: see `load_onnx`.
-- model: as in `mask2alpha eval`; `no-detail` leaves out the full-resolution stage.
-"""
-PEERS = tuple(name for name in OPTIONS if name != MODEL)
+"""Increase it whenever a method of this file gives other mattes; results of another recipe are made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +51,7 @@ class Method:
     source: str | None
     """A model's weights, the folder of `predictions`, the file of `onnx`."""
     options: dict[str, Any]
-    """Every option of `OPTIONS[name]` with its value."""
+    """Every option of the method with its value."""
     label: str
     """What tables call it."""
 
@@ -139,23 +62,8 @@ def parse_method(text: str) -> Method:
     Raises:
         InputError: An option is unknown or its value cannot be used; the message says what is accepted.
     """
-    head, colon, tail = text.partition(":")
-    if head in PEERS:
-        name, source, parts = head, None, tail.split(",") if colon else []
-        if name in (PREDICTIONS, "onnx"):
-            source, parts = (parts[0], parts[1:]) if parts else ("", [])
-            if not source:
-                what = "FOLDER" if name == PREDICTIONS else "FILE"
-                raise InputError(f"method: {text!r} names no {what}; write {name}:{what}")
-    else:
-        name = MODEL
-        source, colon, tail = text.rpartition(":")
-        if not colon or not ("=" in tail or tail == "no-detail"):
-            source, tail = text, ""
-        parts = tail.split(",") if tail else []
-        if not source:
-            raise InputError(f"method: {text!r} names no method; accepted: {', '.join(PEERS)}, or a model")
-    accepted = OPTIONS[name]
+    name, source, parts = _split(text)
+    accepted = _PEERS[name].options
     options = {option: default for option, (_, default) in accepted.items()}
     label = None
     for part in parts:
@@ -173,22 +81,61 @@ def parse_method(text: str) -> Method:
     return Method(text=text, name=name, source=source, options=options, label=label or _short(text, source))
 
 
+def _split(text: str) -> tuple[str, str | None, list[str]]:
+    """The name, the source and the options of a method's text."""
+    name, colon, tail = text.partition(":")
+    parts = tail.split(",") if colon else []
+    if name in PEERS:
+        if not _PEERS[name].source:
+            return name, None, parts
+        if not tail or not parts[0]:
+            what = _PEERS[name].source
+            raise InputError(f"method: {text!r} names no {what}; write {name}:{what}")
+        return name, parts[0], parts[1:]
+    source, colon, tail = text.rpartition(":")
+    if not colon or not ("=" in tail or tail == "no-detail"):  # a path may have a colon
+        source, tail = text, ""
+    if not source:
+        raise InputError(f"method: {text!r} names no method; accepted: {', '.join(PEERS)}, or a model")
+    return MODEL, source, tail.split(",") if tail else []
+
+
 def _short(text: str, source: str | None) -> str:
-    """The text, of a path its last part only (its folder's, where the file has the usual name)."""
+    """The text, with only the last part of a path (the folder's name if the file has the usual name)."""
     if source is None or "/" not in source:
         return text
     path = Path(source)
     return text.replace(source, path.parent.name if path.name == "model.safetensors" else path.name)
 
 
+def find_source(method: Method) -> Path | None:
+    """The file or folder that a method reads; None if it reads nothing.
+
+    Raises:
+        InputError: It does not exist.
+        CheckpointError: The model's weights cannot be found.
+    """
+    if method.source is None:
+        return None
+    if method.name == MODEL:
+        from mask2alpha.checkpoints import find_checkpoint
+
+        return find_checkpoint(method.source)
+    path = Path(method.source)
+    if not (path.is_dir() if method.name == PREDICTIONS else path.is_file()):
+        what = "folder" if method.name == PREDICTIONS else "file"
+        raise InputError(f"method: {method.text!r}: there is no {what} {method.source}")
+    return path
+
+
 def identify_method(method: Method) -> str:
     """Name, settings and versions of what makes the mattes, in words: the same words mean the same mattes.
 
     Raises:
-        InputError: A package, folder or file that the method needs is not there; the message says how to get it.
+        InputError: The method needs a package, folder or file that is missing; the message says how to get it.
         CheckpointError: The model's weights cannot be found.
     """
-    package = _PACKAGE_OF.get(method.name)
+    package = _PEERS[method.name].package
     if package is not None and find_spec(package) is None:
         raise InputError(f"method: {method.text!r} needs {package}: pip install 'mask2alpha[peers]'")
     settings = ", ".join(
@@ -197,49 +144,31 @@ def identify_method(method: Method) -> str:
     about = [method.name, settings, f"mask2alpha {__version__}" if method.name == MODEL else f"recipe {_RECIPE}"]
     if package is not None:
         about.append(f"{package} {version(package)}")
-    if method.name == PREDICTIONS and not Path(method.source or "").is_dir():
-        raise InputError(f"method: {method.text!r}: there is not a folder {method.source}")
-    if method.name == "onnx":
-        path = Path(method.source or "")
-        if not path.is_file():
-            raise InputError(f"method: {method.text!r}: there is no file {method.source}")
-        about.append(f"file {_digest(path)}")
-    if method.name == MODEL:
-        from mask2alpha.checkpoints import find_checkpoint
-
-        about += [f"weights {_digest(find_checkpoint(method.source or ''))}", f"torch {version('torch')}"]
+    source = find_source(method)
+    if source is not None and method.name != PREDICTIONS:
+        digest = sha256(source.read_bytes()).hexdigest()[:12]
+        about += [f"weights {digest}", f"torch {version('torch')}"] if method.name == MODEL else [f"file {digest}"]
     return "; ".join(part for part in about if part)
 
 
 def load_method(method: Method) -> Matting:
-    """Make a method ready to run; imports what it needs. Not for `predictions`, whose mattes are read by the pair."""
-    options = method.options
-    if method.name == "mask":
-        return lambda image, mask: mask.astype(np.float32)
-    if method.name == "feather":
-        return lambda image, mask: feather(mask, sigma=options["sigma"])
-    if method.name == "guided-filter":
-        return lambda image, mask: filter_guided(image, mask, radius=options["radius"], eps=options["eps"])
-    if method.name == "onnx":
-        return load_onnx(Path(method.source or ""), **options)
-    if method.name == MODEL:
-        return _load_model(method.source or "", options)
-    assert _PACKAGE_OF.get(method.name) == "pymatting", method.name
-    return _load_pymatting(method.name, options["width"])
+    """Make a method ready to run; it imports what it needs. Not for `predictions`, which are files for each pair."""
+    loaded: Matting = _PEERS[method.name].load(method.source or "", **method.options)
+    return loaded
 
 
 def feather(mask: _BoolArray, *, sigma: float) -> _FloatArray:
-    """The mask blurred by a Gaussian of `sigma` pixels; beyond the picture the mask goes on as at its edge."""
+    """The mask blurred by a Gaussian of `sigma` pixels; beyond the photo the mask continues as at its edge."""
     radius = max(1, int(np.ceil(4 * sigma)))
     blurred = _ndimage().gaussian_filter(mask.astype(np.float64), sigma, mode="nearest", radius=radius)
     return np.asarray(np.clip(blurred, 0, 1))
 
 
 def filter_guided(image: npt.NDArray[Any], mask: _BoolArray, *, radius: int, eps: float) -> _FloatArray:
-    """The mask filtered with the photograph's colours as guide.
+    """The mask filtered with the photo's colours as guide.
 
     Source: He, Sun, Tang: Guided Image Filtering (ECCV 2010), the colour guide of equations 14 to 16 of its journal
-    version (PAMI 2013), whose settings for feathering are radius 60 and eps 1e-6. Windows end at the picture's edge.
+    version (PAMI 2013), whose settings for feathering are radius 60 and eps 1e-6. Windows end at the photo's edge.
     """
     guide = _unit_range(image)
     target = mask.astype(np.float64)
@@ -265,7 +194,7 @@ def filter_guided(image: npt.NDArray[Any], mask: _BoolArray, *, radius: int, eps
 def make_trimap(mask: _BoolArray, *, width: int) -> _FloatArray:
     """1 in the mask eroded by a disc of `width` pixels, 0 outside the mask dilated by it, 0.5 between.
 
-    The mask goes on beyond the picture's edge: where it touches the edge, nothing is eroded from there.
+    Beyond the photo the mask continues as at the edge, so nothing is eroded from the edge.
     """
     trimap = np.full(mask.shape, 0.5)
     trimap[~dilate(mask, width)] = 0
@@ -286,25 +215,25 @@ def load_onnx(
 ) -> Matting:
     """A matting or segmentation network in an ONNX file, run by ONNX Runtime on the CPU.
 
-    Its inputs are float32 in the order (1, channels, height, width): three channels are the photograph, RGB, as
-    (value - `mean`) / `std` of values in [0, 1]; one channel is the guide; four are the photograph and the guide.
+    Its inputs are float32 in the order (1, channels, height, width): three channels are the photo, RGB, as
+    (value - `mean`) / `std` of values in [0, 1]; one channel is the guide; four are the photo and the guide.
     Its first output is the alpha, (height, width) with any axes of length 1.
 
     Args:
         path: The file.
-        size: Height and width of the input, where the file leaves them open; None: the photograph's own, padded at the
-            lower and right edge to multiples of 32. Where inputs have another size than the photograph, it is resized
-            to theirs without keeping its proportions, and the alpha is resized back.
+        size: Height and width of the input, if the file leaves them open; None: the photo's own, padded at the lower
+            and right edge to multiples of 32. If the input has another size, the photo is resized to it without keeping
+            its proportions, and the alpha is resized back.
         mean: One number, or one per channel.
         std: As `mean`.
         guide: `mask`, 0 or 1, or `trimap`, 0, 0.5 or 1, made from the mask.
         width: Width in pixels of that trimap's unknown band on each side of the border.
-        activation: `sigmoid` where the file gives logits.
-        within: For networks that see no mask: their alpha is kept within so many pixels of the mask's border, further
-            away the mask itself is the matte. None: the network's alpha everywhere.
+        activation: `sigmoid` if the file gives logits.
+        within: For networks that see no mask: their alpha counts within so many pixels of the mask's border, and
+            further away the mask is the matte. None: the network's alpha everywhere.
 
     Raises:
-        InputError: The file's inputs or its output are not as said; the latter when it is run.
+        InputError: The file's inputs are other ones, or, when it is run, its output is.
     """
     import onnxruntime
 
@@ -343,7 +272,7 @@ def load_onnx(
     return matting
 
 
-def _load_model(source: str, options: Mapping[str, Any]) -> Matting:
+def _load_model(source: str, **options: Any) -> Matting:
     import torch
 
     from mask2alpha.checkpoints import load_model
@@ -360,23 +289,15 @@ def _load_model(source: str, options: Mapping[str, Any]) -> Matting:
     return lambda image, mask: predictor.predict(image, mask).alpha
 
 
-def _load_pymatting(name: str, width: int) -> Matting:
-    import pymatting
-
-    estimate = {
-        "closed-form": pymatting.estimate_alpha_cf,
-        "knn": pymatting.estimate_alpha_knn,
-        "lbdm": pymatting.estimate_alpha_lbdm,
-        "random-walk": pymatting.estimate_alpha_rw,
-    }[name]
+def _load_pymatting(function: str, source: str, width: int) -> Matting:
+    estimate = getattr(import_extra("pymatting", extra="peers", purpose="this method"), function)
 
     def matting(image: npt.NDArray[Any], mask: _BoolArray) -> npt.NDArray[Any]:
         trimap = make_trimap(mask, width=width)
         for value, side in ((1, "inside"), (0, "outside")):
             if not (trimap == value).any():
                 raise InputError(f"mask: nothing {side} it is further than {width} pixels from its border")
-        alpha: npt.NDArray[Any] = np.clip(estimate(_unit_range(image), trimap), 0, 1)
-        return alpha
+        return np.asarray(np.clip(estimate(_unit_range(image), trimap), 0, 1))
 
     return matting
 
@@ -386,7 +307,7 @@ def _unit_range(image: npt.NDArray[Any]) -> _FloatArray:
 
 
 def _box_mean(values: _FloatArray, *, radius: int) -> _FloatArray:
-    """The mean over a square window of 2 `radius` + 1 pixels, of those that lie in the picture."""
+    """The mean over a square window of 2 `radius` + 1 pixels, of those in the photo."""
     mean = partial(_ndimage().uniform_filter, size=2 * radius + 1, mode="constant")
     return np.asarray(mean(values) / mean(np.ones_like(values)))
 
@@ -433,5 +354,100 @@ def _resize(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArra
     return np.asarray(resized, dtype=np.float32)
 
 
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()[:12]
+def _switch(text: str) -> bool:
+    raise ValueError(f"it takes no value, got {text!r}")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split("/"))
+
+
+def _choice(*accepted: str) -> Callable[[str], str]:
+    def choose(text: str) -> str:
+        if text not in accepted:
+            raise ValueError(f"expected one of {', '.join(accepted)}, got {text!r}")
+        return text
+
+    return choose
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"expected a whole number of at least 1, got {text!r}")
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Peer:
+    """One method."""
+
+    load: Callable[..., Matting]
+    """`load(source, **options)` makes it ready to run."""
+    options: Mapping[str, tuple[Callable[[str], Any], Any]] = field(default_factory=dict)
+    """Each option with its reader and its default value. Every method also takes `label`."""
+    package: str | None = None
+    """What must be installed."""
+    source: str = ""
+    """What must be named, FILE or FOLDER."""
+
+
+def _pymatting(function: str) -> _Peer:
+    """A method of pymatting; `width` in pixels of the unknown band on each side of the mask's border."""
+    return _Peer(load=partial(_load_pymatting, function), options={"width": (_whole, 15)}, package="pymatting")
+
+
+def _load_nothing(source: str) -> Matting:
+    raise AssertionError("mattes made elsewhere are read pair by pair")
+
+
+_PEERS: Mapping[str, _Peer] = {
+    "mask": _Peer(load=lambda source: lambda image, mask: mask.astype(np.float32)),
+    "feather": _Peer(
+        load=lambda source, sigma: lambda image, mask: feather(mask, sigma=sigma),
+        options={"sigma": (_above_zero, 3.0)},  # pixels
+    ),
+    "guided-filter": _Peer(
+        load=lambda source, **options: partial(filter_guided, **options),
+        options={"radius": (_whole, 60), "eps": (_above_zero, 1e-6)},  # He et al.'s, for colours in [0, 1]
+    ),
+    "closed-form": _pymatting("estimate_alpha_cf"),
+    "knn": _pymatting("estimate_alpha_knn"),
+    "lbdm": _pymatting("estimate_alpha_lbdm"),
+    "random-walk": _pymatting("estimate_alpha_rw"),
+    PREDICTIONS: _Peer(load=_load_nothing, source="FOLDER"),
+    "onnx": _Peer(
+        load=lambda source, **options: load_onnx(Path(source), **options),
+        options={
+            "size": (_whole, None),
+            "mean": (_numbers, (0.0,)),
+            "std": (_numbers, (1.0,)),
+            "guide": (_choice("mask", "trimap"), "mask"),
+            "width": (_whole, 15),
+            "activation": (_choice("none", "sigmoid"), "none"),
+            "within": (_whole, None),
+        },
+        package="onnxruntime",
+        source="FILE",
+    ),
+    MODEL: _Peer(
+        load=_load_model,
+        options={
+            "steps": (_whole, None),
+            "error_threshold": (float, None),
+            "active_budget": (int, None),
+            "no-detail": (_switch, False),  # leaves out the full-resolution stage
+            "dtype": (_choice("float32", "bfloat16", "float16"), "float32"),
+            "device": (str, None),
+        },
+    ),
+}
+PEERS = tuple(name for name in _PEERS if name != MODEL)
+"""The names of methods that are not models of ours."""

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mask2alpha.evaluation.summary import MethodSummary, Summary
 from mask2alpha.extras import import_extra
 
 SHORTEST_S = 1e-3
-"""Times are drawn at no less than this, so that they fit on a logarithmic axis."""
+"""Shorter times are drawn at this one, because a logarithmic axis has no zero."""
 _INK = "#123456"  # stands for the page's colour of text until the drawing is finished
 _COLOURS = ("#2c82c9", "#d9711c", "#1a9c78", "#c05b95", "#a38600", "#5aa7c7", "#7d7d7d", "#9158c9")
 _MARKERS = "os^Dv"
@@ -27,8 +26,6 @@ class Plot:
 
     name: str
     """The stem of its file's name."""
-    title: str
-    """What it shows, for readers who cannot see it."""
     caption: str
     """How to read it."""
     svg: str
@@ -53,68 +50,64 @@ class Series:
     """(low, high) of y at the only point, drawn as a vertical line."""
 
 
-def draw_plots(summary: Summary) -> list[Plot]:
-    """Every plot that the numbers allow.
+def draw_plots(summary: dict[str, Any]) -> list[Plot]:
+    """Every plot that the numbers of `summary.summarise` allow.
 
     Raises:
         InputError: matplotlib is not installed.
     """
-    return [*_draw_time(summary), *_draw_kinds(summary), *_draw_sizes(summary)]
+    methods = summary["methods"]
+    return [*_draw_time(methods), *_draw_kinds(methods, summary["kinds"]), *_draw_sizes(methods)]
 
 
-def _draw_time(summary: Summary) -> Iterator[Plot]:
-    series = [
-        Series(
-            label=method.label,
-            points=[(max(method.cpu_s, SHORTEST_S), method.scores["sad"].mean)],
-            span=(method.scores["sad"].low, method.scores["sad"].high),
-        )
-        for method in summary.methods
-        if method.scores and method.cpu_s is not None
-    ]
+def _draw_time(methods: Sequence[dict[str, Any]]) -> Iterator[Plot]:
+    series = []
+    for method in methods:
+        if method["scores"] and method["cpu_s"] is not None:
+            sad = method["scores"]["sad"]
+            points = [(max(method["cpu_s"], SHORTEST_S), sad["mean"])]
+            series.append(Series(label=method["label"], points=points, span=(sad["low"], sad["high"])))
     if series:
         caption = (
-            "Error against time: mean SAD with its 95 % interval, median CPU time (1 ms stands for less, too). "
+            "Error against time: mean SAD with its 95 % interval, median CPU time (1 ms also stands for less). "
             "Good is low and left."
         )
         axes: dict[str, Any] = {"x_title": "CPU time of one pair, s (log)", "y_title": "SAD", "log": "x"}
         yield draw_series("error_against_time", "SAD by CPU time", caption, series, **axes)
 
 
-def _draw_kinds(summary: Summary) -> Iterator[Plot]:
-    scored = [method for method in summary.methods if method.kinds]
-    if not scored or len(summary.kinds) < 2:
+def _draw_kinds(methods: Sequence[dict[str, Any]], kinds: Sequence[str]) -> Iterator[Plot]:
+    scored = [method for method in methods if method["kinds"]]
+    if not scored or len(kinds) < 2:
         return
     offsets = np.linspace(-0.3, 0.3, len(scored)) if len(scored) > 1 else np.zeros(1)
     series = [
-        Series(label=method.label, points=[(x + offset, method.kinds[k]["sad"]) for x, k in enumerate(summary.kinds)])
+        Series(
+            label=method["label"],
+            points=[(place + offset, method["kinds"][kind]["sad"]) for place, kind in enumerate(kinds)],
+        )
         for method, offset in zip(scored, offsets.tolist(), strict=True)
     ]
     caption = "Error per kind of mask: mean SAD; methods side by side."
-    axes: dict[str, Any] = {"x_title": "kind of mask", "y_title": "SAD", "x_names": summary.kinds}
+    axes: dict[str, Any] = {"x_title": "kind of mask", "y_title": "SAD", "x_names": kinds}
     yield draw_series("error_per_kind", "SAD by mask kind", caption, series, **axes)
 
 
-def _draw_sizes(summary: Summary) -> Iterator[Plot]:
+def _draw_sizes(methods: Sequence[dict[str, Any]]) -> Iterator[Plot]:
     for field, unit, factor, what in (
         ("cpu_s", "CPU time, s", 1.0, "time"),
         ("peak_bytes", "peak memory, MiB", 2.0**-20, "memory"),
     ):
-        series = [_cost_series(method, field, factor) for method in summary.methods if method.costs]
-        if any(one.points for one in series):
+        series = []
+        for method in methods:
+            known = [cost for cost in method["costs"] if cost[field] is not None]
+            points = [(cost["megapixels"], max(cost[field] * factor, SHORTEST_S)) for cost in known]
+            series += [Series(label=method["label"], points=points)] if points else []
+        if series:
             caption = f"Cost against size: {what} for one resized photo."
-            axes: dict[str, Any] = {
-                "x_title": "size of the photo, megapixels (log)",
-                "y_title": f"{unit} (log)",
-                "log": "xy",
-            }
-            yield draw_series(f"{what}_against_size", f"{unit} by size", caption, series, is_joined=True, **axes)
-
-
-def _cost_series(method: MethodSummary, field: str, factor: float) -> Series:
-    known = [cost for cost in method.costs if cost[field] is not None]
-    points = [(cost["megapixels"], max(cost[field] * factor, SHORTEST_S)) for cost in known]
-    return Series(label=method.label, points=points)
+            axes: dict[str, Any] = {"x_title": "size of the photo, megapixels (log)", "y_title": f"{unit} (log)"}
+            name, title = f"{what}_against_size", f"{unit} by size"
+            yield draw_series(name, title, caption, series, log="xy", is_joined=True, **axes)
 
 
 def draw_series(
@@ -144,7 +137,6 @@ def draw_series(
     """
     matplotlib = import_extra("matplotlib", extra="report", purpose="a plot")
     figure_module = import_extra("matplotlib.figure", extra="report", purpose="a plot")
-    ticker = import_extra("matplotlib.ticker", extra="report", purpose="a plot")
     settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9.5, "text.parse_math": False}
     settings |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
     with matplotlib.rc_context(settings):
@@ -154,36 +146,35 @@ def draw_series(
         axes.spines[:].set_visible(False)
         for index, one in enumerate(series):
             colour = _COLOURS[index % len(_COLOURS)]
-            x, y = zip(*one.points, strict=True) if one.points else ((), ())
+            x, y = zip(*one.points, strict=True)
             if one.span is not None:
                 axes.vlines(x, *one.span, colors=colour, alpha=0.6, linewidth=2)
             marker, line = _MARKERS[index % len(_MARKERS)], "-" if is_joined else "none"
             axes.plot(x, y, linestyle=line, marker=marker, color=colour, zorder=3)
         for letter in log:
-            axis = getattr(axes, f"{letter}axis")
-            getattr(axes, f"set_{letter}scale")("log")
-            values = [point["xy".index(letter)] for one in series for point in one.points]
-            is_short = max(values) <= 100 * min(values)  # more decades have no room for labels between them
-            axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if is_short else (1,)))
-            axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
-            axis.set_minor_formatter(ticker.NullFormatter())
+            _make_logarithmic(axes, letter, [point["xy".index(letter)] for one in series for point in one.points])
         if "y" not in log:
             axes.set_ylim(bottom=0)
         if x_names:
             axes.set_xticks(range(len(x_names)), labels=x_names)
-        figure.legend(
-            list(axes.lines),
-            [_shorten(one.label) for one in series],
-            loc="outside lower center",
-            ncols=2,
-            frameon=False,
-        )
+        labels = [_shorten(one.label) for one in series]
+        figure.legend(list(axes.lines), labels, loc="outside lower center", ncols=2, frameon=False)
         for artist in figure.findobj():
             artist.set_clip_on(False)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return Plot(name=name, title=title, caption=caption, svg=_finish(buffer.getvalue(), title))
+    return Plot(name=name, caption=caption, svg=_finish(buffer.getvalue(), title))
+
+
+def _make_logarithmic(axes: Any, letter: str, values: Sequence[float]) -> None:
+    ticker = import_extra("matplotlib.ticker", extra="report", purpose="a plot")
+    axis = getattr(axes, f"{letter}axis")
+    getattr(axes, f"set_{letter}scale")("log")
+    is_short = max(values) <= 100 * min(values)  # more decades have no room for labels between them
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if is_short else (1,)))
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _shorten(label: str) -> str:
@@ -192,7 +183,7 @@ def _shorten(label: str) -> str:
 
 
 def _finish(svg: str, title: str) -> str:
-    """The drawing with the page's colour of text, a description, and without what is only for matplotlib."""
+    """The drawing with the page's colour of text and a description, without what only matplotlib needs."""
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg).replace(_INK, "currentColor")
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     svg = svg.replace("<svg ", f'<svg class="plot" role="img" aria-label="{escape(title)}" ', 1)

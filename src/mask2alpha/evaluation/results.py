@@ -1,42 +1,36 @@
-"""What an evaluation found, and the files that keep it: a stopped run goes on from them.
+"""What an evaluation found, and the files that keep it, from which a stopped run continues.
 
-OUTPUT.csv        one row a pair: the errors of the prediction and of its mask
-OUTPUT.imq.csv    under the protocol him2k, rows for each photograph: how its instances were matched
-OUTPUT.parquet    the same as OUTPUT.csv, where pyarrow is installed
+OUTPUT.csv        one row per pair: the errors of the prediction and of its mask
+OUTPUT.imq.csv    under the protocol him2k, rows for each photo: how its instances were matched
+OUTPUT.parquet    the same as OUTPUT.csv, if pyarrow is installed
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import EXACT_KINDS, EXACT_TOLERANCE, Benchmark
-from mask2alpha.evaluation.instances import ERRORS, InstanceCounts, add_counts
+from mask2alpha.evaluation.instances import InstanceCounts, add_counts
 from mask2alpha.evaluation.metrics import Convention, MatteScores, Protocol
-from mask2alpha.evaluation.rows import read_rows, write_rows
+from mask2alpha.evaluation.rows import columns_of, from_row, read_rows, to_row, write_rows
 from mask2alpha.imaging.atomic import replacing
 
-METRICS = tuple(field.name for field in fields(MatteScores))
-_COLUMNS = ("predictor", "name", "kind", *METRICS, *(f"mask_{metric}" for metric in METRICS), "protocol", "convention")
-_COUNTS = ("num_true_positives", "num_false_positives", "num_false_negatives")
-_QUALITIES = tuple(f"quality_{error}" for error in ERRORS)
-_INSTANCE_COLUMNS = ("predictor", "photograph", "kind", "of", "threshold", *_COUNTS, *_QUALITIES, "convention")
 _SECONDS_BETWEEN_SAVES = 5.0
 _Key: TypeAlias = tuple[str, str]
-_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairScores:
-    """The errors of one pair, and what its mask itself would have scored."""
+    """The errors of one pair, and those of its mask."""
 
     name: str
-    """The photograph's name."""
+    """The photo's name."""
     kind: str
     """The kind of mask."""
     scores: MatteScores
@@ -44,29 +38,34 @@ class PairScores:
     mask_scores: MatteScores
     """The errors of the input mask taken as the matte."""
 
-    @property
-    def is_better(self) -> bool:
-        """Whether the prediction has a lower SAD than its mask."""
-        return self.scores.sad < self.mask_scores.sad
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the prediction has a higher SAD than its mask."""
-        return self.scores.sad > self.mask_scores.sad
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceScores:
-    """How the instances of one photograph were matched, for each threshold of IMQ."""
+    """How the instances of one photo were matched, for each threshold of IMQ."""
 
     photograph: str
-    """The name of the photograph's first instance."""
+    """The name of the photo's first instance."""
     kind: str
     """The kind of masks."""
     counts: tuple[InstanceCounts, ...]
-    """The predictions'."""
+    """The predictions' counts."""
     mask_counts: tuple[InstanceCounts, ...]
-    """Those of the input masks taken as the mattes."""
+    """The counts of the input masks taken as the mattes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InstanceRow:
+    """One row of OUTPUT.imq.csv."""
+
+    photograph: str
+    kind: str
+    of: str
+    """`prediction` or `mask`."""
+    counts: InstanceCounts
+
+
+_COLUMNS = ("predictor", *columns_of(PairScores), "protocol", "convention")
+_INSTANCE_COLUMNS = ("predictor", "photograph", "kind", "of", *columns_of(InstanceCounts), "convention")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +75,13 @@ class Evaluation:
     predictor: str
     """What was evaluated, in words."""
     benchmark: str
-    """The benchmark's folder, where the masks come from."""
+    """The benchmark's folder."""
     kinds: tuple[str, ...]
     """The kinds of masks, in the benchmark's order."""
     pairs: tuple[PairScores, ...]
-    """One entry a pair, photograph by photograph."""
+    """One entry per pair, photo by photo."""
     protocol: Protocol = "whole"
-    """What counts."""
+    """Which pixels count."""
     convention: Convention = "adobe"
     """How Grad and Conn are computed."""
     name: str = "folder"
@@ -92,11 +91,11 @@ class Evaluation:
     mask_origin: str = ""
     """Where the masks come from, in words; empty: from the folder."""
     num_images: int | None = None
-    """How many photographs there were; None: as many as names."""
+    """Number of photos; None: as many as names."""
     official_count: int | None = None
-    """How many photographs the published set has."""
+    """Number of photos in the published set."""
     instances: tuple[InstanceScores, ...] = ()
-    """Under the protocol him2k: one entry for each photograph and kind."""
+    """Under the protocol him2k: one entry for each photo and kind."""
 
     def select(self, kind: str | None = None) -> list[PairScores]:
         """The pairs of one kind; None: all of them."""
@@ -111,9 +110,9 @@ class Evaluation:
         return MatteScores.mean([pair.mask_scores for pair in self.select(kind)])
 
     def count_better(self) -> tuple[int, int]:
-        """(pairs whose prediction beats its mask in SAD, pairs), the exact masks left out."""
+        """(pairs whose prediction has a lower SAD than its mask, pairs), without the exact masks."""
         counted = [pair for pair in self.pairs if pair.kind not in EXACT_KINDS]
-        return sum(pair.is_better for pair in counted), len(counted)
+        return sum(pair.scores.sad < pair.mask_scores.sad for pair in counted), len(counted)
 
     def count_worse(self, kind: str | None = None) -> tuple[int, int]:
         """(pairs whose prediction has a higher SAD than its mask, pairs).
@@ -122,7 +121,7 @@ class Evaluation:
             kind: The kind to count; None: all kinds but the exact ones.
         """
         counted = [pair for pair in self.pairs if pair.kind == kind or (kind is None and pair.kind not in EXACT_KINDS)]
-        return sum(pair.is_worse for pair in counted), len(counted)
+        return sum(pair.scores.sad > pair.mask_scores.sad for pair in counted), len(counted)
 
     def count_spoiled(self) -> tuple[int, int]:
         """(exact pairs whose SAD is more than `EXACT_TOLERANCE` times that of their mask, exact pairs)."""
@@ -130,55 +129,41 @@ class Evaluation:
         return sum(pair.scores.sad > EXACT_TOLERANCE * pair.mask_scores.sad for pair in exact), len(exact)
 
     def count_instances(self, kind: str | None = None, *, of_masks: bool = False) -> tuple[InstanceCounts, ...]:
-        """IMQ's counts over one kind, for each threshold; None: over all of them.
+        """IMQ's counts over one kind, for each threshold; None: over all kinds.
 
         Raises:
-            InputError: There are none: the protocol is not him2k.
+            InputError: There are none, because the protocol is not him2k.
         """
         chosen = [entry for entry in self.instances if kind is None or entry.kind == kind]
         return add_counts([entry.mask_counts if of_masks else entry.counts for entry in chosen])
 
 
 class ResultsFile:
-    """The pairs done so far, in memory and in a file that is rewritten atomically, at most every few seconds.
+    """The pairs done so far, in memory and in a CSV file that is rewritten atomically every few seconds.
 
-    As a context it writes at its end, however that comes.
+    As a context manager it also writes at the end, after an error, too.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        *,
-        predictor: str,
-        benchmark: Benchmark,
-        protocol: Protocol,
-        convention: Convention,
-    ) -> None:
+    def __init__(self, path: Path | None, benchmark: Benchmark, conditions: Mapping[str, str]) -> None:
         """Read what an earlier run has left.
 
         Args:
-            path: The CSV file; None: only in memory.
-            predictor: What is evaluated, in words.
-            benchmark: On what.
-            protocol: What counts.
-            convention: How Grad and Conn are computed.
+            path: The CSV file; None: the results are only in memory.
+            benchmark: What is scored.
+            conditions: The columns `predictor`, `protocol` and `convention`, equal in all rows.
 
         Raises:
             InputError: The file is the result of something else.
         """
         self.pairs: dict[_Key, PairScores] = {}
         self.instances: dict[_Key, InstanceScores] = {}
-        self._path, self._benchmark = path, benchmark
-        self._conditions: dict[str, Any] = {"predictor": predictor, "protocol": protocol, "convention": convention}
-        self._saved_at = -float("inf")
-        self._is_saved = True
-        if path is not None and path.exists():
-            self._read_pairs(path)
-        if path is not None and protocol == "him2k" and self._instance_path(path).exists():
-            self._read_instances(self._instance_path(path))
+        self._path, self._benchmark, self._conditions = path, benchmark, conditions
+        self._saved_at, self._is_saved = -float("inf"), True
+        if path is not None:
+            self._read(path)
 
     def __enter__(self) -> "ResultsFile":
-        """Nothing more to do."""
+        """Return the file itself."""
         return self
 
     def __exit__(
@@ -188,7 +173,7 @@ class ResultsFile:
         self._save()
 
     def add(self, pairs: Iterable[PairScores], instances: Iterable[InstanceScores] = ()) -> None:
-        """Keep the results of one photograph."""
+        """Keep the results of one photo."""
         self.pairs.update({(pair.name, pair.kind): pair for pair in pairs})
         self.instances.update({(entry.photograph, entry.kind): entry for entry in instances})
         self._is_saved = False
@@ -198,98 +183,79 @@ class ResultsFile:
     def _save(self) -> None:
         if self._path is None or self._is_saved:
             return
-        names = [photo.name for photo in self._benchmark.photographs]
-        if self.instances:  # first, because a photo is done when its pairs are
-            instances = _in_order(self.instances, names, self._benchmark.kinds)
-            rows = [self._conditions | row for entry in instances for row in _instance_rows(entry)]
-            write_rows(
-                self._instance_path(self._path), _INSTANCE_COLUMNS, [_pick(row, _INSTANCE_COLUMNS) for row in rows]
-            )
-        pairs = _in_order(self.pairs, names, self._benchmark.kinds)
-        write_rows(self._path, _COLUMNS, [self._conditions | _pair_row(pair) for pair in pairs])
+        instance_rows = [
+            _InstanceRow(photograph=entry.photograph, kind=entry.kind, of=of, counts=counts)
+            for key in self._in_order(self.instances)
+            for entry in [self.instances[key]]
+            for of, both in (("prediction", entry.counts), ("mask", entry.mask_counts))
+            for counts in both
+        ]
+        if instance_rows:  # first, because a photo is done when its pairs are
+            rows = [{**self._conditions, **to_row(row)} for row in instance_rows]
+            write_rows(instance_path(self._path), _INSTANCE_COLUMNS, rows)
+        pairs = [self.pairs[key] for key in self._in_order(self.pairs)]
+        write_rows(self._path, _COLUMNS, [{**self._conditions, **to_row(pair)} for pair in pairs])
         self._saved_at, self._is_saved = time.monotonic(), True
 
-    def _read_pairs(self, path: Path) -> None:
+    def _in_order(self, keys: Iterable[_Key]) -> list[_Key]:
+        """In the benchmark's order, kinds of an earlier run after its own."""
+        names = {photo.name: place for place, photo in enumerate(self._benchmark.photographs)}
+        kinds = list(dict.fromkeys((*self._benchmark.kinds, *(kind for _, kind in keys))))
+        return sorted(keys, key=lambda key: (names[key[0]], kinds.index(key[1])))
+
+    def _read(self, path: Path) -> None:
         names = {photo.name for photo in self._benchmark.photographs}
         for row in self._read_rows(path, _COLUMNS):
             if row["name"] not in names:
                 raise InputError(
-                    f"output: {path} holds {row['name']}, which {self._benchmark.root} has not; name another file"
+                    f"output: {path} has a row for {row['name']}, which {self._benchmark.root} lacks; name another file"
                 )
-            scores, mask_scores = (
-                MatteScores(**{metric: float(row[f"{prefix}{metric}"]) for metric in METRICS})
-                for prefix in ("", "mask_")
-            )
-            pair = PairScores(name=row["name"], kind=row["kind"], scores=scores, mask_scores=mask_scores)
-            self.pairs[pair.name, pair.kind] = pair
-
-    def _read_instances(self, path: Path) -> None:
+            self.pairs[row["name"], row["kind"]] = from_row(PairScores, row)
+        if self._conditions["protocol"] != "him2k":
+            return
         found: dict[_Key, dict[str, list[InstanceCounts]]] = {}
-        for row in self._read_rows(path, _INSTANCE_COLUMNS):
-            counts = InstanceCounts(
-                threshold=float(row["threshold"]),
-                **{name: int(row[name]) for name in _COUNTS},
-                quality=tuple(float(row[name]) for name in _QUALITIES),
-            )
-            found.setdefault((row["photograph"], row["kind"]), {}).setdefault(row["of"], []).append(counts)
+        for row in self._read_rows(instance_path(path), _INSTANCE_COLUMNS):
+            both = found.setdefault((row["photograph"], row["kind"]), {"prediction": [], "mask": []})
+            both[row["of"]].append(from_row(InstanceCounts, row))
         for (photo, kind), both in found.items():
-            predicted, masked = tuple(both["prediction"]), tuple(both["mask"])
-            entry = InstanceScores(photograph=photo, kind=kind, counts=predicted, mask_counts=masked)
-            self.instances[photo, kind] = entry
+            self.instances[photo, kind] = InstanceScores(
+                photograph=photo, kind=kind, counts=tuple(both["prediction"]), mask_counts=tuple(both["mask"])
+            )
 
     def _read_rows(self, path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-        rows = read_rows(path, columns, what="an evaluation")
+        rows = read_rows(path, columns, what="an evaluation") if path.exists() else []
         for row in rows:
             for condition, wanted in self._conditions.items():
-                if condition in row and row[condition] != wanted:
+                if row.get(condition, wanted) != wanted:
                     raise InputError(
-                        f"output: {path} holds results of {row[condition]!r}, not of {wanted!r}; name another file"
+                        f"output: {path} has results of {row[condition]!r}, not of {wanted!r}; name another file"
                     )
         return rows
 
-    @staticmethod
-    def _instance_path(path: Path) -> Path:
-        return path.with_suffix(".imq.csv")
+
+def instance_path(output: Path) -> Path:
+    """The file beside `output` that keeps the matches of instances."""
+    return output.with_suffix(".imq.csv")
+
+
+def parquet_path(output: Path) -> Path:
+    """The Parquet file beside `output`."""
+    return output.with_suffix(".parquet")
 
 
 def write_parquet(evaluation: Evaluation, path: Path) -> bool:
-    """Write one row a pair, as the CSV file has them, where pyarrow is installed.
+    """Write one row per pair, as in the CSV file, if pyarrow is installed.
 
     Returns:
-        Whether it was.
+        Whether pyarrow is installed.
     """
     if find_spec("pyarrow") is None:
         return False
     pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    conditions = {name: getattr(evaluation, name) for name in ("predictor", "protocol", "convention")}
-    rows = [_pick(conditions | _pair_row(pair), _COLUMNS) for pair in evaluation.pairs]
+    about = {name: getattr(evaluation, name) for name in ("predictor", "protocol", "convention")}
+    rows: list[dict[str, Any]] = [about | to_row(pair) for pair in evaluation.pairs]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
+        table = pyarrow.Table.from_pylist([{column: row[column] for column in _COLUMNS} for row in rows])
+        parquet.write_table(table, temporary)
     return True
-
-
-def _pair_row(pair: PairScores) -> dict[str, Any]:
-    masked = {f"mask_{metric}": value for metric, value in asdict(pair.mask_scores).items()}
-    return {"name": pair.name, "kind": pair.kind, **asdict(pair.scores), **masked}
-
-
-def _instance_rows(entry: InstanceScores) -> list[dict[str, Any]]:
-    both = (("prediction", entry.counts), ("mask", entry.mask_counts))
-    return [
-        {"photograph": entry.photograph, "kind": entry.kind, "of": of}
-        | asdict(counts)
-        | dict(zip(_QUALITIES, counts.quality, strict=True))
-        for of, all_counts in both
-        for counts in all_counts
-    ]
-
-
-def _pick(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-    return {column: row[column] for column in columns}
-
-
-def _in_order(entries: dict[_Key, _Entry], names: Sequence[str], own_kinds: Sequence[str]) -> list[_Entry]:
-    """In the benchmark's order, kinds of an earlier run after its own."""
-    kinds = list(dict.fromkeys((*own_kinds, *(kind for _, kind in entries))))
-    return [entries[name, kind] for name in names for kind in kinds if (name, kind) in entries]

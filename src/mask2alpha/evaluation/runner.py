@@ -1,11 +1,12 @@
 """Score a predictor on a benchmark, every pair beside its own input mask.
 
-The protocol is that of `metrics`: whole image by default, original resolution, float64, predictions as they come (not
-quantised). Legend: K counts the masks of one photograph, of all kinds and instances; they go to the predictor in one
-call, so that a network may encode the photograph once, unless they are very many.
+Scores follow the protocol of `metrics`: by default the whole image, at its original resolution, in float64, with
+predictions that are not quantised. Legend: K counts the masks of one photo, of all kinds and instances. They go to the
+predictor in one call, unless they are very many, so that a network may encode the photo once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -16,15 +17,16 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha
+from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha, read_mask_file
 from mask2alpha.evaluation.instances import count_instances
 from mask2alpha.evaluation.masks import make_mask
 from mask2alpha.evaluation.metrics import Convention, Protocol, check_packages, evaluate_matte, unknown_region
 from mask2alpha.evaluation.results import Evaluation as Evaluation
-from mask2alpha.evaluation.results import InstanceScores, ResultsFile
+from mask2alpha.evaluation.results import InstanceScores, ResultsFile, instance_path, parquet_path
 from mask2alpha.evaluation.results import PairScores as PairScores
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.pipeline.abstract import AbstractPredictor
 
 Predict: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
@@ -50,19 +52,19 @@ def evaluate(
     """Score a predictor on all pairs of a benchmark.
 
     Args:
-        predict: Called once a photograph, see `Predict`.
+        predict: Called once per photo; see `Predict`.
         benchmark: Where the files are.
         kinds: The kinds to score, in that order; None: all of the benchmark's.
         predictor: What is evaluated, in words: model and settings. Written to each row of `output`.
-        output: A CSV file with one row a pair, rewritten atomically every few seconds and at the end, whatever brings
-            that about. Pairs that it already holds are not predicted again: a stopped run goes on where it stopped.
-        has_progress: Show a bar on the standard error stream.
-        protocol: What counts. Under `him2k` the instances of a photograph are also matched, for IMQ.
+        output: A CSV file with one row per pair, rewritten atomically every few seconds and at the end. Pairs that it
+            already has are not predicted again, so that a stopped run continues.
+        has_progress: Show a progress bar on the standard error stream.
+        protocol: Which pixels count. Under `him2k` the instances of a photo are also matched, for IMQ.
         convention: How Grad and Conn are computed.
 
     Raises:
-        InputError: A file's size does not fit its photograph, `predict` returned something else than said, a kind is
-            unknown, a trimap is missing, or `output` is the result of another predictor or benchmark.
+        InputError: A file's size does not fit its photo, `predict` returned another shape or other values, a kind is
+            unknown, a trimap is missing, or `output` is an input or the result of another predictor or benchmark.
         ImageFileError: A file cannot be read.
     """
 
@@ -75,7 +77,7 @@ def evaluate(
             raise InputError(f"predict: returned shape {alphas.shape}, expected {masks.shape}")
         return alphas
 
-    return _evaluate(matte, benchmark, kinds, predictor, output, has_progress, protocol, convention)
+    return _evaluate(matte, benchmark, kinds, predictor, output, has_progress, _Scoring(protocol, convention))
 
 
 def evaluate_predictions(
@@ -88,7 +90,7 @@ def evaluate_predictions(
     protocol: Protocol = "whole",
     convention: Convention = "adobe",
 ) -> Evaluation:
-    """Score mattes that lie in `folder` as KIND/NAME.png, one channel, 8 or 16 bits; the rest is as for `evaluate`.
+    """Score the mattes KIND/NAME.png in `folder`, of one channel and 8 or 16 bits; other arguments as for `evaluate`.
 
     Raises:
         InputError: As for `evaluate`, or a matte is missing.
@@ -96,46 +98,53 @@ def evaluate_predictions(
     """
     root = Path(folder)
 
+    def path_of(item: _Item) -> Path:
+        return root / item[1] / f"{item[0].name}.png"
+
     def matte(items: Sequence[_Item], masks: npt.NDArray[np.bool_], read: _Read) -> npt.NDArray[Any]:
         alphas = []
-        for photograph, kind in items:
-            path = root / kind / f"{photograph.name}.png"
+        for item in items:
+            path = path_of(item)
             if not path.is_file():
                 raise InputError(f"folder: {path} is missing")
             alphas.append(read_alpha(path))
-            check_size(path, alphas[-1].shape, photograph.alpha_path, masks.shape[1:])
+            check_size(path, alphas[-1].shape, item[0].alpha_path, masks.shape[1:])
         return np.stack(alphas)
 
+    if output is not None:
+        mattes = (path_of((photo, kind)) for photo in benchmark.photographs for kind in benchmark.kinds)
+        check_inputs_stay(list_outputs(output), mattes)
     about = f"predictions in {root}"
-    return _evaluate(matte, benchmark, kinds, about, output, has_progress, protocol, convention)
+    return _evaluate(matte, benchmark, kinds, about, output, has_progress, _Scoring(protocol, convention))
+
+
+def list_outputs(output: Path | str) -> list[Path]:
+    """The files that an evaluation with this `output` may write."""
+    return [Path(output), instance_path(Path(output)), parquet_path(Path(output))]
 
 
 def write_masks(benchmark: Benchmark, folder: Path | str) -> Benchmark:
-    """Write the masks of a benchmark as FOLDER/KIND/NAME.png, those that recipes and segmenters make and the others.
+    """Write all masks of a benchmark as FOLDER/KIND/NAME.png, those that recipes and segmenters make, too.
 
-    Masks that are there already are kept, not made again.
+    Masks that exist there are kept.
 
     Returns:
         The same benchmark with these files for masks, so that its pairs can be listed.
 
     Raises:
-        InputError: A segmenter returned something else than said, or a size does not fit.
+        InputError: A segmenter returned another shape or type, or a size does not fit.
         ImageFileError: A file cannot be read or written.
     """
     root = Path(folder)
     for group in _group(benchmark.photographs):
         read = cache(lambda path=group[0].image_path: read_image(path).pixels)
-        masked = []
         for photograph in group:
             paths = {kind: root / kind / f"{photograph.name}.png" for kind in benchmark.kinds}
             missing = [kind for kind, path in paths.items() if not path.is_file()]
-            true_alpha = read_alpha(photograph.alpha_path) if missing else None
+            true_alpha = read_alpha(photograph.alpha_path) if missing else np.empty((0, 0))
             for kind in missing:
-                assert true_alpha is not None
                 mask = _make_or_read_mask(benchmark, photograph, kind, true_alpha, read)
                 write_image(paths[kind], mask.astype(np.uint8) * 255)
-            masked.append(paths)
-        for photograph, paths in zip(group, masked, strict=True):
             photograph.mask_paths.update(paths)
     return Benchmark(
         name=benchmark.name,
@@ -149,17 +158,30 @@ def write_masks(benchmark: Benchmark, folder: Path | str) -> Benchmark:
 
 
 def predict_masks(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """The masks themselves as mattes: a `Predict` that every method has to beat."""
+    """The masks themselves as mattes: the `Predict` that every method should beat."""
     return masks.astype(np.float32)
 
 
 def use_predictor(predictor: AbstractPredictor) -> Predict:
-    """A pipeline's predictor as a `Predict`: the photograph is encoded once for all its masks."""
+    """A pipeline's predictor as a `Predict`: it encodes a photo once for all its masks."""
 
     def predict(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
         return np.stack([matte.alpha for matte in predictor.predict_instances(image, masks)])
 
     return predict
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """Which pixels count, and how Grad and Conn are computed."""
+
+    protocol: Protocol
+    convention: Convention
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether the instances of a photo are matched, which needs all of them."""
+        return self.protocol == "him2k"
 
 
 def _evaluate(
@@ -169,59 +191,52 @@ def _evaluate(
     predictor: str,
     output: Path | str | None,
     has_progress: bool,
-    protocol: Protocol,
-    convention: Convention,
+    scoring: _Scoring,
 ) -> Evaluation:
     check_packages()
     chosen = _select_kinds(benchmark, kinds)
-    store = ResultsFile(
-        None if output is None else Path(output),
-        predictor=predictor,
-        benchmark=benchmark,
-        protocol=protocol,
-        convention=convention,
-    )
+    if output is not None:
+        check_inputs_stay(list_outputs(output), benchmark.files())
+    conditions = {"predictor": predictor, "protocol": scoring.protocol, "convention": scoring.convention}
+    store = ResultsFile(None if output is None else Path(output), benchmark, conditions)
     total = len(benchmark.photographs) * len(chosen)
     with store, tqdm(total=total, desc="evaluate", unit="pair", disable=not has_progress) as bar:
         for group in _group(benchmark.photographs):
-            missing = [
-                kind
-                for kind in chosen
-                if not all((photograph.name, kind) in store.pairs for photograph in group)
-                or (protocol == "him2k" and (group[0].name, kind) not in store.instances)
-            ]
-            items = [
-                (photograph, kind)
-                for photograph in group
-                for kind in missing
-                if protocol == "him2k" or (photograph.name, kind) not in store.pairs
-            ]
+            items = _list_missing(group, chosen, store, scoring)
             if items:
-                store.add(*_score_photograph(matte, benchmark, items, protocol, convention))
+                store.add(*_score_photograph(matte, benchmark, items, scoring))
             bar.update(len(group) * len(chosen))
+    firsts = [group[0].name for group in _group(benchmark.photographs)] if scoring.has_instances else []
     return Evaluation(
         predictor=predictor,
         benchmark=str(benchmark.root),
         kinds=chosen,
         pairs=tuple(store.pairs[photograph.name, kind] for photograph in benchmark.photographs for kind in chosen),
-        protocol=protocol,
-        convention=convention,
+        protocol=scoring.protocol,
+        convention=scoring.convention,
         name=benchmark.name,
         title=benchmark.title,
         mask_origin=benchmark.mask_origin,
         num_images=benchmark.num_images,
         official_count=benchmark.official_count,
-        instances=tuple(
-            store.instances[group[0].name, kind]
-            for group in _group(benchmark.photographs)
-            for kind in chosen
-            if protocol == "him2k"
-        ),
+        instances=tuple(store.instances[name, kind] for name in firsts for kind in chosen),
     )
 
 
+def _list_missing(
+    group: Sequence[GuidedPhotograph], kinds: Sequence[str], store: ResultsFile, scoring: _Scoring
+) -> list[_Item]:
+    """The pairs of one photo that are still to be scored; under him2k all pairs of a kind together."""
+    items = [(photo, kind) for photo in group for kind in kinds if (photo.name, kind) not in store.pairs]
+    if not scoring.has_instances:
+        return items
+    unmatched = {kind for kind in kinds if (group[0].name, kind) not in store.instances}
+    unmatched |= {kind for _, kind in items}
+    return [(photo, kind) for photo in group for kind in kinds if kind in unmatched]
+
+
 def _group(photographs: Iterable[GuidedPhotograph]) -> Iterator[list[GuidedPhotograph]]:
-    """The instances of one photograph together."""
+    """The instances of one photo together."""
     for _, group in groupby(photographs, key=lambda photograph: photograph.image_path):
         yield list(group)
 
@@ -237,9 +252,9 @@ def _select_kinds(benchmark: Benchmark, kinds: Sequence[str] | None) -> tuple[st
 
 
 def _score_photograph(
-    matte: _Matte, benchmark: Benchmark, items: Sequence[_Item], protocol: Protocol, convention: Convention
+    matte: _Matte, benchmark: Benchmark, items: Sequence[_Item], scoring: _Scoring
 ) -> tuple[list[PairScores], list[InstanceScores]]:
-    """Predict and score pairs of one photograph."""
+    """Predict and score pairs of one photo."""
     path = items[0][0].image_path
     read = cache(lambda: read_image(path).pixels)
     read_truth = cache(read_alpha)
@@ -251,22 +266,26 @@ def _score_photograph(
             _make_or_read_mask(benchmark, photograph, kind, true_alpha, read)
             for (photograph, kind), true_alpha in zip(chunk, truths, strict=True)
         ]
-        for photograph, _ in chunk:
-            check_size(photograph.alpha_path, read_truth(photograph.alpha_path).shape, path, masks[0].shape)
+        for (photograph, _), true_alpha in zip(chunk, truths, strict=True):
+            check_size(photograph.alpha_path, true_alpha.shape, path, masks[0].shape)
         alphas = matte(chunk, np.stack(masks), read)
         for (photograph, kind), true_alpha, mask, alpha in zip(chunk, truths, masks, alphas, strict=True):
-            trimap = _read_trimap(photograph, true_alpha.shape) if protocol == "trimap-unknown" else None
+            trimap = _read_trimap(photograph, true_alpha.shape) if scoring.protocol == "trimap-unknown" else None
             scores, mask_scores = (
-                evaluate_matte(guess, true_alpha, protocol=protocol, convention=convention, trimap=trimap)
+                evaluate_matte(
+                    guess, true_alpha, protocol=scoring.protocol, convention=scoring.convention, trimap=trimap
+                )
                 for guess in (alpha, mask)
             )
             pairs.append(PairScores(name=photograph.name, kind=kind, scores=scores, mask_scores=mask_scores))
-            if protocol == "him2k":
+            if scoring.has_instances:
                 of_kind.setdefault(kind, []).append((alpha, mask, true_alpha))
     instances = []
     for kind, entries in of_kind.items():
         predicted, masked, true = (np.stack(arrays) for arrays in zip(*entries, strict=True))
-        counts, mask_counts = (count_instances(guess, true, convention=convention) for guess in (predicted, masked))
+        counts, mask_counts = (
+            count_instances(guess, true, convention=scoring.convention) for guess in (predicted, masked)
+        )
         instances.append(InstanceScores(photograph=items[0][0].name, kind=kind, counts=counts, mask_counts=mask_counts))
     return pairs, instances
 
@@ -286,7 +305,7 @@ def _make_or_read_mask(
         found = np.asarray(benchmark.segmenters[kind](read()))
         return _choose_instance(kind, found, true_alpha > 0.5)
     path = photograph.mask_paths[kind]
-    mask = read_mask(path) > 127
+    mask = read_mask_file(path) > 127
     check_size(path, mask.shape, photograph.alpha_path, true_alpha.shape)
     return mask
 
@@ -300,21 +319,18 @@ def _choose_instance(name: str, found: npt.NDArray[Any], target: npt.NDArray[np.
         )
     if found.ndim == 2:
         return found
-    overlaps = np.array([(mask & target).sum() / max(1, int((mask | target).sum())) for mask in masks])
-    if overlaps.max(initial=0) == 0:
-        return np.zeros(target.shape, dtype=np.bool_)
-    chosen: npt.NDArray[np.bool_] = masks[int(np.argmax(overlaps))]
-    return chosen
+    overlaps = [(mask & target).sum() / max(1, int((mask | target).sum())) for mask in masks]
+    return np.asarray(masks[int(np.argmax(overlaps))]) if max(overlaps, default=0) else np.zeros_like(target)
 
 
 def _read_trimap(photograph: GuidedPhotograph, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     path = photograph.trimap_path
     if path is None:
         raise InputError(
-            f"protocol: trimap-unknown needs a trimap for {photograph.name}, which the benchmark has not; "
+            f"protocol: trimap-unknown needs a trimap for {photograph.name}, which the benchmark lacks; "
             "move its trimaps where its layout says, or choose another protocol"
         )
-    trimap = read_mask(path)
+    trimap = read_mask_file(path)
     check_size(path, trimap.shape, photograph.alpha_path, size)
     if not unknown_region(trimap).any():
         raise InputError(f"{path}: leaves nothing unknown, expected a trimap of 0, 128 and 255")

@@ -1,9 +1,11 @@
 """Reports of tables and sentences, rendered as text, Markdown, JSON or HTML."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from mask2alpha.extras import import_extra
 
 Style: TypeAlias = Literal["text", "markdown", "json"]
 
@@ -12,35 +14,29 @@ Style: TypeAlias = Literal["text", "markdown", "json"]
 class Table:
     """Text in rows and columns."""
 
-    header: tuple[str, ...]
+    header: Sequence[str]
     """The columns' names."""
-    rows: tuple[tuple[str, ...], ...]
+    rows: Sequence[Sequence[str]]
     """The first cell names the row."""
     title: str = ""
     """One line; may be empty."""
     note: str = ""
     """How to read it; may be empty."""
-    best: tuple[tuple[int, int], ...] = ()
+    best: Collection[tuple[int, int]] = ()
     """(row, column) of cells to stress."""
-    text_columns: tuple[int, ...] = (0,)
+    text_columns: Sequence[int] = (0,)
     """Columns of words, which are aligned to the left; the others hold numbers."""
 
     def render(self, style: Literal["text", "markdown"]) -> str:
         """The rows as text with aligned columns, or as a Markdown table."""
         return self._to_text() if style == "text" else self._to_markdown()
 
-    def to_html(self) -> str:
-        """The rows as a `<table>`; title and note are left to the page."""
-        return str(load_template("table.html").render(table=self))
-
     def _to_text(self) -> str:
         rows = (self.header, *self.rows)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(self.header))]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        aligned = [str.ljust if column in self.text_columns else str.rjust for column in range(len(widths))]
         return "\n".join(
-            "  ".join(
-                cell.ljust(width) if column in self.text_columns else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
+            "  ".join(align(cell, width) for align, cell, width in zip(aligned, row, widths, strict=True))
             for row in rows
         )
 
@@ -58,7 +54,7 @@ def render_report(blocks: Sequence[Table | str], data: dict[str, Any], style: St
     """A report in one of the three forms, without a final newline.
 
     Args:
-        blocks: Tables and paragraphs, for people; an empty line separates them.
+        blocks: Tables and paragraphs for people, separated by empty lines.
         data: The same numbers, unrounded, for the form `json`.
         style: The form.
     """
@@ -73,11 +69,12 @@ def load_template(name: str) -> Any:
     Raises:
         InputError: Jinja is not installed.
     """
-    from mask2alpha.extras import import_extra
-
     jinja2 = import_extra("jinja2", extra="report", purpose="an HTML report")
-    loader = jinja2.PackageLoader("mask2alpha.evaluation", "templates")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("mask2alpha.evaluation", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template(f"{name}.j2")

@@ -30,6 +30,7 @@ from mask2alpha.export.graphs import (
 )
 from mask2alpha.export.metadata import require, write_metadata
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
 from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.fast.folding import fold_batch_norm
 from mask2alpha.model.fast.optimise import put_twins
@@ -57,11 +58,13 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
 
     Raises:
         CheckpointError: The model cannot be found or read.
-        InputError: It is of a kind that cannot be exported, or the extra `export` is missing.
+        InputError: It is of a kind that cannot be exported, the extra `export` is missing, the folder cannot be
+            written, or one of the files is the model.
     """
     require("onnx")
     checkpoint = find_checkpoint(source)
     model = load_model(checkpoint).eval()
+    check_inputs_stay((Path(folder) / f"{name}.onnx" for name in list_graphs(model.config)), [checkpoint])
     _check_can_be_traced(model.config, source)
     fold_batch_norm(model)
     has_backbone = isinstance(model.encoder, BackboneEncoder)
@@ -76,7 +79,7 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
         "torch_version": torch.__version__,
     }
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare_folder(folder)
     written = []
     for graph, module, examples, results in _traced(model):
         path = folder / f"{graph.name}.onnx"

@@ -130,6 +130,7 @@ def read_mask(
     path: str | Path,
     *,
     choice: MaskChoice | None = None,
+    has_options: bool = True,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
@@ -139,7 +140,9 @@ def read_mask(
         ImageFileError: As for `decode_mask`.
     """
     data = _read_bytes(Path(path), max_bytes)
-    return decode_mask(data, str(path), choice=choice, max_bytes=max_bytes, max_pixels=max_pixels)
+    return decode_mask(
+        data, str(path), choice=choice, has_options=has_options, max_bytes=max_bytes, max_pixels=max_pixels
+    )
 
 
 def decode_mask(
@@ -147,6 +150,7 @@ def decode_mask(
     name: str = "mask",
     *,
     choice: MaskChoice | None = None,
+    has_options: bool = True,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
@@ -159,6 +163,7 @@ def decode_mask(
         data: The whole file.
         name: What messages call it.
         choice: A label, channel or inversion, where the file leaves a choice; `fit` has no meaning here.
+        has_options: Whether the user has `--label` and `--channel`, so that messages can name them.
         max_bytes: Largest file accepted.
         max_pixels: Largest picture accepted, width times height.
 
@@ -166,13 +171,14 @@ def decode_mask(
         ImageFileError: As for `decode_image`; or it is ambiguous which pixels the mask marks.
     """
     choice = choice or MaskChoice()
+    advice = "" if has_options else "give a file that is white on the target and black elsewhere"
     kind = _checked_kind(data, name, max_bytes)
     if kind == "EXR":
-        drawn = _decoded(lambda: decode_exr_mask(data, max_pixels, choice.channel), name, max_pixels)
+        drawn = _decoded(lambda: decode_exr_mask(data, max_pixels, choice.channel, advice=advice), name, max_pixels)
     else:
         drawn = _decoded(lambda: _drawn_mask(data, kind, max_pixels), name, max_pixels)
     try:
-        mask, notes = understand(drawn, choice, name="the mask")
+        mask, notes = understand(drawn, choice, name="the mask", advice=advice)
     except InputError as error:
         raise ImageFileError(f"{name}: {error}") from error
     for note in notes:

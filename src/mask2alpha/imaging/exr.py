@@ -45,7 +45,7 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
     )
 
 
-def decode_exr_mask(data: bytes, max_pixels: int, channel: str | None) -> DrawnMask:
+def decode_exr_mask(data: bytes, max_pixels: int, channel: str | None, *, advice: str = "") -> DrawnMask:
     """The first part's channels, as a mask may be drawn in them.
 
     Args:
@@ -53,6 +53,7 @@ def decode_exr_mask(data: bytes, max_pixels: int, channel: str | None) -> DrawnM
         max_pixels: Largest picture accepted.
         channel: The channel or layer that is asked for; where it names one of the file, or where there is a single
             channel, that is read and no colours. None: the colours, as `decode_exr` finds them.
+        advice: What messages advise about several channels; empty: the option `--channel`.
 
     Raises:
         UnreadableError: As `decode_exr`; or several channels may be the mask.
@@ -70,13 +71,13 @@ def decode_exr_mask(data: bytes, max_pixels: int, channel: str | None) -> DrawnM
         wanted = [name for name in _colour_channels(names) if name]
     except UnreadableError:
         shown = ", ".join(sorted(names)[:12])
-        raise UnreadableError(
-            f"the mask may be any of the channels {shown}; choose with --channel, for example --channel {min(names)}"
-        ) from None
+        advice = advice or f"choose with --channel, for example --channel {min(names)}"
+        raise UnreadableError(f"the mask may be any of the channels {shown}; {advice}") from None
     photo = decode_exr(data, max_pixels)
     if rest := sorted(set(names) - set(wanted)):
         shown = ", ".join(rest[:12])
-        warnings.warn(f"the mask was read from {', '.join(wanted)}; --channel chooses another of {shown}", stacklevel=3)
+        others = f"it also has {shown}" if advice else f"--channel chooses another of {shown}"
+        warnings.warn(f"the mask was read from {', '.join(wanted)}; {others}", stacklevel=3)
     return DrawnMask(values=photo.pixels[..., 0] if photo.is_grey else photo.pixels, alpha=photo.alpha)
 
 

@@ -92,13 +92,16 @@ class DrawnMask:
     """Further channels of the file by their names, (H, W)."""
 
 
-def understand(drawn: DrawnMask, choice: MaskChoice | None = None, *, name: str = "mask") -> tuple[Mask, list[str]]:
+def understand(
+    drawn: DrawnMask, choice: MaskChoice | None = None, *, name: str = "mask", advice: str = ""
+) -> tuple[Mask, list[str]]:
     """Say which pixels a mask marks.
 
     Args:
         drawn: The mask's values, and what its file says of them.
         choice: What the user says of them.
         name: What messages call the mask.
+        advice: What messages advise; empty: the options of `MaskChoice` or, without a choice, other arrays.
 
     Returns:
         The mask, and notes on what was guessed or may surprise.
@@ -112,7 +115,7 @@ def understand(drawn: DrawnMask, choice: MaskChoice | None = None, *, name: str 
         by_array = (
             f"pass one mask per label, for example {name} == {error.label}, or floats, which are taken as they are"
         )
-        raise InputError(f"{name} {error.found}; {by_array if choice is None else error.advice}") from None
+        raise InputError(f"{name} {error.found}; {advice or (by_array if choice is None else error.advice)}") from None
 
 
 class _AmbiguousError(Exception):

@@ -51,7 +51,7 @@ def test_a_model_is_scored_and_its_results_are_kept(root: Path, tmp_path: Path) 
     assert "2 steps, error threshold 0, active budget 100, float32 on cpu" in report["predictor"]
     assert len(output.read_text(encoding="utf-8").splitlines()) == 3
     assert json.loads(run(*arguments)) == report
-    with pytest.raises(InputError, match="holds results of"):
+    with pytest.raises(InputError, match="has results of"):
         run(*arguments, "--steps", "3")
 
 
@@ -135,5 +135,5 @@ def test_unusable_arguments_are_refused_in_one_sentence(root: Path, tmp_path: Pa
         assert message in result.stderr
     with pytest.raises(InputError, match="neither a folder nor a benchmark; these are aim-500"):
         run(tmp_path / "none")
-    with pytest.raises(InputError, match="has no original/; move the photographs there"):
+    with pytest.raises(InputError, match="has no original/; move the photos there"):
         run("aim-500", tmp_path, "--model", "mask")

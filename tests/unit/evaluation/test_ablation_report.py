@@ -12,10 +12,7 @@ from mask2alpha.evaluation.ablations import (
     Table,
     Times,
     Variant,
-    plan_algorithm,
-    plan_table_3,
-    plan_table_4,
-    plan_table_5,
+    plan_table,
 )
 from mask2alpha.evaluation.metrics import MatteScores
 from mask2alpha.evaluation.paper import PUBLISHED_ABLATIONS
@@ -70,7 +67,7 @@ def cells(ablation: Ablation) -> list[list[str]]:
 
 
 def test_table_4_sets_our_rows_beside_the_papers(named: NamedModel) -> None:
-    table = cells(make_ablation(4, plan_table_4([named], [1, 3, 5])))
+    table = cells(make_ablation(4, plan_table(4, [named], [1, 3, 5])))
     header, rule, mask, single, three, five = table
     assert header[1:7] == ["SAD", "MSE", "Grad", "Conn", "vs last", "better"]
     assert header[7:] == ["loop ms", "whole ms", "paper SAD", "paper vs last", "paper ms"]
@@ -83,16 +80,16 @@ def test_table_4_sets_our_rows_beside_the_papers(named: NamedModel) -> None:
 
 
 def test_tables_3_and_5_show_the_papers_four_metrics(named: NamedModel) -> None:
-    three = cells(make_ablation(3, plan_table_3([named]), has_times=False))
+    three = cells(make_ablation(3, plan_table(3, [named]), has_times=False))
     assert three[0][7:] == ["paper SAD", "paper MSE", "paper Grad", "paper Conn", "paper vs last"]
     assert three[3][7:] == ["45.90", "0.0178", "42.94", "47.82", "+27.3 %"]
-    five = cells(make_ablation(5, plan_table_5([named]), has_times=False))
+    five = cells(make_ablation(5, plan_table(5, [named]), has_times=False))
     assert [row[0] for row in five[3:]] == ["no detail stage", "SHM", "SGSDR"]
     assert five[5][7:] == ["37.05", "19.98", "28.80", "53.47", "+0.0 %"]
 
 
 def test_where_the_paper_has_no_rows_there_are_no_columns_of_it(named: NamedModel) -> None:
-    ablation = make_ablation("algorithm", plan_algorithm([named], [7]), has_times=False)
+    ablation = make_ablation("algorithm", plan_table("algorithm", [named], [7]), has_times=False)
     table = cells(ablation)
     assert table[0][1:] == ["SAD", "MSE", "Grad", "Conn", "vs last", "better"]
     assert table[3][0] == "sticky update, 7 steps"
@@ -105,7 +102,7 @@ def test_where_the_paper_has_no_rows_there_are_no_columns_of_it(named: NamedMode
 def test_every_form_says_that_switches_are_no_trainings_and_that_the_paper_is_published(
     table: Table, named: NamedModel
 ) -> None:
-    plans = {3: plan_table_3([named]), 4: plan_table_4([named], [1, 3]), 5: plan_table_5([named])}
+    plans = {3: plan_table(3, [named]), 4: plan_table(4, [named], [1, 3]), 5: plan_table(5, [named])}
     ablation = make_ablation(table, plans[table])
     for style in ("text", "markdown", "json"):
         report = format_ablation(ablation, style)
@@ -119,24 +116,24 @@ def test_separate_trainings_are_named(named: NamedModel) -> None:
     config = PRESETS["tiny"]
     without = Mask2Alpha(replace(config, encoder=replace(config.encoder, has_guidance=False)))
     other = NamedModel(name="without.safetensors", weights="def456", model=without)
-    report = format_ablation(make_ablation(3, plan_table_3([named, other])))
+    report = format_ablation(make_ablation(3, plan_table(3, [named, other])))
     assert "separate trainings: without.safetensors (weights def456), tiny.safetensors (weights abc123)" in report
     assert "switches" not in report
 
 
 def test_the_loops_line_is_that_of_its_times(named: NamedModel) -> None:
-    ablation = make_ablation(4, plan_table_4([named], [1, 3, 10]))
+    ablation = make_ablation(4, plan_table(4, [named], [1, 3, 10]))
     line = fit_times(ablation)
     assert line is not None
     assert line == pytest.approx((0.010, 0.005))
     assert "10.0 ms a step and 5.0 ms beside" in format_ablation(ablation)
     assert "8.1 and 5.9 ms" in format_ablation(ablation)
-    assert fit_times(make_ablation(4, plan_table_4([named], [3]))) is None
-    assert fit_times(make_ablation(5, plan_table_5([named]))) is None
+    assert fit_times(make_ablation(4, plan_table(4, [named], [3]))) is None
+    assert fit_times(make_ablation(5, plan_table(5, [named]))) is None
 
 
 def test_json_holds_the_numbers(named: NamedModel) -> None:
-    ablation = make_ablation(5, plan_table_5([named]))
+    ablation = make_ablation(5, plan_table(5, [named]))
     report = json.loads(format_ablation(ablation, "json"))
     assert report["table"] == 5
     assert [row["is_switched"] for row in report["rows"]] == [True, True, False]

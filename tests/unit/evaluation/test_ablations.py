@@ -11,13 +11,9 @@ from mask2alpha.evaluation import ablations
 from mask2alpha.evaluation.ablations import (
     Ablation,
     NamedModel,
-    Selection,
     fit_line,
     measure_times,
-    plan_algorithm,
-    plan_table_3,
-    plan_table_4,
-    plan_table_5,
+    plan_table,
     run_ablation,
     switch,
 )
@@ -47,7 +43,7 @@ def name(model: Mask2Alpha, called: str = "tiny") -> NamedModel:
     return NamedModel(name=called, weights=f"hash of {called}", model=model)
 
 
-def with_selection(selection: Selection) -> ModelConfig:
+def with_selection(selection: str) -> ModelConfig:
     return replace(TINY, detail=replace(TINY.detail, selection=selection))
 
 
@@ -108,45 +104,45 @@ def test_a_part_that_was_not_trained_cannot_be_switched_on() -> None:
 
 
 def test_table_3_switches_one_model_or_compares_two() -> None:
-    variants = plan_table_3([name(make_model())])
+    variants = plan_table(3, [name(make_model())])
     assert [variant.label for variant in variants] == ["without MGFSM", "with MGFSM"]
     assert [variant.is_switched for variant in variants] == [True, False]
     assert [variant.is_reference for variant in variants] == [False, True]
     with_it, without = name(make_model(), "with"), name(make_model(WITHOUT_GUIDANCE), "without")
-    variants = plan_table_3([with_it, without])
+    variants = plan_table(3, [with_it, without])
     assert [variant.source.name for variant in variants] == ["without", "with"]
     assert not any(variant.is_switched for variant in variants)
     for wrong in ([without], [with_it, with_it], [with_it, without, without]):
         with pytest.raises(InputError, match="table 3 needs"):
-            plan_table_3(wrong)
+            plan_table(3, wrong)
 
 
 def test_table_4_has_a_row_for_each_number_of_steps() -> None:
-    variants = plan_table_4([name(make_model())], [6, 1, 3, 3])
+    variants = plan_table(4, [name(make_model())], [6, 1, 3, 3])
     assert [variant.num_steps for variant in variants] == [1, 3, 6]
     assert [variant.label for variant in variants] == ["1 (single pass)", "3", "6"]
     assert [variant.is_reference for variant in variants] == [False, False, True]
-    two = plan_table_4([name(make_model(), "yes"), name(make_model(NOT_ITERATIVE), "no")], [3, 6])
+    two = plan_table(4, [name(make_model(), "yes"), name(make_model(NOT_ITERATIVE), "no")], [3, 6])
     assert [variant.label for variant in two] == ["none (no)", "3 (yes)", "6 (yes)"]
     with pytest.raises(InputError, match="iterative"):
-        plan_table_4([name(make_model(NOT_ITERATIVE))], [3])
+        plan_table(4, [name(make_model(NOT_ITERATIVE))], [3])
     with pytest.raises(InputError, match="at least 1"):
-        plan_table_4([name(make_model())], [0, 3])
+        plan_table(4, [name(make_model())], [0, 3])
 
 
 def test_table_5_switches_one_model_or_compares_several() -> None:
-    variants = plan_table_5([name(make_model())])
+    variants = plan_table(5, [name(make_model())])
     assert [variant.model.config.detail.selection for variant in variants] == ["none", "shm", "sgsdr"]
     assert [variant.is_switched for variant in variants] == [True, True, False]
     trained = [name(make_model(with_selection(selection)), selection) for selection in ("sgsdr", "none")]
-    assert [variant.source.name for variant in plan_table_5(trained)] == ["none", "sgsdr"]
+    assert [variant.source.name for variant in plan_table(5, trained)] == ["none", "sgsdr"]
     for wrong in ([trained[1]], [trained[0], trained[0]], [trained[1], name(make_model(with_selection("shm")))]):
         with pytest.raises(InputError, match="table 5 needs"):
-            plan_table_5(wrong)
+            plan_table(5, wrong)
 
 
 def test_the_choices_within_algorithm_2_are_compared_with_the_method_as_it_is_run() -> None:
-    variants = plan_algorithm([name(make_model())], [5])
+    variants = plan_table("algorithm", [name(make_model())], [5])
     own = TINY.decoder.num_steps
     assert [variant.num_steps for variant in variants] == [5, 5, 5, own, own, own]
     assert [variant.label for variant in variants[:3]] == [
@@ -160,13 +156,13 @@ def test_the_choices_within_algorithm_2_are_compared_with_the_method_as_it_is_ru
     assert [variant.is_reference for variant in variants] == [False] * 5 + [True]
     for wrong in ([], [name(make_model())] * 2, [name(make_model(NOT_ITERATIVE))]):
         with pytest.raises(InputError, match="algorithm needs one iterative model"):
-            plan_algorithm(wrong)
+            plan_table("algorithm", wrong)
 
 
 def test_algorithm_2s_choices_change_the_scores_and_do_not_depend_on_the_order_of_photos(
     benchmark_folder: GuidedFolder,
 ) -> None:
-    variants = plan_algorithm([name(make_model())], [])
+    variants = plan_table("algorithm", [name(make_model())], [])
     scores = [
         row.evaluation.mean()
         for row in run_ablation("algorithm", variants, benchmark_folder, device="cpu", repeats=0).rows
@@ -180,7 +176,7 @@ def test_algorithm_2s_choices_change_the_scores_and_do_not_depend_on_the_order_o
 
 @pytest.fixture
 def ablation(benchmark_folder: GuidedFolder) -> Ablation:
-    variants = plan_table_4([name(make_model())], [1, 2])
+    variants = plan_table(4, [name(make_model())], [1, 2])
     return run_ablation(4, variants, benchmark_folder, device="cpu", repeats=1, num_timed=1)
 
 
@@ -205,13 +201,13 @@ def test_a_stopped_run_goes_on_and_tables_share_rows(
     benchmark_folder: GuidedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named, output = name(make_model()), tmp_path / "rows"
-    first = run_ablation(5, plan_table_5([named]), benchmark_folder, device="cpu", repeats=0, output=output)
+    first = run_ablation(5, plan_table(5, [named]), benchmark_folder, device="cpu", repeats=0, output=output)
     assert len(list(output.glob("*.csv"))) == 3
     assert all(row.times is None for row in first.rows)
     monkeypatch.setattr(ablations, "use_predictor", lambda predictor: pytest.fail)  # called for no finished pair
-    again = run_ablation(5, plan_table_5([named]), benchmark_folder, device="cpu", repeats=0, output=output)
+    again = run_ablation(5, plan_table(5, [named]), benchmark_folder, device="cpu", repeats=0, output=output)
     assert [row.evaluation for row in again.rows] == [row.evaluation for row in first.rows]
-    whole = plan_table_4([named], [TINY.decoder.num_steps])
+    whole = plan_table(4, [named], [TINY.decoder.num_steps])
     shared = run_ablation(4, whole, benchmark_folder, device="cpu", repeats=0, output=output)
     assert shared.rows[0].evaluation == first.reference.evaluation
 

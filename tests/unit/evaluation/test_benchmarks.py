@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from layouts import soft_disc, write
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedFolder
 
@@ -82,10 +83,11 @@ def test_unusable_kinds_are_named(make_root: MakeRoot) -> None:
 def test_a_folder_without_pictures_or_kinds_is_refused(make_root: MakeRoot, tmp_path: Path) -> None:
     for folder in ("image", "alpha", "mask"):
         (tmp_path / "empty" / folder).mkdir(parents=True)
-    with pytest.raises(InputError, match="no folder per kind"):
+    with pytest.raises(InputError, match="image has no pictures; move the photos there"):
         GuidedFolder(tmp_path / "empty")
-    (tmp_path / "empty" / "mask" / "exact").mkdir()
-    with pytest.raises(InputError, match="holds no pictures"):
+    for folder in ("image", "alpha"):
+        write(tmp_path / "empty" / folder / "one.png", soft_disc(5))
+    with pytest.raises(InputError, match="no folder per kind"):
         GuidedFolder(tmp_path / "empty")
 
 

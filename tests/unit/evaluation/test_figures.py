@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 from mask2alpha.evaluation.figures import (
     GAP,
     MIN_PANEL_SIDE,
-    Panel,
     StepMaps,
     animate_steps,
     busiest_window,
@@ -88,11 +87,11 @@ def test_heat_grows_brighter() -> None:
 
 def test_a_tile_holds_its_panels_and_wraps_its_captions() -> None:
     picture = np.full((20, 200, 3), 90, dtype=np.uint8)
-    short = tile([[Panel(picture=picture, caption="a"), Panel(picture=picture, caption="b")]])
+    short = tile([[(picture, "a"), (picture, "b")]])
     assert short.shape[1] == 3 * GAP + 400
     assert (short[GAP : GAP + 20, GAP : GAP + 200] == 90).all()
     assert (short[GAP : GAP + 20, 2 * GAP + 200 : 2 * GAP + 400] == 90).all()
-    long = tile([[Panel(picture=picture, caption="many words " * 12), Panel(picture=picture, caption="b")]])
+    long = tile([[(picture, "many words " * 12), (picture, "b")]])
     assert long.shape[1] == short.shape[1]
     assert long.shape[0] > short.shape[0]
     written = long[GAP + 20 :, : 2 * GAP + 200] < 128
@@ -101,7 +100,7 @@ def test_a_tile_holds_its_panels_and_wraps_its_captions() -> None:
 
 
 def test_a_narrow_panel_leaves_room_for_its_caption() -> None:
-    drawn = tile([[Panel(picture=np.zeros((50, 4, 3), dtype=np.uint8), caption="photograph and mask")]])
+    drawn = tile([[(np.zeros((50, 4, 3), dtype=np.uint8), "photo and mask")]])
     assert drawn.shape[1] == MIN_PANEL_SIDE + 2 * GAP
 
 

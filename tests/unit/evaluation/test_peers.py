@@ -86,7 +86,7 @@ def test_what_is_missing_is_said_before_anything_runs(monkeypatch: pytest.Monkey
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs pymatting: pip install 'mask2alpha\[peers\]'"):
         identify_method(parse_method("knn"))
-    with pytest.raises(InputError, match="there is not a folder"):
+    with pytest.raises(InputError, match="there is no folder"):
         identify_method(parse_method(f"predictions:{tmp_path / 'none'}"))
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from mask2alpha.evaluation.instances import InstanceCounts
+from mask2alpha.evaluation.instances import InstanceCounts, Quality
 from mask2alpha.evaluation.metrics import MatteScores
 from mask2alpha.evaluation.paper import PUBLISHED
 from mask2alpha.evaluation.report import format_report
@@ -155,7 +155,7 @@ def test_json_keeps_published_numbers_apart(evaluation: Evaluation) -> None:
 
 def test_an_incomplete_benchmark_is_said_to_be_so(evaluation: Evaluation) -> None:
     few = replace(evaluation, name="aim-500", title="AIM-500", num_images=2, official_count=500)
-    assert "Incomplete: 2 of the 500 photographs of AIM-500" in format_report(few)
+    assert "Incomplete: 2 of the 500 photos of AIM-500" in format_report(few)
     assert json.loads(format_report(few, "json"))["is_incomplete"] is True
     assert "Incomplete" not in format_report(replace(few, num_images=500))
 
@@ -178,7 +178,7 @@ def test_instance_quality_is_a_table_of_its_own(evaluation: Evaluation, style: L
                 num_true_positives=hits,
                 num_false_positives=4 - hits,
                 num_false_negatives=4 - hits,
-                quality=(quality,) * 4,
+                quality=Quality(mad=quality, mse=quality, grad=quality, conn=quality),
             )
             for threshold in (0.5, 0.75)
         )

@@ -90,9 +90,9 @@ def test_results_of_another_protocol_or_convention_are_not_continued(tmp_path: P
     LAYOUTS["folder"](tmp_path / "data")
     benchmark = open_benchmark("folder", tmp_path / "data")
     evaluate(blur, benchmark, output=tmp_path / "a.csv")
-    with pytest.raises(InputError, match="holds results of 'whole', not of 'him2k'"):
+    with pytest.raises(InputError, match="has results of 'whole', not of 'him2k'"):
         evaluate(blur, benchmark, output=tmp_path / "a.csv", protocol="him2k")
-    with pytest.raises(InputError, match="holds results of 'adobe', not of 'aim'"):
+    with pytest.raises(InputError, match="has results of 'adobe', not of 'aim'"):
         evaluate(blur, benchmark, output=tmp_path / "a.csv", convention="aim")
     with (tmp_path / "a.csv").open(encoding="utf-8") as file:
         assert {(row["protocol"], row["convention"]) for row in csv.DictReader(file)} == {("whole", "adobe")}

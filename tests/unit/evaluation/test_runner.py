@@ -134,10 +134,10 @@ def test_results_of_something_else_are_not_continued(
 ) -> None:
     output = tmp_path / "half.csv"
     evaluate(predict_half, benchmark_folder, predictor="half", output=output)
-    with pytest.raises(InputError, match="holds results of 'half', not of 'other'"):
+    with pytest.raises(InputError, match="has results of 'half', not of 'other'"):
         evaluate(predict_half, benchmark_folder, predictor="other", output=output)
     shutil.rmtree(benchmark_folder.root)
-    with pytest.raises(InputError, match="holds first, which"):
+    with pytest.raises(InputError, match="has a row for first, which"):
         evaluate(predict_half, GuidedFolder(make_root(names=("third",))), predictor="half", output=output)
     output.write_text("name,age\nanna,7\n", encoding="utf-8")
     with pytest.raises(InputError, match="is not a result of an evaluation"):
@@ -214,3 +214,14 @@ class OnceEncoding(AbstractPredictor):
 def test_a_pipelines_predictor_gets_all_masks_at_once(benchmark_folder: GuidedFolder) -> None:
     evaluation = evaluate(use_predictor(OnceEncoding()), benchmark_folder)
     assert evaluation.pairs == evaluate(predict_masks, benchmark_folder).pairs
+
+
+@pytest.mark.parametrize("values", [[0, 3, 7], [0, 1, 2], [5, 9, 200]])
+def test_an_ambiguous_mask_is_refused_without_options_that_do_not_exist(
+    benchmark_folder: GuidedFolder, values: list[int]
+) -> None:
+    labels = np.repeat(np.array(values, dtype=np.uint8), 8)[:, None].repeat(32, axis=1)
+    Image.fromarray(labels).save(benchmark_folder.root / "mask" / "exact" / "first.png")
+    with pytest.raises(ImageFileError, match="give a file that is white on the target and black elsewhere") as caught:
+        evaluate(predict_masks, benchmark_folder)
+    assert "--" not in str(caught.value)
