@@ -18,8 +18,6 @@ from mask2alpha.ops.prompt import Point, Prompt
 
 Answer: TypeAlias = Callable[[Prompt], NDArray[np.bool_]]
 """The rough mask (H, W) that a prompt over one photo gives; may raise `InputError` where nothing is found."""
-Maker: TypeAlias = Callable[[NDArray[Any]], Answer]
-"""Looks at a photo (H, W, 3) once, and then answers prompts over it."""
 MattePhoto: TypeAlias = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """Alpha (H, W) of a rough mask of one photo."""
 GOOD = 0.9

@@ -24,7 +24,7 @@ from mask2alpha.model.values import ImageEncoding, RunOptions
 from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.prompt import Box as UserBox
-from mask2alpha.ops.prompt import Point, Prompt, Stroke
+from mask2alpha.ops.prompt import Number, Point, Prompt, Stroke
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -32,7 +32,7 @@ from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
 from mask2alpha.pipeline.mask_reach import network_share
 from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
-from mask2alpha.pipeline.selection import SCALES, Scale, Tokens, select
+from mask2alpha.pipeline.selection import SCALES, Tokens, select
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
@@ -183,8 +183,8 @@ class Predictor(AbstractPredictor):
         strokes: Sequence[Stroke] = (),
         not_strokes: Sequence[Stroke] = (),
         mask: NDArray[Any] | Mask | None = None,
-        brush: float | None = None,
-        scale: Scale = "object",
+        brush: Number | None = None,
+        scale: str = "object",
     ) -> NDArray[np.bool_]:
         """Select what a user points at: a rough mask, for `predict`.
 

@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -27,8 +26,7 @@ from mask2alpha.model.values import GuidedFeatures, ImageEncoding
 from mask2alpha.ops.prompt import Box, Prompt, Stroke
 from mask2alpha.shapes import Size
 
-Scale: TypeAlias = Literal["part", "object", "group"]
-SCALES: tuple[Scale, ...] = get_args(Scale)
+SCALES = ("part", "object", "group")
 """How much a point means, from little to much: a shirt, the person, the people."""
 BRUSH = 0.01
 """Default width of points and strokes, as a share of the photo's longer side."""
@@ -44,6 +42,9 @@ LIKENESS = 0.5
 """The decline of the cosine between tokens that divides the kernel by e."""
 NOISE = 0.02
 """Variance of an observation."""
+BORDER_NOISE, BORDER = 4.0, 0.04
+"""A mark near the border of what the prior says probably mends the outline rather than contradicts the prior: its
+variance is larger by BORDER_NOISE exp(-distance / BORDER), with distances in sides of a square of the photo's area."""
 BOX_ROUNDS = 5
 """How often the regression for a box is fitted."""
 BOX_RIDGE = 0.3
@@ -113,7 +114,7 @@ def select(
     prompt: Prompt,
     boxes: Sequence[Box],
     mask: Float[Tensor, "1 1 _height _width"] | None,
-    scale: Scale,
+    scale: str,
 ) -> Bool[Tensor, "height width"]:
     """Select what a prompt means.
 
@@ -125,7 +126,7 @@ def select(
         prompt: Points and strokes that lie on the photo; its box is not read.
         boxes: The target lies inside one of them; none: anywhere.
         mask: The mask to begin from, in [0, 1], of the photo's size.
-        scale: How much points mean.
+        scale: How much points mean: one of `SCALES`.
 
     Returns:
         True on the target.
@@ -156,9 +157,11 @@ def select(
         alpha = torch.where(settle(alpha > 0.5), alpha, alpha.clamp(max=0.49))
     else:
         alpha = rough.float()
+    selected = _enlarge(alpha, spanned, size) > 0.5
     if mask is not None:
-        alpha = torch.where(change.abs() < TOUCHED, (prior_os4 + 1) / 2, alpha)
-    selected = F.interpolate(alpha, spanned, mode="bilinear", align_corners=False)[0, 0, : size[0], : size[1]] > 0.5
+        selected = torch.where(_enlarge(change.abs(), spanned, size) < TOUCHED, mask[0, 0] > 0.5, selected)
+    if boxes:
+        selected = selected & _draw_boxes(boxes, size, size)[0, 0]
     target, rest = (_draw(part, prompt, size, size, size)[0, 0] for part in (prompt.target, prompt.rest))
     return (selected | target) & ~rest
 
@@ -226,8 +229,10 @@ def observe(tokens: Tokens, prior: Float[Tensor, " tokens"], prompt: Prompt) -> 
         (weight * torch.exp(-distance / (2 * radius**2)) for weight, radius in KERNELS), torch.zeros_like(distance)
     )
     kernel = kernel * likeness  # (N, L)
-    noisy = kernel[seen] + NOISE * torch.eye(len(seen), dtype=torch.float64)
-    return (kernel @ torch.linalg.solve(noisy, label - prior.double()[seen])).float()
+    agrees = label * prior.double()[:, None] > 0
+    border = torch.where(agrees, distance, torch.inf).amin(dim=0).sqrt()  # from a mark to where the prior agrees
+    noise = NOISE + torch.where(agrees[seen].diagonal(), 0.0, BORDER_NOISE * torch.exp(-border / BORDER))
+    return (kernel @ torch.linalg.solve(kernel[seen] + torch.diag(noise), label - prior.double()[seen])).float()
 
 
 def keep_pieces(
@@ -292,6 +297,10 @@ def _sample(stroke: Stroke, *, step: float) -> np.ndarray[tuple[int, int], np.dt
         count = max(1, math.ceil(float(np.hypot(*(stop - start))) / step))
         parts.append(start + (stop - start) * (np.arange(count) / count)[:, None])
     return np.concatenate(parts)
+
+
+def _enlarge(x: Float[Tensor, "1 1 _h _w"], spanned: Size, size: Size) -> Float[Tensor, "_height _width"]:
+    return F.interpolate(x, spanned, mode="bilinear", align_corners=False)[0, 0, : size[0], : size[1]]
 
 
 def _to_map(values: Float[Tensor, " tokens"], grid: Size, size: Size) -> Float[Tensor, "1 1 _h _w"]:
