@@ -87,8 +87,10 @@ def score_maker(
             overlaps.append(1.0)
             continue
         point, is_target = next_click(truth, mask)
-        part = "target" if is_target else "rest"
-        prompt = replace(prompt, **{part: (*getattr(prompt, part), (point,))})
+        if is_target:
+            prompt = replace(prompt, target=(*prompt.target, (point,)))
+        else:
+            prompt = replace(prompt, rest=(*prompt.rest, (point,)))
         mask = ask(prompt)
         overlaps.append(overlap(mask, truth))
         if count == MATTED_CLICKS:

@@ -231,8 +231,12 @@ def observe(tokens: Tokens, prior: Float[Tensor, " tokens"], prompt: Prompt) -> 
     kernel = kernel * likeness  # (N, L)
     agrees = label * prior.double()[:, None] > 0
     border = torch.where(agrees, distance, torch.inf).amin(dim=0).sqrt()  # from a mark to where the prior agrees
-    noise = NOISE + torch.where(agrees[seen].diagonal(), 0.0, BORDER_NOISE * torch.exp(-border / BORDER))
-    return (kernel @ torch.linalg.solve(kernel[seen] + torch.diag(noise), label - prior.double()[seen])).float()
+    is_settled = agrees[seen].diagonal()
+    if not (is_settled & (label > 0)).any():  # the target is what the prior missed
+        is_settled = is_settled | (label > 0)
+    noise = NOISE + torch.where(is_settled, 0.0, BORDER_NOISE * torch.exp(-border / BORDER))
+    change: Tensor = kernel @ torch.linalg.solve(kernel[seen] + torch.diag(noise), label - prior.double()[seen])
+    return change.float()
 
 
 def keep_pieces(
