@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "Serve mattes over HTTP, with a web page.",
     "batch": "Matte a manifest of photos, here or on a Ray cluster.",
     "eval": "Score mattes against true alphas.",
+    "eval-prompts": "Score the masks that clicks, boxes and strokes give.",
     "compare": "Compare methods on the same photos and masks.",
     "explain": "Draw what the network does with a photo and a mask.",
     "ablate": "Score a model with and without parts of the method.",
@@ -25,7 +26,7 @@ COMMANDS = {
     "push": "Upload weights to the Hugging Face hub.",
     "info": "Show versions, devices, and where the weights come from.",
 }
-"""Subcommand (the module `mask2alpha.cli.<name>`, attribute `command`) to its line of help."""
+"""Subcommand (the module `mask2alpha.cli.<name>`, attribute `command`; - is _ there) to its line of help."""
 
 
 class LazyGroup(click.Group):
@@ -39,7 +40,7 @@ class LazyGroup(click.Group):
         """Import the subcommand's module."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"mask2alpha.cli.{cmd_name}").command
+        command = import_module(f"mask2alpha.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

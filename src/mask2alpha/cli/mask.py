@@ -1,110 +1,74 @@
-"""`mask2alpha mask`: a guidance mask from a box, points or strokes."""
+"""`mask2alpha mask`: a guidance mask from points, strokes or a box."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
+from mask2alpha.cli.prompt_options import PromptChoice, make_mask_file, parse_strokes, prompt_options
+from mask2alpha.model.config import DEFAULT_MODEL
 
-def parse_box(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[float, float, float, float] | None:
-    """The four numbers in "12,30,400,300"."""
-    if value is None:
-        return None
-    left, top, right, bottom = _numbers(value, 4)
-    return left, top, right, bottom
-
-
-def parse_strokes(
-    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """The points in each "12,30 40,35"."""
-    strokes = [[_numbers(point, 2) for point in stroke.split()] for stroke in value]
-    if not all(strokes):
-        raise click.BadParameter("a stroke has no point")
-    return tuple(tuple((x, y) for x, y in stroke) for stroke in strokes)
-
-
-def _numbers(text: str, count: int) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise click.BadParameter(f"{text!r}: expected {count} numbers with commas between")
-    return numbers
+OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
+"""Options of 0.1 to what they are called now."""
 
 
 @click.command()
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="Mask file to write.")
-@click.option("--box", callback=parse_box, metavar="L,T,R,B", help="Box around the target: left, top, right, bottom.")
-@click.option(
-    "--target",
-    "on_target",
-    callback=parse_strokes,
-    multiple=True,
-    metavar='"X,Y …"',
-    help="Point on the target, or corners of a stroke over it; repeatable.",
-)
-@click.option(
-    "--rest",
-    "on_rest",
-    callback=parse_strokes,
-    multiple=True,
-    metavar='"X,Y …"',
-    help="Point or stroke that is not on the target; repeatable.",
-)
-@click.option(
-    "--brush",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Width of strokes in pixels.  [default: 1 % of the longer side]",
-)
-@click.option("--label", help="Name of the target, for segmenters that label what they find.")
+@prompt_options
 @click.option(
     "--by",
     "maker_name",
-    default="grabcut",
+    default="backbone",
     show_default=True,
     metavar="SEGMENTER",
-    help="Segmenter: grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
+    help="Segmenter: backbone, grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
+)
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    help="Model of the segmenter backbone: a shipped name, a .safetensors file or folder, or a hub id org/name.",
 )
 @click.option("--device", help="Device of a segmenting network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite an existing file.")
+@click.option("--target", "old_target", callback=parse_strokes, multiple=True, help="Deprecated: --point.")
+@click.option("--rest", "old_rest", callback=parse_strokes, multiple=True, help="Deprecated: --not.")
+@click.option("--label", "old_label", help="Deprecated: --text.")
 def command(
-    photo: Path,
-    target: Path,
-    box: tuple[float, float, float, float] | None,
-    on_target: tuple[tuple[tuple[float, float], ...], ...],
-    on_rest: tuple[tuple[tuple[float, float], ...], ...],
-    brush: float | None,
-    label: str | None,
-    maker_name: str,
-    device: str | None,
-    has_overwrite: bool,
+    photo: Path, target: Path, prompt_choice: PromptChoice, has_overwrite: bool, maker_name: str, **options: Any
 ) -> None:
     """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`.
 
-    Coordinates are pixels of the upright photo, from its upper left corner.
+    Coordinates are pixels of the upright photo, from its upper left corner, or per cent of its width and height.
+    Without any, the mask is of what stands out.
 
     \b
+    mask2alpha mask photo.jpg -o mask.png --point 50%,40%
+    mask2alpha mask photo.jpg -o mask.png --point "90,40 120,200" --not 10,10
     mask2alpha mask photo.jpg -o mask.png --box 30,10,400,300
-    mask2alpha mask photo.jpg -o mask.png --target "90,40 120,200" --rest 10,10
     """  # noqa: D301
     from mask2alpha.errors import InputError
-    from mask2alpha.imaging.decode import read_image
-    from mask2alpha.imaging.encode import check_format, write_image
+    from mask2alpha.imaging.encode import check_format
     from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
-    from mask2alpha.prompts.makers import make_mask_maker
-    from mask2alpha.prompts.prompt import Prompt
 
+    old = {name: options.pop(f"old_{name}") for name in OLD_NAMES}
+    for name in (name for name, value in old.items() if value):
+        click.echo(
+            f"Warning: mask2alpha: `mask --{name}` is deprecated since 0.2 and goes in 0.4; use `--{OLD_NAMES[name]}`",
+            err=True,
+        )
+    prompt_choice = replace(
+        prompt_choice,
+        on_target=prompt_choice.on_target + old["target"],
+        on_rest=prompt_choice.on_rest + old["rest"],
+        label=prompt_choice.label or old["label"],
+    )
     if target.exists() and not has_overwrite:
         raise InputError(f"{target} exists; --overwrite replaces it")
-    check_inputs_stay([target], [photo])
+    check_inputs_stay([target], [photo, *prompt_choice.stroke_files])
     check_format(target, has_alpha=False, is_16_bit=False)
     prepare_folder(target.parent)
-    prompt = Prompt(box_xyxy=box, target=on_target, rest=on_rest, brush=brush, label=label)
-    pixels = read_image(photo).pixels
-    mask = make_mask_maker(maker_name, device=device).make_mask(pixels, prompt)
-    write_image(target, mask)
-    click.echo(f"{target}: {(mask > 127).mean():.0%} of the photo", err=True)
+    share = make_mask_file(photo, target, prompt_choice, maker_name=maker_name, **options)
+    click.echo(f"{target}: {share:.0%} of the photo", err=True)

@@ -12,6 +12,7 @@ import click
 
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.prompt_options import mask_from_prompt
 from mask2alpha.errors import InputError, Mask2AlphaError
 from mask2alpha.imaging.encode import FORMATS, WRITTEN_SUFFIXES
 from mask2alpha.imaging.made import MadeFiles, digest
@@ -106,7 +107,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 @click.command()
 @click.argument("photos", type=_EXISTING, metavar="PHOTO")
-@click.argument("masks", type=_EXISTING, metavar="MASK")
+@click.argument("masks", type=_EXISTING, metavar="[MASK]", required=False)
 @click.option(
     "-o",
     "--out",
@@ -151,6 +152,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 )
 @mask_options
 @network_options()
+@mask_from_prompt
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files.")
 def command(
     photos: Path,
@@ -167,7 +169,7 @@ def command(
     has_overwrite: bool,
     **settings: Any,
 ) -> None:
-    """Matte PHOTO with MASK, two files or two folders.
+    """Matte PHOTO with MASK, two files or two folders, or with what --point, --box or --stroke select in one PHOTO.
 
     In folders, a mask belongs to the photo of the same name; photo__label.png are several masks of one photo. OUT is a
     picture file if there is one photo, one mask and one kind of output; otherwise it is a folder, which receives

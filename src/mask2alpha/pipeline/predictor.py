@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.box import FAR_LOGIT, Box, find_box, spread
+from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
@@ -22,6 +23,8 @@ from mask2alpha.model.stage2_decoding.refine import refine
 from mask2alpha.model.values import ImageEncoding, RunOptions
 from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
+from mask2alpha.ops.prompt import Box as UserBox
+from mask2alpha.ops.prompt import Number, Point, Prompt, Stroke
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
@@ -29,6 +32,7 @@ from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
 from mask2alpha.pipeline.mask_reach import network_share
 from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
+from mask2alpha.pipeline.selection import SCALES, Tokens, select
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
@@ -171,17 +175,92 @@ class Predictor(AbstractPredictor):
         """
         _warn_deprecated("preview")
         with self.running():
-            small = shrink_mask(mask.to(self.device), overview.size)
-            fused = self.model.fuse(self.model.guide(overview, small), small, find_box(small))
-            coarse = refine(self.model.step, fused, self.options.filled(self.model.config))
             alpha = upsample(
-                spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT),
+                self._decode(overview, shrink_mask(mask.to(self.device), overview.size)),
                 (rows[1] - rows[0], columns[1] - columns[0]),
                 spanned=padded_size((mask.shape[2], mask.shape[3]), STRIDE_MULTIPLE),
                 origin=(rows[0], columns[0]),
             ).sigmoid_()
             settle_(alpha)
         return alpha[0, 0].cpu().numpy()
+
+    def select(
+        self,
+        encoded: EncodedImage,
+        *,
+        points: Sequence[Point] = (),
+        not_points: Sequence[Point] = (),
+        boxes: Sequence[UserBox] = (),
+        strokes: Sequence[Stroke] = (),
+        not_strokes: Sequence[Stroke] = (),
+        mask: NDArray[Any] | Mask | None = None,
+        brush: Number | None = None,
+        scale: str = "object",
+    ) -> NDArray[np.bool_]:
+        """Select what a user points at: a rough mask, for `predict`.
+
+        Coordinates are pixels of the photo, from its upper left corner. Each call answers all that it is given, so a
+        further point refines when it is passed together with those before it. Points and strokes always hold: they
+        are inside of the selection, or outside of it, whatever the rest says.
+
+        Args:
+            encoded: From `encode`.
+            points: (x, y) on the target.
+            not_points: (x, y) that are not on the target.
+            boxes: (left, top, right, bottom) around the target, or around each of its parts; nothing outside of them
+                is selected.
+            strokes: Corners (x, y) of lines over the target.
+            not_strokes: Corners of lines over what is not the target.
+            mask: (H, W), as for `predict`: the selection to begin from. Only what points and strokes reach changes.
+            brush: Width of points and strokes, in pixels; default: a hundredth of the photo's longer side.
+            scale: How much a point means: "part", "object" or "group". Call again with the next to offer another.
+
+        Returns:
+            (H, W), True on the target. With nothing but the photo: what stands out in it.
+
+        Raises:
+            InputError: The model has no backbone, a coordinate is outside of the photo, a box covers none of it, the
+                mask cannot be used, or the scale is not known.
+        """
+        prompt = Prompt(
+            target=(*((point,) for point in points), *strokes),
+            rest=(*((point,) for point in not_points), *not_strokes),
+            brush=brush,
+        )
+        for part in (prompt, *(Prompt(box_xyxy=box) for box in boxes)):
+            part.check(encoded.size)
+        if scale not in SCALES:
+            raise InputError(f"scale is {scale!r}; accepted: {', '.join(SCALES)}")
+        given = None if mask is None else as_unit(mask_to_pixels(mask, encoded.size)).float()
+        if (kind := self.model.config.encoder.kind) != "backbone":
+            raise InputError(f"select needs a model with a backbone, such as {DEFAULT_MODEL!r}; this one is a {kind!r}")
+        encoding = encoded.encoding
+        with self.running():
+            guided = self.model.guide(encoding, torch.zeros(1, 1, *encoding.size, device=self.device))
+
+            def decode(rough: Float[Tensor, "1 1 _h _w"]) -> Float[Tensor, "1 1 _h _w"]:
+                small = rough.to(self.device).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+                return self._decode(encoding, small).float().sigmoid().cpu()
+
+            with torch.autocast(self.device.type, enabled=False), torch.autocast("cpu", enabled=False):
+                selected = select(
+                    Tokens.of(encoding, guided, encoded.padded_size),
+                    decode,
+                    size=encoded.size,
+                    size_os4=(encoding.size[0] // 4, encoding.size[1] // 4),
+                    prompt=prompt,
+                    boxes=boxes,
+                    mask=given,
+                    scale=scale,
+                )
+        return selected.numpy()
+
+    def _decode(self, encoding: ImageEncoding, small: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 _h _w"]:
+        """Stages 1 and 2 for a mask of the encoded size: logits of alpha at stride 4."""
+        with self.running():
+            fused = self.model.fuse(self.model.guide(encoding, small), small, find_box(small))
+            coarse = refine(self.model.step, fused, self.options.filled(self.model.config))
+            return spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT)
 
     def _predict(
         self, image: NDArray[Any] | EncodedImage, masks: Mapping[str, Any], *, has_trace: bool = False

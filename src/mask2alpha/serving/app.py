@@ -27,7 +27,17 @@ from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
 from mask2alpha.serving import counters as counters_module
 from mask2alpha.serving.counters import ServiceCounters
 from mask2alpha.serving.forms import Background, MaskFiles, MatteForm, MaxSide, invalid_fields, save
-from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, Output, ShowJob
+from mask2alpha.serving.jobs import (
+    MEDIA_TYPES,
+    SUFFIXES,
+    EncodeJob,
+    JobResult,
+    MatteJob,
+    Output,
+    Selection,
+    SelectJob,
+    ShowJob,
+)
 from mask2alpha.serving.limits import RequestLimits
 from mask2alpha.serving.pool import COMMAND, Ticket, WorkerPool
 from mask2alpha.serving.problems import MEDIA_TYPE, TITLES, ProblemError
@@ -39,6 +49,7 @@ SWEEP_SECONDS = 5.0
 PACKAGE = Path(str(resources.files("mask2alpha")))
 EXAMPLES = {"photo": ("photo.jpg", "image/jpeg"), "mask": ("mask.png", "image/png")}
 Token = Annotated[str, Header(alias="X-Encoding-Token", max_length=200, description="From `POST /v1/encodings`.")]
+_Side = Annotated[int | None, Query(ge=16, le=MAX_SIDE)]
 
 
 class EncodingAnswer(BaseModel):
@@ -106,7 +117,7 @@ class Service:
         request.state.folder = folder
         return folder
 
-    async def answer(self, request: Request, job: ShowJob | MatteJob) -> FileResponse:
+    async def answer(self, request: Request, job: ShowJob | SelectJob | MatteJob) -> FileResponse:
         """Run a job and answer with its outputs; raises as `run`."""
         result, ticket = await self.run(request, job)
         waited = (ticket.started or ticket.submitted) - ticket.submitted
@@ -118,7 +129,7 @@ class Service:
             headers["X-Active-Share"] = ",".join(f"{share:.4f}" for share in result.active_shares)
         return FileResponse(job.folder / result.file_name, media_type=result.media_type, headers=headers)
 
-    async def run(self, request: Request, job: EncodeJob | ShowJob | MatteJob) -> tuple[JobResult, Ticket]:
+    async def run(self, request: Request, job: EncodeJob | ShowJob | SelectJob | MatteJob) -> tuple[JobResult, Ticket]:
         """Run a job; it is cancelled if the client disconnects.
 
         Raises:
@@ -334,7 +345,7 @@ def _add_encodings(app: FastAPI) -> None:
         request: Request,
         encoding_id: str,
         token: Token = "",
-        max_side: Annotated[int | None, Query(ge=16, le=MAX_SIDE)] = None,
+        max_side: _Side = None,
         format: Literal["jpeg", "png", "webp"] = "jpeg",
     ) -> Response:
         """Return the photo upright, in 8 bits, in a format that browsers show."""
@@ -342,6 +353,25 @@ def _add_encodings(app: FastAPI) -> None:
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
         job = ShowJob(photo=_borrow(kept, folder), folder=folder, max_side=max_side, format=format)
+        return await service.answer(request, job)
+
+    @app.post(
+        "/v1/encodings/{encoding_id}/selections",
+        tags=["encodings"],
+        response_class=FileResponse,
+        responses={
+            200: {"description": "The rough mask, 0 and 255.", "content": {"image/png": {}}},
+            **_problems("encoding-not-found", *_WORK_PROBLEMS),
+        },
+    )
+    async def select(
+        request: Request, encoding_id: str, selection: Selection, token: Token = "", max_side: _Side = None
+    ) -> Response:
+        """The rough mask of what is pointed at in a kept photo; the model needs a backbone."""
+        service = _service(request)
+        kept = service.photos.get(encoding_id, token)
+        folder = service.folder(request)
+        job = SelectJob(photo=_borrow(kept, folder), key=kept.id, max_side=max_side, selection=selection, folder=folder)
         return await service.answer(request, job)
 
     @app.delete(

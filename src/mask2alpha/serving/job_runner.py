@@ -29,7 +29,7 @@ from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, plain_colour, write_map
-from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, ShowJob, Target
+from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, SelectJob, ShowJob, Target
 from mask2alpha.serving.pictures import active_map, step_maps
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
@@ -109,7 +109,7 @@ class JobRunner:
         self.max_bytes = max_bytes
         self.cache = EncodingCache(cache_bytes)
 
-    def run(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
+    def run(self, job: EncodeJob | ShowJob | SelectJob | MatteJob, report: Report) -> JobResult:
         """Run a job and write its outputs.
 
         Raises:
@@ -129,16 +129,18 @@ class JobRunner:
                 self.cache.clear()
             raise problem from error
 
-    def _run(self, job: EncodeJob | ShowJob | MatteJob, report: Report) -> JobResult:
+    def _run(self, job: EncodeJob | ShowJob | SelectJob | MatteJob, report: Report) -> JobResult:
         if isinstance(job, EncodeJob):
             return _result(self._photo(job, report))
+        if isinstance(job, SelectJob):
+            return self._select(job, report)
         return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
 
     def forget(self, key: str) -> None:
         """Drop what is cached of a photo."""
         self.cache.forget(key)
 
-    def _photo(self, job: EncodeJob | MatteJob, report: Report) -> ReadPhoto:
+    def _photo(self, job: EncodeJob | SelectJob | MatteJob, report: Report) -> ReadPhoto:
         kept = self.cache.get((job.key, job.max_side)) if job.key else None
         if isinstance(kept, ReadPhoto):
             return kept
@@ -167,6 +169,23 @@ class JobRunner:
             file_name=path.name,
             media_type=MEDIA_TYPES[job.format],
         )
+
+    def _select(self, job: SelectJob, report: Report) -> JobResult:
+        if not isinstance(self.predictor, Predictor):
+            raise InputError("the model of this service selects nothing; send a mask, a box or strokes")
+        read, asked = self._photo(job, report), job.selection
+        report("masking", 0.5)
+        x, y = read.scale
+        selected = self.predictor.select(
+            read.encoded,
+            points=[(px * x, py * y) for px, py in asked.points],
+            not_points=[(px * x, py * y) for px, py in asked.not_points],
+            boxes=[(left * x, top * y, right * x, bottom * y) for left, top, right, bottom in asked.boxes],
+            scale=asked.scale,
+        )
+        path = job.folder / "mask.png"
+        write_image(path, selected * np.uint8(255))
+        return _result(read, file_name=path.name, media_type="image/png")
 
     def _matte(self, job: MatteJob, report: Report) -> JobResult:
         for kind in job.outputs:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.ops.masks import Fit
-from mask2alpha.serving.settings import MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
+from mask2alpha.serving.settings import MAX_MARKS, MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
 Output: TypeAlias = Literal[
     "alpha",
@@ -111,6 +111,27 @@ class ShowJob(_PhotoJob):
     folder: Path
 
 
+class Selection(_Strict):
+    """What a user points at, in pixels of the photo; with nothing given, what stands out is meant."""
+
+    points: list[tuple[Coordinate, Coordinate]] = Field(default=[], max_length=MAX_MARKS)
+    """(x, y) on the target."""
+    not_points: list[tuple[Coordinate, Coordinate]] = Field(default=[], max_length=MAX_MARKS)
+    """(x, y) that are not on the target."""
+    boxes: list[BoxField] = Field(default=[], max_length=MAX_OBJECTS)
+    """left, top, right, bottom around the target, or around each of its parts."""
+    scale: Literal["part", "object", "group"] = "object"
+    """How much a point means."""
+
+
+class SelectJob(_PhotoJob):
+    """Select a target by what a user points at, and write its rough mask."""
+
+    kind: Literal["select"] = "select"
+    selection: Selection
+    folder: Path
+
+
 class MatteJob(_PhotoJob):
     """Matte some objects of a photo."""
 
@@ -143,7 +164,7 @@ class MatteJob(_PhotoJob):
     """Folder to write the outputs to."""
 
 
-Job: TypeAlias = Annotated[EncodeJob | ShowJob | MatteJob, Field(discriminator="kind")]
+Job: TypeAlias = Annotated[EncodeJob | ShowJob | SelectJob | MatteJob, Field(discriminator="kind")]
 
 
 class JobResult(_Strict):

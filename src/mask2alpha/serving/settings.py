@@ -9,6 +9,8 @@ from mask2alpha.model.config import DEFAULT_MODEL
 MEBIBYTE = 2**20
 MAX_STEPS = 32
 MAX_OBJECTS = 16
+MAX_MARKS = 200
+"""Most points of a selection on the target, and most that are not on it."""
 MAX_STROKES = 1000
 MAX_STROKE_POINTS = 20_000
 MAX_SIDE = 20_000

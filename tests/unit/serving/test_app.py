@@ -82,6 +82,18 @@ def test_attack_nobody_else_sees_a_kept_photograph(client: TestClient, token: st
         assert answer.json()["detail"] == unknown["detail"]
 
 
+def test_a_kept_photograph_answers_selections_of_its_owner(client: TestClient) -> None:
+    kept = client.post("/v1/encodings", files={"photo": b"fine"}).json()
+    address, owner = f"/v1/encodings/{kept['id']}/selections", {"X-Encoding-Token": kept["token"]}
+    answer = client.post(address, json={"points": [[3, 4]], "scale": "part"}, headers=owner)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.text.endswith(" select")
+    assert client.post(address, json={"points": [[3, 4]]}).status_code == 404
+    for wrong in ({"points": [[3]]}, {"scale": "huge"}, {"mask": 1}, {"points": [[1, 1]] * 201}):
+        assert client.post(address, json=wrong, headers=owner).status_code == 422
+
+
 def test_the_oldest_photograph_makes_room(client: TestClient) -> None:
     kept = [keep(client) for _ in range(4)]
     statuses = [client.get(address, headers=owner).status_code for address, owner in kept]
@@ -210,7 +222,7 @@ def test_openapi_has_every_address_with_its_problems_and_examples(client: TestCl
     assert set(described["paths"]) == {
         "/health", "/ready", "/metrics", "/v1/info", "/v1/progress/{request_id}", "/v1/example/{what}",
         "/v1/encodings", "/v1/encodings/{encoding_id}", "/v1/encodings/{encoding_id}/photo",
-        "/v1/encodings/{encoding_id}/mattes", "/v1/mattes",
+        "/v1/encodings/{encoding_id}/mattes", "/v1/encodings/{encoding_id}/selections", "/v1/mattes",
     }  # fmt: skip
     responses = described["paths"]["/v1/mattes"]["post"]["responses"]
     assert {"200", "401", "413", "422", "429", "503"} <= set(responses)

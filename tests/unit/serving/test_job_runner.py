@@ -23,7 +23,7 @@ from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.serving.job_runner import EncodingCache, JobRunner
-from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, ShowJob, Stroke, Target
+from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, Selection, SelectJob, ShowJob, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
 from service_parts import left_half, photo, to_file
 
@@ -51,7 +51,7 @@ class Bench:
         defaults = {"targets": ONE_MASK, "masks": [self.folder / "mask"], "photo": self.folder / "photo"}
         return self.do(MatteJob(folder=self.folder, **{**defaults, **wishes}))
 
-    def do(self, job: EncodeJob | ShowJob | MatteJob) -> JobResult:
+    def do(self, job: EncodeJob | ShowJob | SelectJob | MatteJob) -> JobResult:
         return self.runner.run(job, lambda stage, done: self.stages.append((stage, done)))
 
     def read(self, result: JobResult) -> NDArray[Any]:
@@ -158,6 +158,29 @@ def test_strokes_and_boxes_make_masks(bench: Bench, rng: np.random.Generator) ->
     mask = bench.read(bench.matte(targets=[Target(box=(20, 10, 80, 70))], outputs=["mask"]))
     assert mask[40, 50] == 255
     assert mask[40, 25] == 0
+
+
+def test_a_selection_of_a_kept_photograph_is_a_mask(tmp_path: Path) -> None:
+    predictor = Predictor(Mask2Alpha(PRESETS["tiny_backbone"]), device="cpu", dtype=torch.float32)
+    bench = Bench(tmp_path, predictor)
+    job = SelectJob(photo=tmp_path / "photo", folder=tmp_path, key="k", selection=Selection(boxes=[(4, 4, 20, 20)]))
+    mask = bench.read(bench.do(job))
+    assert set(np.unique(mask)) <= {0, 255}
+    assert not mask[:4].any()
+    dot = job.model_copy(update={"selection": Selection(points=[(9, 9)], not_points=[(20, 9)])})
+    mask = bench.read(bench.do(dot))
+    assert mask[9, 9] == 255
+    assert mask[9, 20] == 0
+    outside = job.model_copy(update={"selection": Selection(points=[(4000, 9)])})
+    with pytest.raises(ProblemError, match="outside the photograph"):
+        bench.do(outside)
+
+
+def test_a_selection_needs_a_backbone(tmp_path: Path, tiny: Predictor) -> None:
+    job = SelectJob(photo=tmp_path / "photo", folder=tmp_path, selection=Selection(points=[(9, 9)]))
+    for predictor, words in ((None, "selects nothing"), (tiny, "backbone, such as 'base'")):
+        with pytest.raises(ProblemError, match=words):
+            Bench(tmp_path, predictor).do(job)
 
 
 def test_backgrounds_are_colours_or_pictures(bench: Bench) -> None:
