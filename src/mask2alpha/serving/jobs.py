@@ -118,7 +118,7 @@ class Selection(_Strict):
     """(x, y) on the target."""
     not_points: list[tuple[Coordinate, Coordinate]] = Field(default=[], max_length=MAX_MARKS)
     """(x, y) that are not on the target."""
-    boxes: list[BoxField] = Field(default=[], max_length=MAX_OBJECTS)
+    boxes: list[Box] = Field(default=[], max_length=MAX_OBJECTS)
     """left, top, right, bottom around the target, or around each of its parts."""
     scale: Literal["part", "object", "group"] = "object"
     """How much a point means."""
