@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Sources
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -148,9 +148,7 @@ def visible_alphas(layers: Sequence[Layer]) -> UInt8Array:
     return visible
 
 
-def draw_background(
-    rng: np.random.Generator, photos: PhotoFolder, size: int, layers: Sequence[Layer] = ()
-) -> UInt8Array:
+def draw_background(rng: np.random.Generator, photos: PhotoPool, size: int, layers: Sequence[Layer] = ()) -> UInt8Array:
     """Draw a background: a photograph, two mixed, a studio backdrop, or one in the colours of the foreground."""
     kind = rng.random()
     if kind < 0.10:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, LazyItems, PhotoFolder, Sources, UInt8Array
+from mask2alpha.data.sources import LazyItems, PhotoPool, Pool, Sources, UInt8Array
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import replacing
 
@@ -119,13 +119,10 @@ def open_shards(folder: Path | str) -> Sources:
     pool = None
     if len(colours):
         items = LazyItems([partial(read_cutout, index) for index in range(len(colours))])
-        pool = CutoutFolder.from_arrays(items, content["cutout_weights"], about["foregrounds"])
+        pool = Pool(items, content["cutout_weights"], about["foregrounds"])
     photo_items = LazyItems([partial(read_photo, index) for index in range(len(photos))])
-    return Sources(
-        cutouts=pool,
-        photos=PhotoFolder.from_arrays(photo_items, content["photo_weights"], about["backgrounds"]),
-        procedural_share=float(content["procedural_share"]),
-    )
+    photo_pool = PhotoPool(photo_items, content["photo_weights"], about["backgrounds"])
+    return Sources(pool, photo_pool, float(content["procedural_share"]))
 
 
 class _Writer:
@@ -164,7 +161,7 @@ def _check_sizes(folder: Path, places: NDArray[np.int64]) -> None:
         if not shard.is_file():
             raise InputError(f"{shard}: no such file")
         if shard.stat().st_size < expected:
-            raise InputError(f"{shard}: too short: {shard.stat().st_size} bytes, and the index speaks of {expected}")
+            raise InputError(f"{shard}: too short: {shard.stat().st_size} bytes, but the index expects {expected}")
 
 
 def _read_colours(folder: Path, place: NDArray[np.int64]) -> UInt8Array:

@@ -95,7 +95,7 @@ def train(
     # 2. Samples depend on the seed and their index alone, so a resumed run sees what an unbroken one would.
     batch_size = recipe.data.batch_size * processes.count
     stream = SampleStream(
-        sources,
+        sources=sources,
         size=recipe.data.size,
         batch_size=recipe.data.batch_size,
         masks_per_image=recipe.data.masks_per_image,
