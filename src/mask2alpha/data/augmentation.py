@@ -26,16 +26,10 @@ def augment_image(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
     if rng.random() < 0.35:
         return image
     # The order follows a camera: optics, sensor, processing, file.
-    if rng.random() < 0.15:
-        image = blur_slightly(rng, image)
-    if rng.random() < 0.30:
-        image = add_noise(rng, image)
-    if rng.random() < 0.12:
-        image = resample(rng, image)
-    if rng.random() < 0.15:
-        image = sharpen(rng, image)
-    if rng.random() < 0.45:
-        image = compress_jpeg(rng, image)
+    chances = {blur_slightly: 0.15, add_noise: 0.30, resample: 0.12, sharpen: 0.15, compress_jpeg: 0.45}
+    for degrade, chance in chances.items():
+        if rng.random() < chance:
+            image = degrade(rng, image)
     return image
 
 

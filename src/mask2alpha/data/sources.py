@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.synthetic import make_cutout
 from mask2alpha.errors import InputError
 
 UInt8Array = NDArray[np.uint8]
@@ -234,10 +233,6 @@ class Sources:
             if pool is not None
             for name, count in pool.set_sizes.items()
         ]
-
-    def draw_procedural(self, rng: np.random.Generator, size: int) -> Cutout:
-        """Draw a procedural foreground of (size, size)."""
-        return make_cutout(rng, size, self.photos)
 
     @classmethod
     def from_shared_layout(

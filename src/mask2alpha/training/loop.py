@@ -91,9 +91,18 @@ def train(
     processes.check_same("the step to go on from", progress.step, device)
     objective = processes.share(MattingObjective(model, recipe), device)
     about = describe_run(recipe, sources, device, processes.count, recall_origin(run_folder, about or {}, processes))
+    batch_size = recipe.data.batch_size * processes.count
+
+    def describe() -> dict[str, Any]:
+        samples = progress.step * batch_size * recipe.data.masks_per_image
+        run = {"step": progress.step, "samples": samples, "training_seconds": round(progress.seconds)}
+        return about | {key: str(value) for key, value in run.items()}
+
+    def write_checkpoint() -> None:
+        save_state(state_path, model, average, optimizer, progress)
+        save_model(averaged_model(recipe, average), run_folder / WEIGHTS_FILE, describe())
 
     # 2. Samples depend on the seed and their index alone, so a resumed run sees what an unbroken one would.
-    batch_size = recipe.data.batch_size * processes.count
     stream = SampleStream(
         sources=sources,
         size=recipe.data.size,
@@ -105,9 +114,8 @@ def train(
         world_size=processes.count,
     )
     is_cuda = torch.device(device).type == "cuda"
-    batches = iter(
-        make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4, has_pinned_memory=is_cuda)
-    )
+    loader = make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4, has_pinned_memory=is_cuda)
+    batches = iter(loader)
     monitor = None
     if processes.is_first:
         monitor = TrainingMonitor(monitoring or MonitorOptions(), run_folder, recipe, sources, progress, device)
@@ -127,19 +135,15 @@ def train(
             break
         if monitor is not None:
             if progress.seconds - last_checkpoint > 60 * checkpoint_minutes:
-                save_state(state_path, model, average, optimizer, progress)
-                save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
+                write_checkpoint()
                 last_checkpoint = progress.seconds
-            metadata = run_metadata(recipe, progress, about, batch_size)
-            started += monitor.preview_and_validate(average, progress, metadata, is_last=False)
+            started += monitor.preview_and_validate(average, progress, describe(), is_last=False)
 
     # 4. The result.
     if monitor is not None:
-        save_state(state_path, model, average, optimizer, progress)
-        save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
+        write_checkpoint()
         if is_finished(progress, recipe.optim, budget_minutes):
-            metadata = run_metadata(recipe, progress, about, batch_size)
-            monitor.preview_and_validate(average, progress, metadata, is_last=True)
+            monitor.preview_and_validate(average, progress, describe(), is_last=True)
         monitor.close()
     processes.finish()
     return run_folder / WEIGHTS_FILE
@@ -194,25 +198,3 @@ def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Process
     elif processes.is_first:
         path.write_text(json.dumps(about.get("initial_weights")), encoding="utf-8")
     return dict(about)
-
-
-def run_metadata(recipe: Recipe, progress: Progress, about: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
-    """`about`, and how far the run has come; `batch_size` counts the pictures of all processes."""
-    return {
-        **about,
-        "step": str(progress.step),
-        "samples": str(progress.step * batch_size * recipe.data.masks_per_image),
-        "training_seconds": f"{progress.seconds:.0f}",
-    }
-
-
-def save_average(
-    path: Path,
-    average: AveragedWeights,
-    recipe: Recipe,
-    progress: Progress,
-    about: Mapping[str, Any],
-    batch_size: int,
-) -> None:
-    """Write the averaged weights as a model file, with where they come from."""
-    save_model(averaged_model(recipe, average), path, run_metadata(recipe, progress, about, batch_size))

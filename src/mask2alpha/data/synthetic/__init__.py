@@ -11,16 +11,7 @@ from mask2alpha.data.synthetic.bodies import make_body
 from mask2alpha.data.synthetic.edges import EDGES, extend_colour, photograph
 from mask2alpha.data.synthetic.haired import feathered, furry, haired
 from mask2alpha.data.synthetic.plants import bush, flower, grass, plant, twigs
-from mask2alpha.data.synthetic.structures import (
-    Maker,
-    cables,
-    glass,
-    net,
-    pompom,
-    smoke,
-    web,
-    wicker,
-)
+from mask2alpha.data.synthetic.structures import Maker, cables, glass, net, pompom, smoke, web, wicker
 from mask2alpha.data.synthetic.wisps import wispy
 
 __all__ = ["KINDS", "make_cutout"]

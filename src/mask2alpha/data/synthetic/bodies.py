@@ -21,6 +21,7 @@ from mask2alpha.data.synthetic.canvas import (
     grain,
     light_field,
     pick_colour,
+    plain,
     shade,
     smooth_noise,
     tint,
@@ -173,8 +174,7 @@ def _paint(rng: np.random.Generator, photo: NDArray[np.uint8], colour: Colours) 
     elif kind < 0.75:
         surface = tint(photo, np.clip(colour, 0, 255), rng.uniform(0.15, 0.9))
     else:
-        surface = np.empty_like(photo)
-        surface[:] = np.clip(colour, 0, 255).astype(np.uint8)
+        surface = plain(size, colour)
     if rng.random() < 0.35:
         surface = shade(surface, _pattern(rng, size))
     return surface

@@ -13,6 +13,7 @@ from mask2alpha.data.synthetic.canvas import (
     grain,
     lit,
     pick_hair_colour,
+    plain,
     sample,
     shade,
     smooth_noise,
@@ -82,16 +83,10 @@ def furry(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
         vary(rng, grey, 20, light=rng.uniform(0.06, 0.3), hue=3.0) if is_coat else _palette(rng, pelt, body.colour)
     )
     draw_strands(
-        layers,
-        rng,
-        points,
-        palette,
-        tip_gain=rng.uniform(1.0, 1.3),
-        root_gain=rng.uniform(0.6, 1.0),
+        layers, rng, points, palette, tip_gain=rng.uniform(1.0, 1.3), root_gain=rng.uniform(0.6, 1.0),
         width=unit * rng.uniform(0.6, 1.1) if rng.random() < 0.8 else rng.uniform(1.2, 1.9),
-        tip_opacity=rng.uniform(0.4, 0.9),
-        num_batches=36,
-    )
+        tip_opacity=rng.uniform(0.4, 0.9), num_batches=36,
+    )  # fmt: skip
     if rng.random() < 0.6:  # a halo of thin hairs that stand out of the rest
         band = cv2.subtract(body.alpha, cv2.erode(body.alpha, np.ones((3, 3), np.uint8), iterations=3))
         roots = _roots(rng, np.asarray(band, np.uint8), int(rng.integers(100, 600)))
@@ -164,10 +159,9 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
     palette = _palette(rng, colour)
     x, y, r = body.head
     behind, before = _hair_roots(rng, body, upward, rng.uniform(0.1, 0.9))
-    layers = StrandLayers(_hair_base(rng, body, colour))
-    sets = [(behind, 0.8), (before, 1.0)]
+    layers = StrandLayers(plain(size, colour * rng.uniform(0.6, 0.95)))  # darker hair shows between the strands
     lean, width = rng.normal(0, 0.35), rng.uniform(0.45, 1.2)
-    for index, (roots, tone) in enumerate(sets):
+    for roots, tone in ((behind, 0.8), (before, 1.0)):
         away = np.arctan2(roots[:, 1] - y, roots[:, 0] - x)
         up = -np.pi / 2 + lean
         turn = np.angle(np.exp(1j * (up - away)))
@@ -175,28 +169,15 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
         lengths = r * reach * rng.uniform(0.6, 1.15, len(roots))
         points = grow(rng, roots, angles.astype(np.float32), lengths.astype(np.float32), growth)
         _draw_mass(layers, rng, points[:: max(1, len(points) // 90)], palette * np.float32(0.6 * tone), r)
-        light = {"tip_gain": rng.uniform(0.9, 1.3), "root_gain": rng.uniform(0.5, 1.0)}
+        tip_gain, root_gain, opacity = rng.uniform(0.9, 1.3), rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.8)
         draw_strands(
-            layers,
-            rng,
-            points,
-            palette * np.float32(tone),
-            width=width,
-            tip_opacity=rng.uniform(0.4, 0.8),
-            num_batches=30,
-            **light,
-        )
-        if index == 0:
+            layers, rng, points, palette * np.float32(tone),
+            tip_gain=tip_gain, root_gain=root_gain, width=width, tip_opacity=opacity, num_batches=30,
+        )  # fmt: skip
+        if roots is behind:
             layers.stamp(body.colour, body.alpha)
     _fly_away(layers, rng, body, palette, r * reach)
     return lit(rng, layers)
-
-
-def _hair_base(rng: np.random.Generator, body: Body, colour: Colours) -> NDArray[np.uint8]:
-    """What shows between strands: the hair's colour, darkened."""
-    base = np.empty_like(body.colour)
-    base[:] = np.clip(colour * rng.uniform(0.6, 0.95), 0, 255).astype(np.uint8)
-    return base
 
 
 def _hair_roots(rng: np.random.Generator, body: Body, upward: float, fringe: float) -> tuple[Points, Points]:

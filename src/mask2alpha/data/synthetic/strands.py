@@ -31,13 +31,7 @@ class Growth:
     """Number of guide strands."""
 
 
-def grow(
-    rng: np.random.Generator,
-    roots: Points,
-    angles: Floats,
-    lengths: Floats,
-    growth: Growth,
-) -> Points:
+def grow(rng: np.random.Generator, roots: Points, angles: Floats, lengths: Floats, growth: Growth) -> Points:
     """Grow strands from their roots.
 
     Args:
