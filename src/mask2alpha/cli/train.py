@@ -221,7 +221,7 @@ def _open_sources(
 
     if data_root is None and not backgrounds:
         raise click.UsageError(
-            "training needs data: give --data, or --backgrounds and, for most recipes, --foregrounds"
+            "training needs data: give --data, or --backgrounds and usually --foregrounds"
         )
     data = recipe.data
     base = None
