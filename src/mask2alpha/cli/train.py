@@ -220,9 +220,7 @@ def _open_sources(
     from mask2alpha.data.sources import Sources
 
     if data_root is None and not backgrounds:
-        raise click.UsageError(
-            "training needs data: give --data, or --backgrounds and usually --foregrounds"
-        )
+        raise click.UsageError("training needs data: give --data, or --backgrounds and usually --foregrounds")
     data = recipe.data
     base = None
     if data_root is not None:

@@ -47,29 +47,29 @@ def train(
     processes: Processes | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train, or go on with a stopped run in the same folder.
+    """Train, or continue the stopped run in the same folder.
 
     Args:
-        recipe: What to train and how.
-        sources: Cut-outs and photographs.
-        run_folder: Receives the state, the averaged weights and the log; if it holds a state, the run goes on from it.
-        initial_weights: A model to start a new run from instead of random weights.
-        about: For the metadata of the weights, JSON-able: `data_card`, and `initial_weights` (of a new run; one that
-            goes on remembers its own).
-        budget_minutes: Stop after this much training time (all resumptions together), the learning rate falling to
-            zero by then; None: after `recipe.optim.num_steps`.
+        recipe: Settings of the run.
+        sources: Cut-outs and photos.
+        run_folder: Receives the state, the averaged weights and the log. If it holds a state, the run continues it.
+        initial_weights: Model to start a new run from, instead of random weights.
+        about: JSON-able metadata of the weights: `data_card`, and `initial_weights` of a new run (a run that continues
+            remembers its own).
+        budget_minutes: Stop after this much training time (all resumptions together), with the learning rate falling
+            to zero by then. None: stop after `recipe.optim.num_steps`.
         checkpoint_minutes: Time between checkpoints.
         monitoring: Log, previews, validation. The time of previews and validation is not training time.
-        device: Where the network runs.
-        processes: Those that share the run; each has called this function, with the same arguments but for `device`.
-        should_stop: Asked after each step; True ends the run early with a checkpoint, to be resumed.
+        device: Device of the network.
+        processes: Processes that share the run; each calls this function with the same arguments but for `device`.
+        should_stop: Called after each step; True ends the run with a checkpoint, from which it can be resumed.
 
     Returns:
         The file with the averaged weights.
 
     Raises:
         TrainingError: A loss is not finite; the last checkpoint stays.
-        CheckpointError: The state in `run_folder` is of another model.
+        CheckpointError: The state in `run_folder` belongs to another model.
     """
     processes = processes or Processes()
     # 1. Model, loss, optimiser, averaged weights; or their state from a stopped run.
@@ -160,10 +160,10 @@ def train_step(
     device: str,
     processes: Processes,
 ) -> dict[str, float]:
-    """One batch: losses, gradient, step, average.
+    """Train on one batch: losses, gradient, step, average.
 
     Returns:
-        The loss terms, their weighted `total`, the gradient's `norm`, and `wait`, the seconds of waiting for samples.
+        The loss terms, their weighted `total`, the gradient's `norm`, and `wait`, the seconds that it waited.
     """
     asked = time.monotonic()
     batch = next(batches).to(device, non_blocking=True)
@@ -190,7 +190,7 @@ def train_step(
 
 
 def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
-    """`about` with the initial weights of the run's first start, which a new run writes down."""
+    """Add the initial weights of the run's first start to `about`; a new run writes them to a file."""
     path = run_folder / ORIGIN_FILE
     if (run_folder / STATE_FILE).exists():
         if path.exists():

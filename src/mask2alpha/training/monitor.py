@@ -1,4 +1,4 @@
-"""Shows how a run goes: the log, TensorBoard, preview pictures, validation. It never changes what is trained."""
+"""Log, TensorBoard, preview sheets and validation of a run. Nothing here changes what is trained."""
 
 import json
 import time
@@ -61,7 +61,7 @@ class MonitorOptions:
 
 
 class TrainingMonitor:
-    """Writes into a run's folder; only the first process has one."""
+    """Writes the log, previews and best weights into a run's folder; only the first process has one."""
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ def test_an_unfinished_or_damaged_folder_is_refused(sources: Sources, tmp_path: 
     with pytest.raises(InputError, match="not a folder of shards"):
         open_shards(tmp_path)
     write_shards(sources, tmp_path)
-    with pytest.raises(InputError, match="holds shards already"):
+    with pytest.raises(InputError, match="already holds shards"):
         write_shards(sources, tmp_path)
     shard = tmp_path / "shard-00000.tar"
     content = shard.read_bytes()
