@@ -78,19 +78,14 @@ def model_card(metadata: Mapping[str, Any], repo_id: str) -> str:
 
 
 def _config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "library_name": "mask2alpha",
-        "mask2alpha_version": metadata.get("mask2alpha_version"),
-        "format_version": metadata["format_version"],
-        "model_config": metadata["model_config"],
-    }
+    kept = {key: metadata.get(key) for key in ("mask2alpha_version", "format_version", "model_config")}
+    return {"library_name": "mask2alpha", **kept}
 
 
 def _front_matter(metadata: Mapping[str, Any]) -> str:
-    licence = metadata.get("licence")
     lines = ["library_name: mask2alpha", "pipeline_tag: image-segmentation", "tags: [image-matting, mask2alpha]"]
-    if licence:
-        lines.append(f"license: {json.dumps(str(licence).lower())}")
+    if metadata.get("licence"):
+        lines.append(f"license: {json.dumps(str(metadata['licence']).lower())}")
     return "\n".join(["---", *lines, "---"])
 
 

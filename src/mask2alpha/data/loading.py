@@ -118,14 +118,13 @@ class SampleStream(IterableDataset[TrainingBatch]):
 
 
 def make_loader(
-    stream: SampleStream, *, num_workers: int = 0, prefetch_factor: int = 2, has_pinned_memory: bool = False
+    stream: SampleStream, *, num_workers: int = 0, has_pinned_memory: bool = False
 ) -> DataLoader[TrainingBatch]:
     """Make a loader of the stream's batches.
 
     Args:
         stream: What to load.
         num_workers: Forked processes that make batches; 0 makes them in this process.
-        prefetch_factor: Batches that each worker keeps ready.
         has_pinned_memory: Put batches into page-locked memory for fast copies to a GPU.
 
     Returns:
@@ -135,7 +134,7 @@ def make_loader(
     if num_workers:
         options = {
             "num_workers": num_workers,
-            "prefetch_factor": prefetch_factor,
+            "prefetch_factor": 4,  # batches that each worker keeps ready
             "persistent_workers": True,
             "multiprocessing_context": "fork",
             "worker_init_fn": _prepare_worker,

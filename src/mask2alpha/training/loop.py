@@ -114,7 +114,7 @@ def train(
         world_size=processes.count,
     )
     is_cuda = torch.device(device).type == "cuda"
-    loader = make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4, has_pinned_memory=is_cuda)
+    loader = make_loader(stream, num_workers=recipe.data.num_workers, has_pinned_memory=is_cuda)
     batches = iter(loader)
     monitor = None
     if processes.is_first:

@@ -53,13 +53,7 @@ def paper() -> Recipe:
         name="paper",
         model=PRESETS["beitv2_base"],
         data=DataConfig(
-            size=1024,
-            batch_size=4,
-            masks_per_image=2,
-            num_workers=12,
-            procedural_share=0.0,
-            cutout_side=1536,
-            photo_side=1536,
+            size=1024, batch_size=4, num_workers=12, procedural_share=0.0, cutout_side=1536, photo_side=1536
         ),
         optim=OptimConfig(
             lr=5e-4,

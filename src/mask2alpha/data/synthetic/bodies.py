@@ -15,6 +15,7 @@ from mask2alpha.data.synthetic.canvas import (
     SKIN_COLOURS,
     TOY_COLOURS,
     Colours,
+    Floats,
     Points,
     fill_polygon,
     fixed_point,
@@ -50,10 +51,13 @@ def blob(rng: np.random.Generator, centre: tuple[float, float], radii: tuple[flo
         radius += roughness * rng.normal() / order**1.1 * np.cos(order * turn + rng.uniform(0, 2 * np.pi))
     radius = np.clip(radius, 0.3, 2.0)
     tilt = rng.uniform(-0.5, 0.5)
-    x, y = radii[0] * radius * np.cos(turn), radii[1] * radius * np.sin(turn)
-    return np.stack(
-        [centre[0] + x * np.cos(tilt) - y * np.sin(tilt), centre[1] + x * np.sin(tilt) + y * np.cos(tilt)], axis=1
-    ).astype(np.float32)
+    return tilted(centre, radii[0] * radius * np.cos(turn), radii[1] * radius * np.sin(turn), tilt).astype(np.float32)
+
+
+def tilted(centre: Floats | tuple[float, float], x: Floats, y: Floats, angle: float) -> Points:
+    """Points of a shape about `centre`, (N,) and (N,), turned by an angle [rad]; (N, 2)."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([centre[0] + x * cosine - y * sine, centre[1] + x * sine + y * cosine], 1)
 
 
 def capsule(start: tuple[float, float], end: tuple[float, float], start_radius: float, end_radius: float) -> Points:

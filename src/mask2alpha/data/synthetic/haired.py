@@ -21,7 +21,7 @@ from mask2alpha.data.synthetic.canvas import (
     vary,
 )
 from mask2alpha.data.synthetic.edges import extend_colour, fuzzy, sharp
-from mask2alpha.data.synthetic.strands import Growth, draw_strands, grow
+from mask2alpha.data.synthetic.strands import Growth, along_path, draw_strands, grow
 
 
 def _outward(alpha: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -110,9 +110,8 @@ def _grow_pelt(rng: np.random.Generator, body: Body, roots: Points, length: floa
     steer = sample(smooth_noise(rng, size, int(rng.integers(2, 7))), roots) * rng.uniform(0.2, 0.9)
     angles = np.arctan2(y / norm + comb * np.sin(side), x / norm + comb * np.cos(side)) + steer
     angles = angles + rng.normal(0, rng.uniform(0.1, 0.5), num)
-    lengths = (
-        length * rng.uniform(0.5, 1.2, num) * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
-    )
+    lengths = length * rng.uniform(0.5, 1.2, num)
+    lengths = lengths * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
     downstream = roots[:, 0] * np.cos(side) + roots[:, 1] * np.sin(side)
     order = np.argsort(sample(depth, roots) - comb * downstream / size * 0.7 + rng.normal(0, 0.08, num))
     growth = Growth(
@@ -225,9 +224,8 @@ def feathered(rng: np.random.Generator, size: int, textures: TextureSource) -> C
     is_alone = rng.random() < 0.35
     depth, out_x, out_y = _outward(body.alpha)
     colour = pick_hair_colour(rng)
-    layers = StrandLayers(
-        extend_colour(body.colour, body.alpha), np.zeros_like(body.alpha) if is_alone else fuzzy(rng, body.alpha)
-    )
+    under = np.zeros_like(body.alpha) if is_alone else fuzzy(rng, body.alpha)
+    layers = StrandLayers(extend_colour(body.colour, body.alpha), under)
     num = int(rng.integers(2, 7)) if is_alone else int(rng.integers(12, 40))
     roots = _roots(rng, body.alpha, num)
     if len(roots) == 0:
@@ -252,10 +250,7 @@ def _draw_feather(
     """Draw one feather along `shaft`, (P, 2)."""
     per_step = max(2, int(length / 24 / 1.1))
     place = np.sort(rng.uniform(0.12, 1.0, per_step * 24)) * (len(shaft) - 1)
-    lower = np.minimum(place.astype(np.intp), len(shaft) - 2)
-    roots = shaft[lower] + (shaft[lower + 1] - shaft[lower]) * (place - lower)[:, None]
-    along = shaft[lower + 1] - shaft[lower]
-    heading = np.arctan2(along[:, 1], along[:, 0])
+    roots, heading = along_path(shaft, place)
     share = place / (len(shaft) - 1)
     width = length * rng.uniform(0.1, 0.26) * np.sin(np.pi * np.clip(share, 0, 1) ** 0.8 * 0.93 + 0.15)
     ragged = np.repeat(rng.uniform(0.75, 1.0, len(place) // 8 + 1), 8)[: len(place)]

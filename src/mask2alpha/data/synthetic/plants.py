@@ -16,7 +16,7 @@ from mask2alpha.data.synthetic.canvas import (
     plain,
     vary,
 )
-from mask2alpha.data.synthetic.strands import Growth, draw_strands, draw_tube, grow
+from mask2alpha.data.synthetic.strands import Growth, along_path, draw_strands, draw_tube, grow
 
 
 def _ribbon(path: Points, width: float, fullness: float) -> Points:
@@ -143,10 +143,7 @@ def _draw_fern(layers: StrandLayers, rng: np.random.Generator, path: Points, col
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     num = int(rng.integers(12, 22))
     place = np.linspace(0.5, len(path) - 1.1, num)
-    lower = place.astype(np.intp)
-    roots = path[lower] + (path[lower + 1] - path[lower]) * (place - lower)[:, None]
-    step = path[lower + 1] - path[lower]
-    heading = np.arctan2(step[:, 1], step[:, 0])
+    roots, heading = along_path(path, place)
     reach = length * rng.uniform(0.12, 0.25) * (1.05 - place / len(path))
     for side in (-1, 1):
         angles, growth = (heading + side * 1.0).astype(np.float32), Growth(num_points=5)

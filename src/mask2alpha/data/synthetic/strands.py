@@ -75,6 +75,13 @@ def _gather(rng: np.random.Generator, points: Points, growth: Growth) -> Points:
     return np.asarray(points + (guides[nearest] - points) * pull, np.float32)
 
 
+def along_path(path: Points, place: Floats) -> tuple[Points, Floats]:
+    """Points of a polyline (P, 2) and its direction there [rad], at `place` (N,) from 0 to P - 1; (N, 2) and (N,)."""
+    lower = np.minimum(place.astype(np.intp), len(path) - 2)
+    step = path[lower + 1] - path[lower]
+    return path[lower] + step * (place - lower)[:, None], np.arctan2(step[:, 1], step[:, 0])
+
+
 def draw_strands(
     layers: StrandLayers,
     rng: np.random.Generator,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mask2alpha.data.cutout import Cutout, TextureSource
-from mask2alpha.data.synthetic.bodies import ALL_COLOURS, blob, make_body
+from mask2alpha.data.synthetic.bodies import ALL_COLOURS, blob, make_body, tilted
 from mask2alpha.data.synthetic.canvas import (
     NATURAL_COLOURS,
     StrandLayers,
@@ -146,10 +146,7 @@ def wicker(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
     for _ in range(int(rng.integers(8, 26))):
         squash, tilt = rng.uniform(0.05, 1.0), rng.uniform(0, np.pi)
         reach = radius * (1 + 0.06 * rng.normal()) * (1 + 0.05 * np.sin(3 * turn + rng.uniform(0, 6)))
-        x, y = reach * np.cos(turn), reach * squash * np.sin(turn)
-        ring = np.stack(
-            [centre[0] + x * np.cos(tilt) - y * np.sin(tilt), centre[1] + x * np.sin(tilt) + y * np.cos(tilt)], 1
-        )
+        ring = tilted(centre, reach * np.cos(turn), reach * squash * np.sin(turn), tilt)
         first = int(rng.integers(0, 30))
         for arc in (ring[first : first + 31], np.concatenate([ring[first + 30 :], ring[: first + 1]])):
             draw_tube(layers, rng, arc.astype(np.float32), vary(rng, colour, 1)[0], width * rng.uniform(0.7, 1.2))
