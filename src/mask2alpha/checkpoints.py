@@ -1,9 +1,9 @@
-"""Weights and what they are, in one safetensors file; never a pickle.
+"""Weights and their metadata in one safetensors file; never a pickle.
 
 The weights of a frozen backbone are not in it: the configuration names the backbone, and `backbones` has its file.
 
 The file's metadata holds ``format`` ("mask2alpha"), ``format_version``, ``model_config`` (JSON) and ``metadata``
-(JSON): ``mask2alpha_version``, ``preset``, and whatever the writer knows of ``recipe``, ``commit``, ``step``,
+(JSON): ``mask2alpha_version``, ``preset``, and what the writer knows of ``recipe``, ``commit``, ``step``,
 ``initial_weights`` (name, origin, licence), ``training_data`` (each with its licence) and ``metrics``.
 """
 
@@ -45,7 +45,7 @@ def save_model(
         model: Its state is written; it is not changed.
         path: The file; a folder (existing, or a name without suffix) gets `model.safetensors` in it.
         metadata: JSON-able provenance; the module's docstring names the usual keys.
-        dtype: What floating tensors are stored as.
+        dtype: Type in which floating-point tensors are stored.
 
     Returns:
         The file written.
@@ -83,7 +83,7 @@ def save_model(
 
 
 def head_of(model: Mask2Alpha) -> dict[str, torch.Tensor]:
-    """The tensors of a model's `state_dict` that belong into its checkpoint: all but a named backbone's.
+    """The tensors of a model's `state_dict` that its checkpoint holds: all but those of a named backbone.
 
     Raises:
         CheckpointError: The model's backbone differs from the one that its configuration names.
@@ -103,7 +103,7 @@ def head_of(model: Mask2Alpha) -> dict[str, torch.Tensor]:
 
 
 def build_model(config: ModelConfig) -> Mask2Alpha:
-    """A new model in training mode: its weights are random, those of a backbone that the configuration names are not.
+    """Build a model in training mode with random weights, and with the published ones of a named backbone.
 
     Raises:
         CheckpointError: The backbone is unknown, or its file is missing or damaged.
@@ -123,7 +123,7 @@ def load_model(source: str | Path) -> Mask2Alpha:
             or `org/name@revision` (file `model.safetensors`).
 
     Raises:
-        CheckpointError: It cannot be found or read, is no checkpoint of ours, or its tensors do not fit.
+        CheckpointError: It cannot be found or read, is not a mask2alpha checkpoint, or its tensors do not fit.
     """
     path = find_checkpoint(source)
     metadata = read_metadata(path)
@@ -152,13 +152,13 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_metadata(source: str | Path) -> dict[str, Any]:
-    """What a checkpoint says about itself: `format_version`, `model_config` and the writer's metadata.
+    """Read the metadata of a checkpoint: `format_version`, `model_config` and what the writer added.
 
     Args:
         source: As for `load_model`. The tensors are not read.
 
     Raises:
-        CheckpointError: It cannot be found or read, or is no checkpoint of ours.
+        CheckpointError: It cannot be found or read, or is not a mask2alpha checkpoint.
     """
     path = find_checkpoint(source)
     try:
@@ -191,7 +191,7 @@ def shipped_names() -> list[str]:
 
 
 def find_checkpoint(source: str | Path) -> Path:
-    """The local file behind a shipped name, a path or a hub id (downloaded if need be).
+    """Find the local file of a shipped name, a path or a hub id (which is downloaded if needed).
 
     Raises:
         CheckpointError: It cannot be found or downloaded, or it is a pickle.
@@ -250,14 +250,14 @@ def check_fit(
     target: str,
     unknown: Sequence[str] = (),
 ) -> None:
-    """Refuse tensors that are not those of a network.
+    """Check that tensors are those of a network.
 
     Args:
         expected: The network's, by name.
         found: The file's, under the same names.
         source: The file, for the message.
         target: What they should fit, for the message.
-        unknown: Names in the file that stand for nothing of ours.
+        unknown: Names in the file that the network does not have.
 
     Raises:
         CheckpointError: Some are missing, unknown or of another shape; names them.

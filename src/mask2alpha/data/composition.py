@@ -1,4 +1,4 @@
-"""Composites of one to three foregrounds over a background, with the true alpha of each object's visible part.
+"""Composites of one to three foregrounds over a background, with the true alpha of what is visible of each object.
 
 Legend:
 
@@ -25,9 +25,9 @@ FloatArray = NDArray[np.float32]
 SMALLEST_TARGET = 0.01
 """Least share of the composite that a target covers, as the mean of its visible alpha."""
 LARGEST_TARGET = 0.96
-"""Greatest share."""
+"""Greatest share of the composite that a target covers."""
 SMALL_SHARE = 0.2
-"""Share of the composites whose objects are small in the picture."""
+"""Share of the composites whose objects are small."""
 _MAX_ATTEMPTS = 6
 _MAX_ENLARGEMENT = 1.8
 """Cut-outs are enlarged by no more than this: hair stays one to three pixels thin."""
@@ -38,7 +38,7 @@ _NUM_LIGHTS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """A picture and the true alphas of the targets in it."""
+    """A composite and the true alphas of its targets."""
 
     image: UInt8Array
     """(size, size, 3) uint8 RGB."""
@@ -59,17 +59,17 @@ class Layer:
 
 
 def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: int = 2) -> Composite:
-    """Compose a training picture.
+    """Make a composite for training.
 
     Args:
         rng: The source of chance; the same state gives the same composite.
         sources: Foregrounds and backgrounds.
-        size: Side of the picture, in pixels.
-        num_targets: How many alphas to return. Different objects come first, repeats follow.
+        size: Side of the composite, in pixels.
+        num_targets: Number of alphas to return. Different objects come first, repeats follow.
 
     Returns:
-        The composite. Its targets cover between `SMALLEST_TARGET` and `LARGEST_TARGET` of the picture, but for rare
-        cases where no attempt succeeded: then the best object of the last attempt.
+        The composite. Its targets cover between `SMALLEST_TARGET` and `LARGEST_TARGET` of it; if no attempt achieves
+        that, the target is the best object of the last attempt.
     """
     for attempt in range(_MAX_ATTEMPTS):
         layers = _draw_layers(rng, sources, size)
@@ -122,12 +122,12 @@ def blend(background: UInt8Array, layers: Sequence[Layer], *, gamma: float) -> U
 
 
 def _draw_gamma(rng: np.random.Generator) -> float:
-    """Mostly that of photographs, now and then that of a paint program."""
+    """Draw the exponent of the mixture: mostly that of photos, now and then that of a paint program."""
     return 1.0 if rng.random() < 0.12 else float(np.clip(rng.normal(1.9, 0.25), 1.3, 2.5))
 
 
 def visible_alphas(layers: Sequence[Layer]) -> UInt8Array:
-    """Compute what of each object is seen: its alpha where nothing in front covers it.
+    """Compute the visible part of each object: its alpha where nothing in front covers it.
 
     Rounded such that the visible alphas of all objects sum to at most 255 at every pixel.
 
@@ -171,7 +171,7 @@ def draw_background(rng: np.random.Generator, photos: PhotoPool, size: int, laye
 
 
 def recolour(rng: np.random.Generator, colour: UInt8Array, strength: float = 1.0) -> UInt8Array:
-    """Change brightness, contrast, saturation, hue and gamma of a picture.
+    """Change brightness, contrast, saturation, hue and gamma of an image.
 
     Args:
         rng: The source of chance.
@@ -318,7 +318,7 @@ def _offset_of_cut(
     offset: NDArray[np.float64],
     size: int,
 ) -> NDArray[np.float64]:
-    """How far to move a placed cut-out so that the borders which cut it off leave the canvas."""
+    """The shift of a placed cut-out (x, y) that moves the borders which cut it off out of the canvas."""
     height, width = shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64) @ linear.T + offset
     centre = corners.mean(axis=0)
@@ -366,7 +366,7 @@ def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background:
 
 
 def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Array) -> Layer:
-    """Give stripes, straps and patches of an object the background's colours: a strap before a wall is no hole."""
+    """Give stripes, straps and patches of an object the background's colours, so that they are not taken for holes."""
     depth = cv2.distanceTransform((layer.alpha > 200).astype(np.uint8), cv2.DIST_L2, 3)
     # mostly far from the outline: there the mask is right, near it a gap is as likely
     places = np.argwhere(depth > (0.5 * depth.max() if rng.random() < 0.75 else 0))
@@ -470,7 +470,7 @@ def _studio_backdrop(rng: np.random.Generator, size: int) -> UInt8Array:
 
 
 def _mix_two(rng: np.random.Generator, first: UInt8Array, second: UInt8Array) -> UInt8Array:
-    """Join two photographs along a smooth random border, hard or soft: more kinds of background edges."""
+    """Join two photos along a smooth random border, hard or soft, for more kinds of edges in the background."""
     size = first.shape[0]
     field = cv2.resize(rng.standard_normal((4, 4)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     slope = float(np.exp(rng.uniform(np.log(1.0), np.log(60.0))))

@@ -1,4 +1,4 @@
-"""Endless, reproducible training batches: sample i depends on the seed and on i alone.
+"""Endless, reproducible training batches: sample i depends only on the seed and on i.
 
 A run therefore gives the same batches with any number of workers, and may be resumed at any sample.
 """
@@ -25,7 +25,7 @@ from mask2alpha.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Pictures, and for each some targets with their true alphas and rough masks; all uint8."""
+    """Composites, and for each some targets with their true alphas and rough masks; all uint8."""
 
     image: UInt8[Tensor, "batch 3 size size"]
     """RGB, 0 to 255."""
@@ -64,7 +64,7 @@ def make_sample(
 
 @dataclass(kw_only=True, eq=False)
 class SampleStream(IterableDataset[TrainingBatch]):
-    """An endless stream of batches, shared out over loader workers and training processes.
+    """An endless stream of batches, divided among loader workers and training processes.
 
     Raises:
         InputError: A number is out of range; names it.
@@ -73,11 +73,11 @@ class SampleStream(IterableDataset[TrainingBatch]):
     sources: Sources
     """Foregrounds and backgrounds."""
     size: int
-    """Side of the pictures, in pixels."""
+    """Side of the composites, in pixels."""
     batch_size: int
-    """Pictures per batch of this process."""
+    """Composites per batch of this process."""
     masks_per_image: int = 2
-    """Targets (and masks) per picture, K."""
+    """Targets (and masks) per composite, K."""
     seed: int = 0
     """Another seed gives another stream."""
     start_index: int = 0
@@ -124,7 +124,7 @@ def make_loader(
 
     Args:
         stream: What to load.
-        num_workers: Forked processes that make batches; 0 makes them in this process.
+        num_workers: Number of forked processes that make batches; 0 makes them in this process.
         has_pinned_memory: Put batches into page-locked memory for fast copies to a GPU.
 
     Returns:

@@ -20,7 +20,7 @@ LEAST_OVERLAP = 0.35
 _SMALLEST_EXTENT = 12.0
 """Objects below this square root of area are too small to promise an overlap."""
 _LARGEST_PART = 1 / 3
-"""Largest piece that the kind `part` leaves out or adds, as a share of the object's area."""
+"""Largest piece that the kind `part` removes or adds, as a share of the object's area."""
 _LARGEST_RADIUS = 0.14
 """Largest erosion or dilation, as a share of the extent."""
 
@@ -66,7 +66,7 @@ def perturb_mask(
 
 
 def binarise(alpha: UInt8Array, threshold: float) -> BoolArray:
-    """Alpha above a threshold in [0, 1]; where nothing is (smoke, say), above half of the largest value."""
+    """Alpha above a threshold in [0, 1]; if no pixel is (in smoke, for example), above half of the largest value."""
     level = threshold * 255.0
     if alpha.max() <= level:
         level = float(alpha.max()) / 2.0
@@ -74,7 +74,7 @@ def binarise(alpha: UInt8Array, threshold: float) -> BoolArray:
 
 
 def fill_mesh(mask: BoolArray) -> BoolArray:
-    """A net, web or bare twigs with the meshes filled, as people outline them; any other mask as it is.
+    """Fill the meshes of a net, a web or bare twigs, as people outline them; return any other mask as it is.
 
     It is a mesh if most of it is within two pixels of its border. Gaps up to a tenth of its own size are filled.
     """
@@ -90,7 +90,7 @@ def fill_mesh(mask: BoolArray) -> BoolArray:
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], cell: float) -> FloatArray:
-    """A smooth random field of about unit spread.
+    """Make a smooth random field with a standard deviation of about 1.
 
     Args:
         rng: The source of chance.
@@ -157,7 +157,7 @@ def _draw_radius(rng: np.random.Generator, mask: BoolArray, strength: float) -> 
 
 
 def _radius_field(rng: np.random.Generator, mask: BoolArray, strength: float) -> "float | FloatArray":
-    """A radius, in half of the cases one that changes along the outline, even to the other sign."""
+    """A radius, mostly one that changes along the outline, even to the other sign."""
     radius = _draw_radius(rng, mask, strength)
     if rng.random() < 0.4:
         return radius
@@ -237,7 +237,7 @@ def _blobby(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, streng
 
 
 def _wobbly(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    """An unsteady hand: the outline moves in and out, or the whole mask is displaced by a smooth field."""
+    """Move the outline in and out, as an unsteady hand does, or displace the whole mask by a smooth field."""
     extent = _extent(mask)
     cell = max(4.0, extent * float(np.exp(rng.uniform(np.log(0.03), np.log(0.3)))))
     reach = max(1.0, extent * float(rng.uniform(0.01, 0.07)) * strength)
@@ -251,7 +251,7 @@ def _wobbly(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, streng
 
 
 def _holes(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    """Pieces missing inside and at the border, pieces too many beside the object: blobs, ellipses, boxes."""
+    """Remove pieces inside and at the border, and add pieces beside the object: blobs, ellipses, boxes."""
     result = mask.astype(np.uint8)
     edges = cv2.morphologyEx(result, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     places = np.argwhere(edges if rng.random() < 0.7 and edges.any() else result)
@@ -315,10 +315,10 @@ def _bleed(rng: np.random.Generator, mask: BoolArray, neighbour: UInt8Array | No
 
 
 def _change_part(rng: np.random.Generator, mask: BoolArray, image: UInt8Array | None, strength: float) -> BoolArray:
-    """Leave out an end of the object (a head) or a piece of one colour (a shoe), or add such a piece beside it.
+    """Remove an end of the object (a head) or a piece of one colour (a shoe), or add such a piece beside it.
 
-    Segmenters do both where the colour changes inside the object. The changed piece has at most `_LARGEST_PART` of
-    the object's area; a larger one leaves the mask as it is.
+    Segmenters make both errors where the colour changes inside the object. The piece has at most `_LARGEST_PART` of the
+    object's area; a larger one leaves the mask as it is.
     """
     area = np.count_nonzero(mask)
     if area == 0:

@@ -1,4 +1,4 @@
-"""Solid bodies: the outlines of things and figures, painted with photographs, light and details."""
+"""Solid bodies: the outlines of things and figures, painted with photos, light and details."""
 
 from dataclasses import dataclass
 
@@ -171,7 +171,7 @@ def make_body(rng: np.random.Generator, size: int, textures: TextureSource, shap
 
 
 def _paint(rng: np.random.Generator, photo: NDArray[np.uint8], colour: Colours) -> NDArray[np.uint8]:
-    """Make a surface: the photograph as it is, tinted, or plain cloth, with an optional pattern."""
+    """Make a surface: the photo as it is, tinted, or plain cloth, with an optional pattern."""
     size, kind = photo.shape[0], rng.random()
     if kind < 0.25:
         surface = photo.copy()

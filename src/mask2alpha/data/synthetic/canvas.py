@@ -1,4 +1,4 @@
-"""What every synthetic foreground is painted with: fields of noise, light, colours, and two layers of strokes.
+"""Tools that paint every synthetic foreground: fields of noise, light, colours, and two layers of strokes.
 
 Coordinates are (x, y) in pixels of the finished cut-out; colours are RGB, 0 to 255.
 """
@@ -108,7 +108,7 @@ def shade(colour: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.ui
 
 
 def tint(texture: NDArray[np.uint8], colour: Colours, contrast: float) -> NDArray[np.uint8]:
-    """Give a photograph one hue: its brightness about its own mean, times `contrast`, modulates `colour`."""
+    """Give a photo one hue: its brightness about its own mean, times `contrast`, modulates `colour`."""
     grey = np.asarray(cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY), np.uint8)
     mean = float(cv2.mean(grey)[0]) + 1.0
     gain = np.clip(1 + contrast * (np.arange(256, dtype=np.float32) - mean) / max(mean, 64.0), 0.1, 2.0)

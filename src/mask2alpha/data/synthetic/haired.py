@@ -46,7 +46,7 @@ def _roots(rng: np.random.Generator, alpha: NDArray[np.uint8], num: int) -> Poin
 
 
 def _palette(rng: np.random.Generator, colour: Colours, photo: NDArray[np.uint8] | None = None) -> Colours:
-    """Colours of one pelt: variations of one, sometimes with a second one or those of a photograph."""
+    """Colours of one pelt: variations of one, sometimes with a second one or those of a photo."""
     colours = vary(rng, colour, 20, light=rng.uniform(0.06, 0.3), hue=rng.uniform(2, 10))
     choice = rng.random()
     if choice < 0.25:

@@ -1,4 +1,4 @@
-"""Strands, the thin things that make matting hard: how they grow and how they are drawn."""
+"""Strands, the thin things that make matting hard: growing and drawing them."""
 
 from dataclasses import dataclass
 
@@ -22,11 +22,11 @@ class Growth:
     curl_turns: float = 2.0
     """Periods of that turn along a strand."""
     gravity: float = 0.0
-    """How far directions turn downwards until the tip, 0 to 1."""
+    """How far strands turn downwards until the tip, 0 to 1."""
     gravity_onset: float = 0.7
-    """Where that happens: below 1 near the root (hair that lies on a head), above 1 near the tip."""
+    """Where they turn: below 1 near the root (hair that lies on a head), above 1 near the tip."""
     clump: float = 0.0
-    """How far tips gather at those of a few guide strands, 0 to 1."""
+    """How far tips gather at the tips of a few guide strands, 0 to 1."""
     num_clumps: int = 40
     """Number of guide strands."""
 
@@ -97,13 +97,13 @@ def draw_strands(
     """Draw tapering strands in their order, the first at the bottom.
 
     Args:
-        layers: Where to.
+        layers: The layers to draw on.
         rng: Random numbers.
         points: (N, P, 2), roots first.
         colours: (C, 3) a palette; strands take random ones of it.
         tip_gain: Brightness of tips relative to the middle.
         root_gain: Brightness of roots relative to the middle.
-        width: At the root [px]; below 0.75 the whole strand becomes faint.
+        width: Width at the root [px]; below 0.75 the whole strand becomes faint.
         tip_opacity: Opacity of the last part, which is what tapering below a pixel looks like.
         num_batches: Strands of one batch share a colour (one call of cv2 each).
     """
