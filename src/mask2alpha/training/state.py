@@ -1,7 +1,6 @@
 """The state that continues a stopped run exactly: weights, averaged weights, optimiser, counters. Safetensors only."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mask2alpha.errors import CheckpointError
+from mask2alpha.imaging.atomic import replacing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,14 +59,10 @@ def save_state(
             continue
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value
-    metadata = {
-        "step": str(progress.step),
-        "seconds": json.dumps(progress.seconds),
-        "optimizer": type(optimizer).__name__,
-    }
-    temporary = path.with_name(path.name + ".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
-    os.replace(temporary, path)
+    metadata = {"step": str(progress.step), "seconds": json.dumps(progress.seconds)}
+    metadata["optimizer"] = type(optimizer).__name__
+    with replacing(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
 
 
 def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer) -> Progress:
