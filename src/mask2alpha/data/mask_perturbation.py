@@ -243,7 +243,7 @@ def _wobbly(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, streng
     reach = max(1.0, extent * float(rng.uniform(0.01, 0.07)) * strength)
     if rng.random() < 0.5:
         return np.asarray(signed_distance(mask) + reach * smooth_field(rng, mask.shape, cell) > 0)
-    rows, columns = np.indices(mask.shape, np.float32)
+    rows, columns = (np.asarray(axis, np.float32) for axis in np.indices(mask.shape))
     columns += reach * smooth_field(rng, mask.shape, cell)
     rows += reach * smooth_field(rng, mask.shape, cell)
     moved = cv2.remap(mask.astype(np.uint8), columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
