@@ -145,8 +145,8 @@ class LazyItems(Sequence[Item]):
         return len(self._makers)
 
     def __getitem__(self, index: Any) -> Any:
-        """Make one item; `index` is a whole number."""
-        return self._makers[index]()
+        """Make one item, or narrow the sequence by a slice."""
+        return LazyItems(self._makers[index]) if isinstance(index, slice) else self._makers[index]()
 
 
 class Pool(Generic[Item]):

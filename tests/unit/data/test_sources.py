@@ -123,6 +123,7 @@ def test_lazy_items_are_made_anew_each_time() -> None:
     for number in range(3):
         assert len(made) == number
         assert pool.draw(np.random.default_rng(0)).shape == (4, 4, 3)
+    assert len(LazyItems([make, make, make])[1:]) == 2
 
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
