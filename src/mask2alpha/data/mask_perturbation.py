@@ -128,8 +128,10 @@ def _apply(
 ) -> UInt8Array:
     is_middle = name == "exact" or rng.random() < 0.6
     mask = binarise(alpha, middle if is_middle else float(rng.uniform(0.02, min(0.98, 2 * middle))))
-    if name not in ("exact", "threshold", "erode", "soft", "trimap") and rng.random() < 0.2:
-        mask = fill_mesh(mask)
+    if name not in ("exact", "threshold", "erode", "soft", "trimap"):
+        filled = fill_mesh(mask)
+        is_mesh = np.count_nonzero(filled) > 1.5 * np.count_nonzero(mask)
+        mask = filled if rng.random() < (0.6 if is_mesh else 0.2) else mask
     if name == "chain":
         for step in rng.choice(len(_CHAINABLE), 2, replace=False):
             changed = np.asarray(_KINDS[_CHAINABLE[int(step)]](rng, mask, alpha, strength), np.bool_)
