@@ -31,7 +31,7 @@ from PIL import (  # the plugins register their formats when they are imported
 
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging import colour
-from mask2alpha.imaging.colour_tags import profile_of_heif, profile_of_png
+from mask2alpha.imaging.colour_tags import profile_of_exif, profile_of_heif, profile_of_png
 from mask2alpha.imaging.exr import decode_exr, decode_exr_mask
 from mask2alpha.imaging.metadata import read_resolution, upright_exif
 from mask2alpha.imaging.photo import Photo
@@ -65,6 +65,7 @@ T = TypeVar("T")
 _ORIENTATION = 0x0112
 _PHOTOMETRIC = 262
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
+_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
 _DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
 """The box that tells how many bits the channels have."""
 _DAMAGE = (
@@ -208,7 +209,7 @@ def _decode_indices(data: bytes, kind: str, max_pixels: int) -> DrawnMask | None
             return None
         check_size(picture.size, max_pixels)
         if kind == "TIFF":
-            _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+            _check_tags(picture.tag_v2)  # type: ignore[attr-defined]
         if getattr(picture, "is_animated", False):
             warnings.warn("the file has several pictures; the first is used", stacklevel=4)
         values = np.asarray(picture)
@@ -249,7 +250,7 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
         with _open(data, kind) as picture:
             check_size(picture.size, max_pixels)
             if kind == "TIFF":
-                _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+                _check_tags(picture.tag_v2)  # type: ignore[attr-defined]
             if kind != "JPEG" and getattr(picture, "is_animated", False):
                 warnings.warn("the file has several pictures; the first is used", stacklevel=3)
             if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
@@ -275,13 +276,19 @@ def _stated(exif: Image.Exif) -> int:
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     """Read the header; the plugin is called by name because the content has told which one it is."""
-    factory, _ = Image.OPEN[kind]
-    picture = factory(io.BytesIO(data), "")
+    picture = _open_by_content(data, kind)
     if kind == "BMP":
         _correct_bmp(picture, data)
     if picture.mode in ("I", "F", "LAB"):
         raise UnreadableError(f"pixels of kind {picture.mode!r} (32-bit or Lab) are not supported; save it as RGB")
     return picture
+
+
+def _open_by_content(data: bytes, kind: str) -> ImageFile.ImageFile:
+    if data.startswith(b"MM\0+"):
+        raise SyntaxError("Pillow takes a BigTIFF of this byte order for a TIFF")
+    factory, _ = Image.OPEN[kind]
+    return factory(io.BytesIO(data), "")
 
 
 def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
@@ -296,8 +303,10 @@ def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
     _with_raw_mode(picture, "P;4" if bits == 4 else "P")
 
 
-def _refuse_camera_raw(tags: Any) -> None:
-    """Raw files are TIFFs whose first picture is a thumbnail, which nobody wants matted."""
+def _check_tags(tags: Any) -> None:
+    """Refuse signed samples, which Pillow takes for unsigned ones, and raw files: TIFFs that start with a thumbnail."""
+    if 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)):
+        raise UnreadableError("a TIFF with signed samples is not supported; save it as 8- or 16-bit RGB")
     subfile_type = tags.get(_NEW_SUBFILE_TYPE, 0)
     if _DNG_VERSION in tags or (isinstance(subfile_type, int) and subfile_type & 1):
         raise UnreadableError("a camera raw file, or a TIFF that starts with a thumbnail; develop it to a TIFF first")
@@ -306,18 +315,20 @@ def _refuse_camera_raw(tags: Any) -> None:
 def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
     """By Pillow; what Pillow does not know by tifffile, once the camera raw files are out."""
     try:
-        picture = Image.OPEN["TIFF"][0](io.BytesIO(data), "")
+        picture = _open_by_content(data, "TIFF")
     except (SyntaxError, OSError):
         pass
     else:
-        is_deep_in_planes = (
-            picture.tag_v2.get(_PLANAR_CONFIGURATION) == 2  # type: ignore[attr-defined]
-            and max(picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8  # type: ignore[attr-defined]
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        # of planes, Pillow reads those of 8-bit colours
+        has_other_planes = tags.get(_PLANAR_CONFIGURATION) == 2 and (
+            max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8
+            or (tags.get(_PHOTOMETRIC) in (0, 1) and tags.get(_SAMPLES_PER_PIXEL, 1) > 1)
         )
-        if picture.mode not in ("I", "F") and not is_deep_in_planes:
+        if picture.mode not in ("I", "F") and not has_other_planes:
             picture.close()
             return _decode_with_pillow("TIFF")(data, max_pixels)
-        _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+        _check_tags(tags)
     photo, orientation = decode_deep_tiff(data, max_pixels)
     return _finished(photo, orientation if orientation in range(1, 9) else 1)
 
@@ -402,31 +413,45 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
     """Colours, alpha and profile of what Pillow has opened."""
     profile = picture.info.get("icc_profile") or None
     if picture.mode == "CMYK":
+        if profile is None:
+            warnings.warn("CMYK without a colour profile: the colours are approximate", stacklevel=3)
         try:
             return Photo(pixels=np.asarray(colour.cmyk_to_srgb(picture, profile)))
         except colour.ProfileError as error:
             warnings.warn(f"the CMYK profile cannot be used; colours are approximate: {error}", stacklevel=3)
             return Photo(pixels=np.asarray(picture.convert("RGB")))
     raw_mode = next((mode for mode in map(_raw_mode, picture.tile) if ";16" in mode), None)
-    is_grey = picture.mode in ("L", "LA", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
-    if profile is None and kind == "PNG":
+    is_grey = picture.mode in ("L", "LA", "La", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
+    if kind == "PNG":
         profile = profile_of_png(data, picture.info, is_grey=is_grey)
     elif profile is None and kind == "AVIF":
         profile = profile_of_heif(data, is_grey=is_grey)
+    elif profile is None and not is_grey:
+        profile = profile_of_exif(picture.info.get("exif"))
+    _scale_transparent_grey(picture)
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
         if kind == "TIFF" and is_grey and picture.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
             array = np.uint16(65535) - array  # white is zero, which Pillow heeds in 8 bits alone
+    elif picture.mode == "La":  # which Pillow converts to no colours
+        array = np.asarray(picture)[..., [0, 0, 0, 1]]
     else:
         array = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if array.ndim == 2:
         array = np.repeat(array[..., None], 3, axis=2)
-    alpha = array[..., 3] if array.shape[2] == 4 else None
+    alpha = array[..., 3] if array.shape[2] == 4 and not (raw_mode or "").startswith("RGBX") else None
     if raw_mode and alpha is None and "transparency" in picture.info:
         key = np.broadcast_to(np.asarray(picture.info["transparency"], dtype=np.uint16), (3,))
         alpha = np.where((array == key).all(axis=2), 0, 65535).astype(np.uint16)
     photo = Photo(pixels=array[..., :3], alpha=alpha, is_grey=is_grey, icc_profile=profile)
-    return _straight(photo) if raw_mode and raw_mode.startswith("RGBa") else photo
+    return _straight(photo) if picture.mode == "La" or (raw_mode or "").startswith("RGBa") else photo
+
+
+def _scale_transparent_grey(picture: ImageFile.ImageFile) -> None:
+    """Have the transparent grey of a PNG of 2 or 4 bits in 8 bits, as Pillow reads the pixels."""
+    shallow = re.match(r"L;([24])", next(map(_raw_mode, picture.tile), ""))
+    if shallow and isinstance(picture.info.get("transparency"), int):
+        picture.info["transparency"] *= 255 // (2 ** int(shallow[1]) - 1)
 
 
 def _raw_mode(tile: Any) -> str:

@@ -28,8 +28,8 @@ _KEPT_TAGS = {
     0x4746: "Rating",
     0x8298: "Copyright",
 }
-_DROPPED_EXIF_TAGS = (0x927C, 0xA005, 0xA002, 0xA003)
-"""MakerNote, the interoperability table, and the old size."""
+_DROPPED_EXIF_TAGS = (0x927C, 0xA001, 0xA005, 0xA002, 0xA003)
+"""MakerNote, the old file's colour space, the interoperability table, and the old size."""
 _TEXT_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))\s*[2-8]")
