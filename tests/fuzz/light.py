@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ def _adaptation(white: Array, other: Array) -> Array:
     return np.linalg.inv(_BRADFORD) @ np.diag((_BRADFORD @ other) / (_BRADFORD @ white)) @ _BRADFORD
 
 
+@cache
 def _matrix(primaries: tuple[float, ...]) -> Array:
     return np.linalg.inv(_xyz(SRGB)) @ _adaptation(_white(primaries), _white(SRGB)) @ _xyz(primaries)
 
