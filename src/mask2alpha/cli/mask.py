@@ -4,6 +4,14 @@ from pathlib import Path
 
 import click
 
+from mask2alpha.cli.standard_streams import (
+    check_standard_output,
+    is_stream,
+    read_standard_input,
+    write_standard_output,
+)
+from mask2alpha.imaging.encode import FORMATS, check_format, encode_image, write_file
+
 
 def parse_box(
     ctx: click.Context, param: click.Parameter, value: str | None
@@ -36,8 +44,23 @@ def _numbers(text: str, count: int) -> list[float]:
 
 
 @click.command()
-@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="Mask file to write.")
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path, allow_dash=True),
+    required=True,
+    help="Mask file to write; - for standard output.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([name for name, kind in FORMATS.items() if "uint8" in kind.dtypes]),
+    default="png",
+    show_default=True,
+    help="File format on standard output.",
+)
 @click.option("--box", callback=parse_box, metavar="L,T,R,B", help="Box around the target: left, top, right, bottom.")
 @click.option(
     "--target",
@@ -74,6 +97,7 @@ def _numbers(text: str, count: int) -> list[float]:
 def command(
     photo: Path,
     target: Path,
+    file_format: str,
     box: tuple[float, float, float, float] | None,
     on_target: tuple[tuple[tuple[float, float], ...], ...],
     on_rest: tuple[tuple[tuple[float, float], ...], ...],
@@ -83,7 +107,7 @@ def command(
     device: str | None,
     has_overwrite: bool,
 ) -> None:
-    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`.
+    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`; - is standard input.
 
     Coordinates are pixels of the upright photo, from its upper left corner.
 
@@ -93,18 +117,25 @@ def command(
     """  # noqa: D301
     from mask2alpha.errors import InputError
     from mask2alpha.imaging.decode import read_image
-    from mask2alpha.imaging.encode import check_format, write_image
     from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
     from mask2alpha.prompts.makers import make_mask_maker
     from mask2alpha.prompts.prompt import Prompt
 
-    if target.exists() and not has_overwrite:
-        raise InputError(f"{target} exists; --overwrite replaces it")
-    check_inputs_stay([target], [photo])
-    check_format(target, has_alpha=False, is_16_bit=False)
-    prepare_folder(target.parent)
+    is_stdout = is_stream(target)
+    check_standard_output(target)
+    [photo] = read_standard_input(photo)
+    if not is_stdout:
+        if target.exists() and not has_overwrite:
+            raise InputError(f"{target} exists; --overwrite replaces it")
+        check_inputs_stay([target], [photo])
+        check_format(target, has_alpha=False, is_16_bit=False)
+        prepare_folder(target.parent)
     prompt = Prompt(box_xyxy=box, target=on_target, rest=on_rest, brush=brush, label=label)
     pixels = read_image(photo).pixels
     mask = make_mask_maker(maker_name, device=device).make_mask(pixels, prompt)
-    write_image(target, mask)
+    data = encode_image(mask, f"mask.{file_format}" if is_stdout else target)
+    if is_stdout:
+        write_standard_output(data)
+    else:
+        write_file(target, data)
     click.echo(f"{target}: {(mask > 127).mean():.0%} of the photo", err=True)

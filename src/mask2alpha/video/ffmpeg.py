@@ -155,7 +155,8 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     tags = {"color_primaries": "-color_primaries", "color_transfer": "-color_trc", "color_space": "-colorspace"}
     orientation = _orientation(stream)
     pixel_shape = stream.get("sample_aspect_ratio", "1:1").replace("0:1", "1:1").split(":")
-    timecodes = [part.get("tags", {}).get("timecode") for part in (stream, found["format"], *found["streams"])]
+    said = [part.get("tags", {}) for part in (stream, found["format"], *found["streams"])]
+    timecodes = [tags.get("timecode") or tags.get("TIMECODE") for tags in said]  # Matroska writes capitals
     return VideoInfo(
         path=path,
         stream=stream["index"],

@@ -241,7 +241,7 @@ def test_masks_in_the_cameras_orientation_are_turned_as_the_clip_is(
 def test_every_sound_and_the_timecode_are_kept(tmp_path: Path) -> None:
     sound = ("-f", "lavfi", "-i", "sine=frequency=900:duration=0.33", "-map", "0", "-map", "1", "-map", "2")
     sound += ("-c:a:0", "pcm_s16le", "-c:a:1", "libvorbis", "-metadata:s:a:1", "language=fra")
-    sound += ("-timecode", "01:02:03:04")
+    sound += ("-metadata", "timecode=01:02:03:04")
     info = matte_to(tmp_path / "cut.mov", make_file(tmp_path / "clip.mkv", "-c:v", "mpeg4", sound=sound), "alpha")
     assert [each.codec for each in info.sounds] == ["pcm_s16le", "aac"]
     assert info.timecode == "01:02:03:04"
