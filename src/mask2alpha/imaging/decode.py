@@ -33,7 +33,7 @@ from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging import colour
 from mask2alpha.imaging.colour_tags import profile_of_exif, profile_of_heif, profile_of_png
 from mask2alpha.imaging.exr import decode_exr, decode_exr_mask
-from mask2alpha.imaging.metadata import read_resolution, upright_exif
+from mask2alpha.imaging.metadata import read_resolution, resolution_of_exif, upright_exif
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import (
     MAX_BYTES,
@@ -65,7 +65,7 @@ T = TypeVar("T")
 _ORIENTATION = 0x0112
 _PHOTOMETRIC = 262
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
-_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
+_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
 _DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
 """The box that tells how many bits the channels have."""
 _DAMAGE = (
@@ -261,6 +261,8 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
                 resolution = resolution[::-1]
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
+            if kind != "TIFF":
+                resolution = resolution or resolution_of_exif(exif)
             xmp = picture.info.get("xmp")
         photo = _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), _stated(exif))
         return photo if turned_by_pillow == 1 else replace(photo, orientation=turned_by_pillow)
@@ -320,9 +322,10 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
         pass
     else:
         tags = picture.tag_v2  # type: ignore[attr-defined]
-        # of planes, Pillow reads those of 8-bit colours
+        # of samples in planes, Pillow reads 8-bit colours with straight alpha or none
         has_other_planes = tags.get(_PLANAR_CONFIGURATION) == 2 and (
             max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8
+            or 1 in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
             or (tags.get(_PHOTOMETRIC) in (0, 1) and tags.get(_SAMPLES_PER_PIXEL, 1) > 1)
         )
         if picture.mode not in ("I", "F") and not has_other_planes:
@@ -375,6 +378,7 @@ def _decode_heif(data: bytes, max_pixels: int) -> Photo:
         icc_profile=picture.info.get("icc_profile") or profile_of_heif(data, is_grey=colours.shape[2] == 1),
         exif=upright_exif(exif),
         xmp=picture.info.get("xmp"),
+        resolution=resolution_of_exif(exif),
     )
     return replace(_finished(_straight(photo) if mode == "RGBa" else photo, 1), orientation=_stated(exif))
 

@@ -114,6 +114,15 @@ def read_resolution(values: Any) -> tuple[float, float] | None:
     return (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None
 
 
+def resolution_of_exif(exif: Image.Exif) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, that an EXIF block states."""
+    per_unit = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2), 0.0)
+    try:
+        return read_resolution(per_unit * float(exif[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
 def text_tags(exif: bytes) -> Mapping[int, str]:
     """The texts of an EXIF block's first table: description, maker, model, software, date, artist, copyright."""
     block: Any = Image.Exif()
