@@ -80,7 +80,7 @@ def is_on_this_machine(url: str) -> bool:
 
 def _checked(url: str) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise ServiceError(f"{url!r} is no address of a service; it looks like {DEFAULT_URL}")
+        raise ServiceError(f"{url!r} is not the address of a service; an address looks like {DEFAULT_URL}")
     return url.rstrip("/")
 
 

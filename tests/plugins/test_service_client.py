@@ -81,7 +81,7 @@ def test_says_how_to_start_a_service_where_none_answers(photo, mask):
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "file:///etc/passwd", "http://"])
 def test_other_addresses_are_refused(photo, mask, url):
-    with pytest.raises(service_client.ServiceError, match="is no address of a service"):
+    with pytest.raises(service_client.ServiceError, match="is not the address of a service"):
         service_client.matte(png(photo), png(mask), "alpha", url=url)
 
 

@@ -118,7 +118,7 @@ def check_profile(profile: bytes) -> None:
 
 
 def cmyk_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """By the profile, or by Pillow's plain formula where there is none.
+    """Convert by the profile, or by Pillow's plain formula without one.
 
     Raises:
         ProfileError: The profile cannot be used.

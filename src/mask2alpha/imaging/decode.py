@@ -72,14 +72,14 @@ _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, RuntimeError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
-"""What the decoders report damage by: whatever they stumble over."""
+"""The exceptions by which the decoders report damage."""
 
 
 def read_image(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read a photograph from a file; see `decode_image`.
 
     Raises:
-        ImageFileError: The file cannot be read, is no accepted picture, is damaged, or is over a limit.
+        ImageFileError: The file cannot be read, has another format, is damaged, or is over a limit.
     """
     return decode_image(_read_bytes(Path(path), max_bytes), str(path), max_bytes=max_bytes, max_pixels=max_pixels)
 
@@ -99,7 +99,7 @@ def decode_image(
         max_pixels: Largest picture accepted, width times height.
 
     Raises:
-        ImageFileError: It is no accepted picture, is damaged, or is over a limit.
+        ImageFileError: It has another format, is damaged, or is over a limit.
     """
     decode = _DECODERS[_checked_kind(data, name, max_bytes)]
     return _decoded(lambda: decode(data, max_pixels), name, max_pixels)
@@ -114,7 +114,7 @@ def _checked_kind(data: bytes, name: str, max_bytes: int) -> str:
 
 
 def _decoded(decode: Callable[[], T], name: str, max_pixels: int) -> T:
-    """Call a decoder, and say what went wrong as an `ImageFileError`."""
+    """Call a decoder and turn its exceptions into an `ImageFileError`."""
     try:
         return decode()
     except UnreadableError as error:
@@ -182,7 +182,7 @@ def decode_mask(
 
 
 def _drawn_mask(data: bytes, kind: str, max_pixels: int) -> DrawnMask:
-    """Palette indices and shallow greys as the file has them; all else as in a photo, without its colour profile."""
+    """Read palette indices and shallow greys as stored, and all else like a photo, without its profile."""
     if kind in ("PNG", "TIFF", "BMP"):
         drawn = _decode_indices(data, kind, max_pixels)
         if drawn is not None:
@@ -271,13 +271,13 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
 
 
 def _stated(exif: Image.Exif) -> int:
-    """The orientation that EXIF states; 1 where it is none of those there are."""
+    """The orientation that EXIF states; 1 if it states none or an unknown one."""
     orientation = exif.get(_ORIENTATION, 1)
     return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
-    """Read the header; the plugin is called by name because the content has told which one it is."""
+    """Read the header with the plugin for the format, which the content tells."""
     picture = _open_by_content(data, kind)
     if kind == "BMP":
         _correct_bmp(picture, data)
@@ -294,7 +294,7 @@ def _open_by_content(data: bytes, kind: str) -> ImageFile.ImageFile:
 
 
 def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
-    """Have indices of 4 and 8 bits read as such: Pillow takes those of a grey palette for 1 or 8 bits."""
+    """Read indices of 4 and 8 bits as indices: with a grey palette, Pillow takes them for 1 or 8 bits."""
     bits = int.from_bytes(data[24:26] if data[14:18] == b"\x0c\0\0\0" else data[28:30], "little")
     expected = {"1": 1, "L": 8}.get(picture.mode, bits)
     if bits == expected or bits not in (4, 8):
@@ -315,7 +315,7 @@ def _check_tags(tags: Any) -> None:
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
-    """By Pillow; what Pillow does not know by tifffile, once the camera raw files are out."""
+    """Decode with Pillow, or with tifffile what Pillow does not read; camera raw files are refused first."""
     try:
         picture = _open_by_content(data, "TIFF")
     except (SyntaxError, OSError):
@@ -337,7 +337,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
 
 
 def _check_heif_items(data: bytes) -> None:
-    """Refuse items whose kind or name is no text: pi_heif crashes the process on such metadata."""
+    """Refuse items whose kind or name is not text: pi_heif crashes the process on such metadata."""
     start = 0
     while start + 8 <= len(data):
         length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
@@ -350,7 +350,7 @@ def _check_heif_items(data: bytes) -> None:
             try:
                 entry[18 if entry[8:9] == b"\x03" else 16 :].decode()  # past the version, the number and the protection
             except UnicodeDecodeError:
-                raise UnreadableError("a damaged HEIC file: the kind or name of an item is no text") from None
+                raise UnreadableError("a damaged HEIC file: the kind or name of an item is not text") from None
             found = data.find(b"infe", found + 4, end)
         start = end
 
@@ -452,7 +452,7 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
 
 
 def _scale_transparent_grey(picture: ImageFile.ImageFile) -> None:
-    """Have the transparent grey of a PNG of 2 or 4 bits in 8 bits, as Pillow reads the pixels."""
+    """Scale the transparent grey of a PNG of 2 or 4 bits to 8 bits, as Pillow does with the pixels."""
     shallow = re.match(r"L;([24])", next(map(_raw_mode, picture.tile), ""))
     if shallow and isinstance(picture.info.get("transparency"), int):
         picture.info["transparency"] *= 255 // (2 ** int(shallow[1]) - 1)

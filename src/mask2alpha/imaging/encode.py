@@ -52,7 +52,7 @@ class FileFormat:
     name: str
     """In messages."""
     suffixes: tuple[str, ...]
-    """In lower case; the first is the one that we give."""
+    """In lower case; outputs in folders get the first."""
     media_type: str
     dtypes: tuple[str, ...]
     """Of the samples."""
@@ -95,7 +95,7 @@ def find_format(path: str | Path) -> FileFormat:
     """The format that a name's suffix asks for, in upper or lower case.
 
     Raises:
-        ImageFileError: We write no such files.
+        ImageFileError: Files with this suffix are not written.
     """
     suffix = Path(path).suffix
     for kind in FORMATS.values():

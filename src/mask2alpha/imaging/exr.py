@@ -26,7 +26,7 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
     The picture is the display window; what lies outside the data window is black and transparent.
 
     Raises:
-        UnreadableError: It is too large or deep, or has no colours that we read.
+        UnreadableError: It is too large or deep, or has no colours that are read.
         OSError, RuntimeError, ValueError: It is damaged.
     """
     header = _header(data, max_pixels)

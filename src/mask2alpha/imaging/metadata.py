@@ -93,14 +93,14 @@ def upright_xmp(xmp: bytes, *, has_gps: bool) -> bytes | None:
     """An XMP packet with its orientation set to upright, without thumbnails and, unless `has_gps`, without the place.
 
     Returns:
-        None where something about GPS is left that we do not understand; with a warning.
+        None, with a warning, if something about GPS remains.
     """
     xmp = _XMP_THUMBNAILS.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", xmp))
     if has_gps:
         return xmp
     xmp = _XMP_GPS_ELEMENT.sub(b"", _XMP_GPS_ATTRIBUTE.sub(b"", xmp))
     if re.search(rb"gps(?:lat|lon)", xmp, re.IGNORECASE):
-        warnings.warn("the XMP packet states the place in a way we cannot remove; it was left out", stacklevel=2)
+        warnings.warn("the XMP packet states the location in an unknown form; the packet was left out", stacklevel=2)
         return None
     return xmp
 

@@ -27,7 +27,7 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
     Strips or tiles are decompressed one by one, and never to more than they should hold.
 
     Raises:
-        UnreadableError: It is too large, or of a kind that we do not read.
+        UnreadableError: It is too large, or of a kind that is not read.
         Exception: tifffile's own ones, where the file is damaged.
     """
     with extra_needed("this kind of TIFF"):

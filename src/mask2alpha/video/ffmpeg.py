@@ -127,7 +127,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     """Read a clip's headers and count its frames; nothing is decoded.
 
     Raises:
-        VideoError: ffprobe is missing; the file is no clip of an accepted container, or has too large frames.
+        VideoError: ffprobe is missing, or the file is not a clip in an accepted container, or its frames are too large.
     """
     arguments = [find_program("ffprobe"), "-v", "error", *_guarded(path), "-count_packets"]
     arguments += ["-show_streams", "-show_format", "-of", "json"]
@@ -294,7 +294,7 @@ def join_segments(
         longest: Cut the file off after so many seconds; None: do not.
 
     Returns:
-        What became of sounds that could not be kept as they are.
+        Notes on sounds and timecodes that could not be kept.
 
     Raises:
         VideoError: ffmpeg fails, or the file cannot be written.
@@ -324,7 +324,7 @@ def join_segments(
 
 
 def _sounds(info: VideoInfo, suffix: str) -> tuple[list[str], list[str]]:
-    """Options that take over every sound stream of the second input, and what is to be said of them."""
+    """Options that map every sound stream of the second input, and notes for the user."""
     held, substitute = _AUDIO[suffix]
     options: list[str] = []
     notes = []

@@ -1,8 +1,8 @@
-"""Matting a clip from end to end, so that a run that was stopped at any moment can be taken up again.
+"""Matting a clip from end to end, so that a run can be stopped at any moment and continued.
 
 The clip is done in segments of `SEGMENT` frames. After each, the files of the segment are whole, and `progress.npz` in
 the work folder beside the output says how far the run is and what the last matte was: all that the next segment needs.
-A run that finds that file goes on from there, and gives what an uninterrupted one would have given.
+A run that finds that file continues from there, with the result of an uninterrupted run.
 """
 
 import json
@@ -212,7 +212,7 @@ def _checked_frames(
 
 
 def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
-    """The frames that can be decoded; why there are no more is added to the notes."""
+    """Yield the frames that can be decoded; the reason for a premature end is added to the notes."""
     try:
         yield from frames
     except DamagedClipError as error:  # not if ffmpeg was killed: then a further run goes on
@@ -275,7 +275,7 @@ def _segment_path(job: VideoJob, kind: str, target: Path, start: int) -> Path:
 
 
 def _join(job: VideoJob, kind: str, target: Path, num_frames: int) -> list[str]:
-    """Make a video file of its segments, and return what is to be said of it."""
+    """Make a video file of its segments, and return notes for the user."""
     assert job.clip.info is not None
     starts = range(0, num_frames, SEGMENT)
     return join_segments(
@@ -295,7 +295,7 @@ def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
         if str(saved["fingerprint"]) != job.fingerprint:
             raise InputError(
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
-                "start anew with --overwrite"
+                "restart with --overwrite"
             )
         return int(saved["num_done"]), saved["alpha"].astype(np.float32) / np.float32(65535)
 

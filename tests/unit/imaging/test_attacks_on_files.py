@@ -73,7 +73,7 @@ def test_heic_with_an_item_of_a_kind_that_is_no_text(kind: bytes) -> None:
     data = (Path(__file__).parents[2] / "data" / "pictures" / "turned.heic").read_bytes()
     entry = data.index(b"infe", data.index(b"infe") + 4)
     assert data[entry + 12 : entry + 16] == b"Exif"
-    with pytest.raises(ImageFileError, match="item is no text"):
+    with pytest.raises(ImageFileError, match="item is not text"):
         decode_image(data[: entry + 12] + kind + data[entry + 16 :])
 
 
