@@ -187,6 +187,7 @@ def test_all_0_and_all_1_masks_are_read(value: int) -> None:
     assert mask_to_tensor(mask, (4, 4)).unique().tolist() == [value / 255]
 
 
+@pytest.mark.filterwarnings("ignore:CMYK without a colour profile")
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
 def test_every_mode_is_read_or_refused_cleanly(mode: str, kind: str) -> None:
