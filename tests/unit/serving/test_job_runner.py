@@ -307,6 +307,7 @@ def test_attack_photographs_of_one_pixel_or_line(tmp_path: Path, tiny: Predictor
     assert bench.parts(bench.matte(**wishes))["object-1/alpha.png"].shape == size[::-1]
 
 
+@pytest.mark.filterwarnings("ignore:CMYK without a colour profile")
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_attack_photographs_of_every_mode(bench: Bench, mode: str) -> None:
     picture = Image.fromarray(left_half()) if mode == "I;16" else Image.fromarray(photo())
