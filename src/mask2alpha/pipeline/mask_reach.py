@@ -4,8 +4,8 @@ An empty and a full mask are answered without the network. So that one stray pix
 network decides a pixel only if enough of the other side is near it: for some radius r, the square of that radius
 around it holds at least (r / REACH)² pixels of the other side. A speck of area A so reaches about REACH times its own
 side. An object reaches over all that a rough mask of it can miss, and for one that covers a fair share of the photo the
-network decides every pixel. A thin target is often drawn as a stroke; a thin gap is not, so a gap reaches only as far as
-REACH times its width, and a line across a full mask hardly moves alpha.
+network decides every pixel. A thin target is often drawn as a stroke; a thin gap is not, so a gap reaches only as far
+as REACH times its width, and a line across a full mask hardly moves alpha.
 """
 
 import math
