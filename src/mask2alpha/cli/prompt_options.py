@@ -101,7 +101,7 @@ def _coordinates(text: str, count: int) -> tuple[Coordinate, ...]:
 
 def prompt_options(command: Command) -> Command:
     """Give a command the options of a prompt, together as `prompt_choice`, a `PromptChoice`; those of old warn."""
-    several = {"callback": parse_strokes, "multiple": True, "metavar": '"X,Y …"'}
+    several: dict[str, Any] = {"callback": parse_strokes, "multiple": True, "metavar": '"X,Y …"'}
 
     @click.option("--point", **several, help="Point on the target, or corners of a stroke over it; repeatable.")
     @click.option("--not", "not_", **several, help="Point or stroke that is not on the target; repeatable.")
@@ -162,7 +162,7 @@ def mask_from_prompt(command: Command) -> Command:
             write_image(made, mask)
             return command(*args, photos=photos, masks=made, **options)
 
-    return with_mask
+    return with_mask  # type: ignore[return-value]  # with other options
 
 
 def make_prompt_mask(
