@@ -362,7 +362,7 @@ def test_the_real_network_is_reached(folder: Path) -> None:
 def test_a_missing_model_is_told_in_one_line(folder: Path) -> None:
     result = run(folder, "--model", "no-such-model")
     assert result.exit_code == 2
-    assert result.stderr.startswith("Error: no-such-model: neither")
+    assert result.stderr.startswith("Error: no-such-model: expected a file, a folder, a shipped name")
 
 
 def test_info_tells_versions_and_provenance(folder: Path) -> None:

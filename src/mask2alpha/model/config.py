@@ -103,9 +103,9 @@ class DecoderConfig:
     """Whether they also read the semantic evidence, from the backbone's tokens."""
     token_channels: int = 0
     """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: none join."""
-    corrects_mask: bool = False
-    """Whether the mask is corrected by the first coarse matte, and matted again, where they contradict each other far
-    from the mask's border (`stage2_decoding/correction.py`); a run-time choice."""
+    num_corrections: int = 0
+    """How many times at most the first step's matte corrects the mask where they contradict each other far from the
+    mask's border (`stage2_decoding/correction.py`); a run-time choice."""
     update: Literal["formula", "sticky"] = "formula"
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 
@@ -216,7 +216,7 @@ PRESETS: dict[str, ModelConfig] = {
             stem_blocks=(6, 6, 5),
             least_side=640,
         ),
-        decoder=DecoderConfig(has_semantic_cue=True, token_channels=384, corrects_mask=True),
+        decoder=DecoderConfig(has_semantic_cue=True, token_channels=384, num_corrections=2),
     ),
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(

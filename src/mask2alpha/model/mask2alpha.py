@@ -22,7 +22,7 @@ from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
-from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage2_decoding.refine import refine, start_coarse
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
     CoarseMatte,
@@ -94,10 +94,14 @@ class Network(ABC):
 
         features = self.guide(encoding, small)  # 3.1, MGFSM
         fused = self.fuse(features, small, options.box)  # once per mask
-        coarse = refine(self.step, fused, options)  # 3.2, Algorithm 2
-        if options.corrects_mask and (corrected := correct_mask(small, coarse)) is not None:
-            fused = self.fuse(self.guide(encoding, corrected), corrected, options.box)
-            coarse = refine(self.step, fused, options)
+        first = self.step(fused, start_coarse(fused))
+        for _ in range(options.num_corrections or 0):  # not in the paper
+            if (corrected := correct_mask(small, first)) is None:
+                break
+            small = corrected
+            fused = self.fuse(features, small, options.box)
+            first = self.step(fused, start_coarse(fused))
+        coarse = refine(self.step, fused, options, first=first)  # 3.2, Algorithm 2
         return self.detail(image, mask, coarse, options)  # 3.3
 
     @abstractmethod

@@ -44,14 +44,16 @@ class RunOptions:
     Elsewhere alpha stays the coarse one."""
     box: Box | None = None
     """The part of the encoded image in which the mask is decoded; None: all of it."""
-    corrects_mask: bool | None = None
-    """Whether a mask that the coarse matte contradicts is corrected and matted again."""
+    num_corrections: int | None = None
+    """How many times at most the first step's matte corrects the mask; 0: never."""
     update: Literal["formula", "sticky"] | None = None
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 
     def __post_init__(self) -> None:
         if self.num_steps is not None and self.num_steps < 1:
             raise InputError(f"num_steps must be at least 1; got {self.num_steps}")
+        if self.num_corrections is not None and self.num_corrections < 0:
+            raise InputError(f"num_corrections must not be negative; got {self.num_corrections}")
         if self.error_threshold is not None and not 0 <= self.error_threshold <= 1:
             raise InputError(f"error_threshold must be in [0, 1]; got {self.error_threshold}")
         if self.active_budget is not None and self.active_budget < 0:
@@ -64,7 +66,7 @@ class RunOptions:
             self,
             num_steps=(self.num_steps or decoder.num_steps) if decoder.is_iterative else 1,
             error_threshold=detail.error_threshold if self.error_threshold is None else self.error_threshold,
-            corrects_mask=decoder.corrects_mask if self.corrects_mask is None else self.corrects_mask,
+            num_corrections=decoder.num_corrections if self.num_corrections is None else self.num_corrections,
             update=self.update or decoder.update,
         )
 

@@ -89,7 +89,7 @@ def test_a_state_of_another_model_is_refused(sources: Sources, tmp_path: Path) -
 
 def test_a_state_of_another_optimiser_is_refused(sources: Sources, tmp_path: Path) -> None:
     train(with_steps(1), sources, tmp_path)
-    with pytest.raises(CheckpointError, match="of the optimiser AdamW; this recipe has Muon"):
+    with pytest.raises(CheckpointError, match="belongs to the optimiser AdamW; this recipe has Muon"):
         train(override(with_steps(2), "optim.name=muon"), sources, tmp_path)
 
 

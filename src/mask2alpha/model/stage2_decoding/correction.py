@@ -2,8 +2,8 @@
 
 The network trusts its mask: what the mask has wrong by many pixels, the matte has wrong by some. Where the coarse
 matte contradicts the mask far from the mask's border, the matte is nearly always right. There the matte replaces the
-mask, and stages 1 and 2 run once more with the better mask. Near its border the mask stays: a good mask is more precise
-there than the coarse matte.
+mask, and the fusion and the first step run once more. Near its border the mask stays: a good mask is more precise there
+than the coarse matte.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from mask2alpha.model.box import FAR_LOGIT, spread
 from mask2alpha.model.values import CoarseMatte
 
-NEAR = 1
+NEAR = 2
 """Pixels of stride 4 on each side of the mask's border in which a contradiction alone corrects nothing."""
 LARGEST_REACH = 24
 """How far a correction reaches around the part of a contradiction far from the border, in pixels of stride 4."""
@@ -28,7 +28,7 @@ def correct_mask(
 
     Args:
         mask: Of the encoded size, in [0, 1]; above 0.5 is the target.
-        coarse: The result of stage 2 with this mask.
+        coarse: The prediction of a decoding step with this mask.
 
     Returns:
         The corrected mask, or None if there is nothing to correct.

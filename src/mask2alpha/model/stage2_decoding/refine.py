@@ -20,7 +20,11 @@ def start_coarse(fused: FusedFeatures) -> DecodingState:
 
 
 def refine(
-    step: Callable[[FusedFeatures, DecodingState], CoarseMatte], fused: FusedFeatures, options: RunOptions
+    step: Callable[[FusedFeatures, DecodingState], CoarseMatte],
+    fused: FusedFeatures,
+    options: RunOptions,
+    *,
+    first: CoarseMatte | None = None,
 ) -> CoarseMatte:
     """Algorithm 2: decode `num_steps` times; after each, the most confident coarse pixels turn fine.
 
@@ -28,6 +32,7 @@ def refine(
         step: One decoding step of a network.
         fused: What the steps read.
         options: Number of steps, update rule, sampler and trace of this run; `RunOptions.filled`.
+        first: What the first step predicts, if that is known.
 
     Returns:
         The last step's prediction, when all pixels are fine; with `update="sticky"` each pixel's value of the step in
@@ -39,7 +44,7 @@ def refine(
     trace: list[DecodingStep] = []
     sticky_logits = torch.zeros_like(fused.mask_os4, dtype=torch.float32)
     for number in range(1, num_steps + 1):
-        coarse = step(fused, state)
+        coarse = first if first is not None and number == 1 else step(fused, state)
         if options.update == "sticky":
             sticky_logits = torch.where(state.is_fine, sticky_logits, coarse.alpha_logits)
             coarse = replace(coarse, alpha_logits=sticky_logits)

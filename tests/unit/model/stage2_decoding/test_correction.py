@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from mask2alpha.errors import InputError
 from mask2alpha.model.box import Box
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.correction import LARGEST_REACH, correct_mask, find_contradictions
+from mask2alpha.model.stage2_decoding.refine import refine, start_coarse
 from mask2alpha.model.values import CoarseMatte, RunOptions
 
 
@@ -37,7 +39,7 @@ def test_a_matte_that_agrees_corrects_nothing() -> None:
     assert correct_mask(enlarge(target), coarse_of(target)) is None
 
 
-@pytest.mark.parametrize("grown", [1, -1])
+@pytest.mark.parametrize("grown", [2, 1, -1, -2])
 def test_a_contradiction_along_the_border_corrects_nothing(grown: int) -> None:
     alpha = square(10 - grown, 40 + grown, 10 - grown, 40 + grown)
     assert correct_mask(enlarge(square(10, 40, 10, 40)), coarse_of(alpha)) is None
@@ -76,22 +78,26 @@ def test_maps_of_a_box_correct_the_mask_of_the_whole_image() -> None:
     assert corrected[..., :64].max() == 0
 
 
-def test_the_network_mattes_a_contradicted_mask_again_with_the_corrected_one() -> None:
+def test_the_network_decodes_with_the_corrected_mask_and_the_features_of_the_given_one() -> None:
     torch.manual_seed(0)
     model = Mask2Alpha(PRESETS["tiny_backbone"]).eval()
     image, mask = torch.rand(1, 3, 256, 256), enlarge(square(10, 40, 10, 40))
     with torch.no_grad():
-        plain = model(image, mask, RunOptions(corrects_mask=False))
-        corrected_mask = correct_mask(mask, plain.coarse)
-        assert corrected_mask is not None  # random weights contradict the mask
-        corrected = model(image, mask, RunOptions(corrects_mask=True))
-        expected = model(image, corrected_mask, RunOptions(corrects_mask=False)).coarse.alpha_logits
-    assert torch.equal(corrected.coarse.alpha_logits, expected)
-    assert not torch.equal(corrected.coarse.alpha_logits, plain.coarse.alpha_logits)
+        features = model.guide(model.encode(image), mask)
+        fused = model.fuse(features, mask)
+        corrected = correct_mask(mask, model.step(fused, start_coarse(fused)))
+        assert corrected is not None  # random weights contradict the mask
+        expected = refine(model.step, model.fuse(features, corrected), RunOptions().filled(model.config))
+        found = model(image, mask, RunOptions(num_corrections=1)).coarse
+        plain = model(image, mask, RunOptions(num_corrections=0)).coarse
+    assert torch.equal(found.alpha_logits, expected.alpha_logits)
+    assert not torch.equal(found.alpha_logits, plain.alpha_logits)
 
 
 def test_an_option_left_open_takes_the_value_of_the_model() -> None:
     config = PRESETS["tiny"]
-    decoder = replace(config.decoder, corrects_mask=True)
-    assert RunOptions().filled(replace(config, decoder=decoder)).corrects_mask is True
-    assert RunOptions(corrects_mask=False).filled(replace(config, decoder=decoder)).corrects_mask is False
+    config = replace(config, decoder=replace(config.decoder, num_corrections=2))
+    assert RunOptions().filled(config).num_corrections == 2
+    assert RunOptions(num_corrections=0).filled(config).num_corrections == 0
+    with pytest.raises(InputError, match="num_corrections"):
+        RunOptions(num_corrections=-1)
