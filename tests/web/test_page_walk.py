@@ -53,9 +53,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("service") / "log.txt"
+    options = ["--port", str(port)]
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # as the command: sums differ with the number of threads
+        options += ["--threads", threads]
     with log.open("w") as output:
         service = subprocess.Popen(
-            [sys.executable, "-m", "mask2alpha", "serve", "--port", str(port)], stdout=output, stderr=output
+            [sys.executable, "-m", "mask2alpha", "serve", *options], stdout=output, stderr=output
         )
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/ready", service, log)
