@@ -53,6 +53,7 @@ test-all: $(DEV) $(DOCS)
 fuzz: $(DEV)
 	OMP_NUM_THREADS=1 $(RUN) -m tests.fuzz --seconds 60
 	OMP_NUM_THREADS=1 $(RUN) -m tests.fuzz --masks --seconds 20
+	OMP_NUM_THREADS=1 $(RUN) -m tests.fuzz --photos --seconds 20
 
 check: $(DEV)
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -21,14 +22,22 @@ class ServiceError(Exception):
 
 
 def matte(
-    photo: bytes, mask: bytes, output: str, *, url: str = DEFAULT_URL, key: str = "", timeout: float = 300.0
+    photo: bytes,
+    mask: bytes,
+    output: str,
+    *,
+    choice: Mapping[str, str] = MappingProxyType({}),
+    url: str = DEFAULT_URL,
+    key: str = "",
+    timeout: float = 300.0,
 ) -> bytes:
     """Matte one photograph.
 
     Args:
         photo: The bytes of a picture file, such as PNG, JPEG or TIFF.
-        mask: The same for the rough mask: white on the target.
+        mask: The same for the rough mask. The service reads it as every door does, and refuses what is ambiguous.
         output: "alpha", "cutout", "foreground" or "composite".
+        choice: What the mask's values do not say: the service's fields "label", "channel", "invert" and "fit".
         url: Where the service is.
         key: Its API key, if it wants one.
         timeout: Seconds until the answer must be there.
@@ -40,7 +49,8 @@ def matte(
         ServiceError: The service cannot be reached, is busy for too long, or refuses the pictures.
     """
     boundary = uuid.uuid4().hex
-    body = _form(boundary, files={"photo": photo, "mask": mask}, fields={"outputs": output, "format": "png"})
+    fields = {"outputs": output, "format": "png", **choice}
+    body = _form(boundary, files={"photo": photo, "mask": mask}, fields=fields)
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Accept": "image/png"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -70,7 +80,7 @@ def is_on_this_machine(url: str) -> bool:
 
 def _checked(url: str) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise ServiceError(f"{url!r} is no address of a service; it looks like {DEFAULT_URL}")
+        raise ServiceError(f"{url!r} is not the address of a service; an address looks like {DEFAULT_URL}")
     return url.rstrip("/")
 
 

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 
 from mask2alpha.data.composition import Layer, blend
 from mask2alpha.data.mask_perturbation import perturb_mask
-from mask2alpha.data.sources import PhotoFolder
+from mask2alpha.data.sources import PhotoPool
 from mask2alpha.data.synthetic import make_cutout
 from mask2alpha.evaluation.peers import load_method, parse_method
 from mask2alpha.imaging.decode import read_image, read_mask
@@ -155,7 +155,7 @@ def make_failures(job: Job) -> None:
     is free to pass on.
     """
     predictor = Predictor(Mask2Alpha.from_pretrained(job.model))
-    textures = PhotoFolder.from_arrays([read_example(name)[0] for name in ("chelsea", "astronaut")])
+    textures = PhotoPool([read_example(name)[0] for name in ("chelsea", "astronaut")])
     rows = []
     for title, kind, mask_kind, seed, has_own_colours in FAILURES:
         rng = np.random.default_rng(seed)

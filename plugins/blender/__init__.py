@@ -41,7 +41,20 @@ class Settings(bpy.types.PropertyGroup):
         type=bpy.types.Image,
         description="White on the target: an image, a sequence with the photo's frame numbers, or one painted here",
     )
+    label: bpy.props.StringProperty(
+        name="Label", description="The target in a mask of labels: a value, palette index or #rrggbb"
+    )
+    channel: bpy.props.StringProperty(
+        name="Channel", description="The channel that is the mask: grey, alpha, red, green, blue, or one of an EXR file"
+    )
+    invert: bpy.props.BoolProperty(name="Invert", description="The mask marks what is not the target")
     folder: bpy.props.StringProperty(name="Folder", subtype="DIR_PATH", default="//mask2alpha/")
+
+    @property
+    def choice(self) -> dict[str, str]:
+        """What the mask's values do not say, as fields of the service."""
+        texts = {"label": self.label.strip(), "channel": self.channel.strip(), "invert": "true" * self.invert}
+        return {name: text for name, text in texts.items() if text}
 
 
 class Matte(bpy.types.Operator):
@@ -107,7 +120,9 @@ class Matte(bpy.types.Operator):
         folder = output_folder(settings.folder)
         jobs = plan(settings.photo, settings.mask, folder)
         for index, (photo, mask, target) in enumerate(jobs):
-            cutout = service_client.matte(photo(), mask(), "cutout", url=url, key=preferences.key)
+            cutout = service_client.matte(
+                photo(), mask(), "cutout", choice=settings.choice, url=url, key=preferences.key
+            )
             part = target.with_suffix(".part")
             part.write_bytes(cutout)
             part.replace(target)
@@ -134,7 +149,8 @@ class Panel(bpy.types.Panel):
         settings = context.scene.mask2alpha
         self.layout.template_ID(settings, "photo", open="image.open")
         self.layout.template_ID(settings, "mask", new="image.new", open="image.open")
-        self.layout.prop(settings, "folder")
+        for name in ("label", "channel", "invert", "folder"):
+            self.layout.prop(settings, name)
         self.layout.operator(Matte.bl_idname)
 
 

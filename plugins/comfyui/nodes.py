@@ -76,7 +76,7 @@ class MatteWithMask2Alpha:
         """(B, H, W) alpha and (B, H, W, 3) foreground, B being the larger number of images and masks.
 
         Raises:
-            InputError: Their numbers do not go together, or they are no pictures and masks.
+            InputError: Their numbers do not match, or an image or a mask cannot be used.
         """
         images = [_to_image(each) for each in image]
         masks = [each.numpy(force=True) for each in mask.reshape(-1, *mask.shape[-2:]).float()]

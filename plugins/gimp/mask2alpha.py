@@ -108,7 +108,11 @@ def matte_layer(image: Gimp.Image, layer: Gimp.Layer, result: str, url: str, key
     with tempfile.TemporaryDirectory() as folder:
         photo_path, cutout_path = Path(folder, "photo.png"), Path(folder, "cutout.png")
         export_photo(image, layer, photo_path)
-        cutout_path.write_bytes(service_client.matte(photo_path.read_bytes(), mask, "cutout", url=url, key=key))
+        # a selection or layer mask is brightness, never labels, even where all of it is half selected
+        choice = {"channel": "grey"}
+        cutout_path.write_bytes(
+            service_client.matte(photo_path.read_bytes(), mask, "cutout", choice=choice, url=url, key=key)
+        )
         cutout = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(str(cutout_path)))
     if result == "layer-mask":
         set_layer_mask(layer, cutout)

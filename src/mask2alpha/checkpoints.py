@@ -1,9 +1,9 @@
-"""Weights and what they are, in one safetensors file; never a pickle.
+"""Weights and their metadata in one safetensors file; never a pickle.
 
 The weights of a frozen backbone are not in it: the configuration names the backbone, and `backbones` has its file.
 
 The file's metadata holds ``format`` ("mask2alpha"), ``format_version``, ``model_config`` (JSON) and ``metadata``
-(JSON): ``mask2alpha_version``, ``preset``, and whatever the writer knows of ``recipe``, ``commit``, ``step``,
+(JSON): ``mask2alpha_version``, ``preset``, and what the writer knows of ``recipe``, ``commit``, ``step``,
 ``initial_weights`` (name, origin, licence), ``training_data`` (each with its licence) and ``metrics``.
 """
 
@@ -45,7 +45,7 @@ def save_model(
         model: Its state is written; it is not changed.
         path: The file; a folder (existing, or a name without suffix) gets `model.safetensors` in it.
         metadata: JSON-able provenance; the module's docstring names the usual keys.
-        dtype: What floating tensors are stored as.
+        dtype: Type in which floating-point tensors are stored.
 
     Returns:
         The file written.
@@ -83,7 +83,7 @@ def save_model(
 
 
 def head_of(model: Mask2Alpha) -> dict[str, torch.Tensor]:
-    """The tensors of a model's `state_dict` that belong into its checkpoint: all but a named backbone's.
+    """The tensors of a model's `state_dict` that its checkpoint holds: all but those of a named backbone.
 
     Raises:
         CheckpointError: The model's backbone differs from the one that its configuration names.
@@ -103,7 +103,7 @@ def head_of(model: Mask2Alpha) -> dict[str, torch.Tensor]:
 
 
 def build_model(config: ModelConfig) -> Mask2Alpha:
-    """A new model in training mode: its weights are random, those of a backbone that the configuration names are not.
+    """Build a model in training mode with random weights, and with the published ones of a named backbone.
 
     Raises:
         CheckpointError: The backbone is unknown, or its file is missing or damaged.
@@ -119,11 +119,11 @@ def load_model(source: str | Path) -> Mask2Alpha:
     """Build the model that a checkpoint describes, with its weights in float32, in evaluation mode.
 
     Args:
-        source: A shipped name (`"base"`, `"small"`), a local .safetensors file or a folder that holds one, or a hub id
-            `org/name` or `org/name@revision` (file `model.safetensors`).
+        source: A shipped name (`"base"`, `"small"`), a .safetensors file or a folder with one, or a hub id `org/name`
+            or `org/name@revision` (file `model.safetensors`).
 
     Raises:
-        CheckpointError: It cannot be found or read, is no checkpoint of ours, or its tensors do not fit.
+        CheckpointError: It cannot be found or read, is not a mask2alpha checkpoint, or its tensors do not fit.
     """
     path = find_checkpoint(source)
     metadata = read_metadata(path)
@@ -131,10 +131,7 @@ def load_model(source: str | Path) -> Mask2Alpha:
         model = build_model(ModelConfig.from_dict(metadata["model_config"]))
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    tensors = read_tensors(path)
     is_named = model.config.encoder.backbone is not None
     head = {name: tensor for name, tensor in model.state_dict().items() if not (is_named and name.startswith(PREFIX))}
     check_fit(head, tensors, source=path, target="the model")
@@ -142,21 +139,33 @@ def load_model(source: str | Path) -> Mask2Alpha:
     return model.eval()
 
 
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file, by name.
+
+    Raises:
+        CheckpointError: It cannot be read; names the file.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error
+
+
 def read_metadata(source: str | Path) -> dict[str, Any]:
-    """What a checkpoint says about itself: `format_version`, `model_config` and the writer's metadata.
+    """Read the metadata of a checkpoint: `format_version`, `model_config` and what the writer added.
 
     Args:
         source: As for `load_model`. The tensors are not read.
 
     Raises:
-        CheckpointError: It cannot be found or read, or is no checkpoint of ours.
+        CheckpointError: It cannot be found or read, or is not a mask2alpha checkpoint.
     """
     path = find_checkpoint(source)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: no readable safetensors file: {error}") from error
+        raise CheckpointError(f"{path}: cannot be read as safetensors: {error}") from error
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a mask2alpha checkpoint (its metadata does not say format = {FORMAT!r})")
     try:
@@ -177,23 +186,21 @@ def read_metadata(source: str | Path) -> dict[str, Any]:
 
 def shipped_names() -> list[str]:
     """Names of the weights that come with the package."""
-    folder = resources.files("mask2alpha") / "weights"
-    if not folder.is_dir():
-        return []
-    return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".safetensors"))
+    folder = Path(str(resources.files("mask2alpha") / "weights"))
+    return sorted(file.stem for file in folder.glob("*.safetensors"))
 
 
 def find_checkpoint(source: str | Path) -> Path:
-    """The local file behind a shipped name, a path or a hub id (downloaded if need be).
+    """Find the local file of a shipped name, a path or a hub id (which is downloaded if needed).
 
     Raises:
-        CheckpointError: There is none, or it is a pickle.
+        CheckpointError: It cannot be found or downloaded, or it is a pickle.
     """
     path = Path(source)
     if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise CheckpointError(
-            f"{source}: pickled weights can run any code when opened and are not accepted; "
-            "convert them to .safetensors where you trust them"
+            f"{source}: pickled weights are not accepted, because opening them can run any code; "
+            "if you trust the file, convert it to .safetensors"
         )
     if isinstance(source, str) and source in shipped_names():
         return Path(str(resources.files("mask2alpha") / "weights" / f"{source}.safetensors"))
@@ -205,8 +212,8 @@ def find_checkpoint(source: str | Path) -> Path:
     if match and path.suffix != ".safetensors":
         return _download(match["repo"], match["revision"])
     raise CheckpointError(
-        f"{source}: neither a file or folder, nor a shipped name ({', '.join(shipped_names()) or 'none installed'}), "
-        "nor a hub id org/name"
+        f"{source}: expected a file, a folder, a shipped name ({', '.join(shipped_names()) or 'none installed'}), "
+        "or a hub id org/name"
     )
 
 
@@ -227,8 +234,12 @@ def _download(repo: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(repo, FILE_NAME, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{repo}: {FILE_NAME} cannot be fetched from the hub: {reason}") from error
+        raise CheckpointError(f"{repo}: cannot download {FILE_NAME} from the hub: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message; its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check_fit(
@@ -239,14 +250,14 @@ def check_fit(
     target: str,
     unknown: Sequence[str] = (),
 ) -> None:
-    """Refuse tensors that are not those of a network.
+    """Check that tensors are those of a network.
 
     Args:
         expected: The network's, by name.
         found: The file's, under the same names.
         source: The file, for the message.
         target: What they should fit, for the message.
-        unknown: Names in the file that stand for nothing of ours.
+        unknown: Names in the file that the network does not have.
 
     Raises:
         CheckpointError: Some are missing, unknown or of another shape; names them.

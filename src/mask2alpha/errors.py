@@ -1,7 +1,7 @@
 """The exceptions that mask2alpha raises on purpose.
 
 Mask2AlphaError
-├── InputError (also ValueError)      what the caller gave cannot be used
+├── InputError (also ValueError)      an argument cannot be used
 ├── ImageFileError                    a picture cannot be read or written
 ├── VideoError                        a clip cannot be read, written or followed
 ├── CheckpointError                   weights cannot be read, found or do not fit
@@ -14,7 +14,7 @@ class Mask2AlphaError(Exception):
 
 
 class InputError(Mask2AlphaError, ValueError):
-    """An argument cannot be used; the message names it, what came and what is accepted."""
+    """An argument cannot be used; the message names it, what was given and what is accepted."""
 
 
 class ImageFileError(Mask2AlphaError):

@@ -1,4 +1,4 @@
-"""Optional dependencies: packages that only some features need and that an extra of this package installs."""
+"""Optional dependencies: packages that only some features need and that extras of this package install."""
 
 from importlib import import_module
 from typing import Any
@@ -12,10 +12,10 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
     Args:
         module: Its full name.
         extra: The extra of mask2alpha that installs it.
-        purpose: What needs it, in words.
+        purpose: The feature that needs it, for the message.
 
     Raises:
-        InputError: It is not installed; the message names the extra.
+        InputError: The module is not installed; the message names the extra.
     """
     try:
         return import_module(module)

@@ -1,4 +1,4 @@
-"""Sharing weights on the Hugging Face hub; `checkpoints.load_model` is the way back.
+"""Sharing weights on the Hugging Face hub; `checkpoints.load_model` loads them again.
 
 A repository holds `model.safetensors` (the checkpoint as it is; plain safetensors opens it), `config.json` (the
 network's configuration, also in the checkpoint, for readers) and `README.md` (the model card).
@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeGuard
 
-from mask2alpha.checkpoints import FILE_NAME, find_checkpoint, read_metadata
+from mask2alpha.checkpoints import FILE_NAME, find_checkpoint, first_line, read_metadata
 from mask2alpha.errors import CheckpointError
 
 CARD_NAME = "README.md"
@@ -27,17 +27,17 @@ def push_to_hub(
     token: str | None = None,
     message: str = "Upload weights of mask2alpha",
 ) -> str:
-    """Upload a checkpoint with its model card, in one commit; the repository is made where there is none.
+    """Upload a checkpoint with its model card, in one commit, and create the repository if needed.
 
-    A card that is there already is kept, since people edit them.
+    An existing card is kept, because people edit them.
 
     Args:
-        source: A shipped name, a .safetensors file or a folder that holds one.
+        source: A shipped name, or a .safetensors file or a folder with one.
         repo_id: `org/name`.
-        private: Whether a new repository is; default: what the account says.
-        revision: The branch; default: main.
-        token: Default: the one that `hf auth login` stored, or the variable `HF_TOKEN`.
-        message: Of the commit.
+        private: Whether a new repository is private; default: the account's setting.
+        revision: Branch to upload to; default: main.
+        token: Access token; default: the one that `hf auth login` stored, or the variable `HF_TOKEN`.
+        message: Message of the commit.
 
     Returns:
         The commit's address.
@@ -62,13 +62,12 @@ def push_to_hub(
                 Path(folder, CARD_NAME).write_text(model_card(metadata, repo_id), encoding="utf-8")
             commit = api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
     except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as error:  # RuntimeError: an upload broke off
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{source} cannot be pushed to {repo_id}: {reason}") from error
+        raise CheckpointError(f"{source} cannot be pushed to {repo_id}: {first_line(error)}") from error
     return str(commit.commit_url)
 
 
 def model_card(metadata: Mapping[str, Any], repo_id: str) -> str:
-    """A model card in Markdown, from nothing but what the checkpoint says about itself.
+    """A model card in Markdown, made from the checkpoint's metadata alone.
 
     Args:
         metadata: As `read_metadata` returns it.
@@ -79,19 +78,14 @@ def model_card(metadata: Mapping[str, Any], repo_id: str) -> str:
 
 
 def _config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "library_name": "mask2alpha",
-        "mask2alpha_version": metadata.get("mask2alpha_version"),
-        "format_version": metadata["format_version"],
-        "model_config": metadata["model_config"],
-    }
+    kept = {key: metadata.get(key) for key in ("mask2alpha_version", "format_version", "model_config")}
+    return {"library_name": "mask2alpha", **kept}
 
 
 def _front_matter(metadata: Mapping[str, Any]) -> str:
-    licence = metadata.get("licence")
     lines = ["library_name: mask2alpha", "pipeline_tag: image-segmentation", "tags: [image-matting, mask2alpha]"]
-    if licence:
-        lines.append(f"license: {json.dumps(str(licence).lower())}")
+    if metadata.get("licence"):
+        lines.append(f"license: {json.dumps(str(metadata['licence']).lower())}")
     return "\n".join(["---", *lines, "---"])
 
 
@@ -99,7 +93,7 @@ def _introduction(metadata: Mapping[str, Any], repo_id: str) -> str:
     version = f" {metadata['mask2alpha_version']}" if metadata.get("mask2alpha_version") else ""
     return f"""# {repo_id.rpartition("/")[2]}
 
-A photograph and a rough mask in, a full-resolution alpha matte out: weights for mask2alpha{version}
+Weights for mask2alpha{version}, which turns a photo and a rough mask into an alpha matte at full resolution
 (preset: {metadata.get("preset") or "none of the package's"}). Licence: {metadata.get("licence") or "not stated"}.
 
 ```python

@@ -20,11 +20,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
-from mask2alpha.checkpoints import check_fit, find_checkpoint
-from mask2alpha.errors import CheckpointError
+from mask2alpha.checkpoints import check_fit, find_checkpoint, read_tensors
 from mask2alpha.model.pretrained_names import rename_published
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
@@ -56,21 +52,18 @@ def load_encoder_weights(encoder: VitAdapterEncoder | BackboneEncoder, source: s
 
     Args:
         encoder: Its configuration must fit the weights; on an error it is left as it was.
-        source: A hub id `org/name` or `org/name@revision` (file `model.safetensors`), a local .safetensors file, or a
-            folder that holds one.
+        source: A hub id `org/name` or `org/name@revision` (file `model.safetensors`), or a .safetensors file or a
+            folder with one.
 
     Returns:
         What was loaded.
 
     Raises:
         CheckpointError: The file cannot be found or read, is a pickle, or does not fit; the message names the tensors
-            that are missing, not known, or of another shape.
+            that are missing, unknown, or of another shape.
     """
     path = find_checkpoint(source)
-    try:
-        published = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: no readable safetensors file: {error}") from error
+    published = read_tensors(path)
     expected = encoder.vit.state_dict()
     has_final_norm = "final_norm.weight" in expected
     tensors, unknown = rename_published(published, depth=len(encoder.vit.blocks), has_final_norm=has_final_norm)
@@ -79,14 +72,6 @@ def load_encoder_weights(encoder: VitAdapterEncoder | BackboneEncoder, source: s
     is_local = Path(source).exists()
     return WeightOrigin(
         name=path.name if is_local else str(source),
-        sha256=_sha256(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         licence=None if is_local else LICENCES.get(str(source).partition("@")[0]),
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

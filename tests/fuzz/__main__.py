@@ -1,6 +1,6 @@
 """`python -m tests.fuzz --count 200000 --seed 1`: damaged files through decode, matte and encode; see harness.py.
 
-With `--masks`: sound masks of every kind, read and compared with what was drawn; see masks.py.
+With `--masks` or `--photos`: sound files of every kind, read and compared with what was drawn; see masks.py, photos.py.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from tests.fuzz.harness import GOOD, fuzz
 from tests.fuzz.masks import fuzz_masks
+from tests.fuzz.photos import fuzz_photos
 
 
 def main() -> None:
@@ -21,13 +22,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10**9)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
-    parser.add_argument("--masks", action="store_true", help="sound mask files, read and compared; see masks.py")
+    sound = parser.add_mutually_exclusive_group()
+    sound.add_argument("--masks", action="store_true", help="sound mask files, read and compared; see masks.py")
+    sound.add_argument("--photos", action="store_true", help="sound photo files, likewise; see photos.py")
     options = parser.parse_args()
     if options.count == 10**9 and options.seconds == float("inf"):
         parser.error("say how many files (--count) or how long (--seconds)")
     start = time.monotonic()
-    if options.masks:
-        check_masks(options, start)
+    if options.masks or options.photos:
+        check_sound_files(options, start)
     report = fuzz(
         options.seed,
         first=options.first,
@@ -48,15 +51,16 @@ def main() -> None:
     sys.exit(0 if total and set(report.outcomes) <= set(GOOD) else 1)
 
 
-def check_masks(options: argparse.Namespace, start: float) -> None:
-    """Print what became of sound masks; exit with 1 if one was read wrong."""
-    found = fuzz_masks(
+def check_sound_files(options: argparse.Namespace, start: float) -> None:
+    """Print what became of sound files; exit with 1 if one was read or written wrong."""
+    what, fuzz_sound = ("masks", fuzz_masks) if options.masks else ("photos", fuzz_photos)
+    found = fuzz_sound(
         options.seed, first=options.first, count=options.count, seconds=options.seconds, clock=time.monotonic
     )
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.outcomes.items()))
-    click.echo(f"seed {options.seed}: {found.outcomes.total()} masks in {time.monotonic() - start:.0f} s: {counts}")
+    click.echo(f"seed {options.seed}: {found.outcomes.total()} {what} in {time.monotonic() - start:.0f} s: {counts}")
     for index, kind, problem in found.failures[:50]:
-        click.echo(f"wrong: --masks --seed {options.seed} --first {index} --count 1 ({kind}): {problem}")
+        click.echo(f"wrong: --{what} --seed {options.seed} --first {index} --count 1 ({kind}): {problem}")
     sys.exit(0 if found.outcomes.total() and not found.failures else 1)
 
 

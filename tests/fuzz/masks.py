@@ -6,47 +6,21 @@ always the same.
 """
 
 import io
-import struct
 import warnings
-import zlib
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import OpenEXR
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image
+from tests.fuzz.sound import REFUSED, TURNS, Array, SoundReport, judge_all, png, saved, stored_for
 
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.decode import decode_image, decode_mask
 from mask2alpha.ops.mask_fit import fit_mask
 from mask2alpha.ops.masks import Mask, MaskChoice
-
-Array = NDArray[Any]
-REFUSED = "refused"
-_TURNS: dict[int, Callable[[Array], Array]] = {
-    1: lambda a: a,
-    2: np.fliplr,
-    3: lambda a: np.rot90(a, 2),
-    4: np.flipud,
-    5: lambda a: np.rot90(np.fliplr(a)),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(np.fliplr(a), -1),
-    8: np.rot90,
-}
-"""EXIF orientation to what makes the stored picture upright, as the standard describes it."""
-
-
-@dataclass(slots=True)
-class MaskReport:
-    """What became of the files."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[int, str, str]] = field(default_factory=list)
-    """Number of the file, its kind, what is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +37,14 @@ class MaskFile:
     """Of the photo that the mask belongs to; the mask itself lies as the camera saw it where that is not 1."""
 
 
-def fuzz_masks(seed: int, *, first: int, count: int, seconds: float, clock: Callable[[], float]) -> MaskReport:
+def fuzz_masks(seed: int, *, first: int, count: int, seconds: float, clock: Callable[[], float]) -> SoundReport:
     """Read files `first` to `first + count - 1`, or as many as the time allows, and compare."""
-    report, start = MaskReport(), clock()
-    for index in range(first, first + count):
-        if clock() - start > seconds:
-            break
+
+    def judge(index: int) -> tuple[str, bool, str]:
         file = make_mask_file(seed, index)
-        problem = _compare(file)
-        outcome = "wrong" if problem else REFUSED if isinstance(file.expected, str) else "read"
-        report.outcomes[outcome] += 1
-        if problem:
-            report.failures.append((index, file.kind, problem))
-    return report
+        return file.kind, isinstance(file.expected, str), _compare(file)
+
+    return judge_all(judge, first=first, count=count, seconds=seconds, clock=clock)
 
 
 def make_mask_file(seed: int, index: int) -> MaskFile:
@@ -134,38 +103,8 @@ def _white(target: Array) -> Array:
     return np.where(target, np.uint8(255), np.uint8(0))
 
 
-def _saved(picture: Image.Image, kind: str, orientation: int = 1, **options: Any) -> bytes:
-    if orientation != 1:
-        exif = Image.Exif()
-        exif[0x112] = orientation
-        options["exif"] = exif
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def _lossless(rng: np.random.Generator) -> str:
     return str(rng.choice(["PNG", "TIFF", "BMP"]))
-
-
-def _grey_png(values: Array, bits: int) -> bytes:
-    """A grey PNG of 1, 2, 4, 8 or 16 bits."""
-    if bits == 16:
-        packed = values.astype(">u2").view(np.uint8).reshape(values.shape[0], -1)
-    else:
-        per_byte = 8 // bits
-        padded = np.pad(values, ((0, 0), (0, -values.shape[1] % per_byte))).astype(np.uint8)
-        packed = np.zeros((padded.shape[0], padded.shape[1] // per_byte), np.uint8)
-        for place in range(per_byte):
-            packed |= padded[:, place::per_byte] << np.uint8(8 - bits * (place + 1))
-    rows = np.pad(packed, ((0, 0), (1, 0)))
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
-    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def _two_values(rng: np.random.Generator) -> MaskFile:
@@ -184,7 +123,7 @@ def _two_values(rng: np.random.Generator) -> MaskFile:
         tifffile.imwrite(buffer, values, photometric=photometric, byteorder=str(rng.choice(["<", ">"])), **options)
         data = buffer.getvalue()
     else:
-        data = _grey_png(target.astype(np.uint16) * high, bits)
+        data = png(target.astype(np.uint16) * high, bits)
     expected = _white(~target if is_inverted else target)
     return MaskFile(kind=f"{bits} bits", data=data, choice=MaskChoice(is_inverted=is_inverted), expected=expected)
 
@@ -203,9 +142,9 @@ def _labels(rng: np.random.Generator) -> MaskFile:
     stored = values[drawing]
     named = int(rng.integers(1, count + 1)) if rng.random() < 0.6 else None
     if bits == 8 and rng.random() < 0.5:
-        data = _saved(Image.fromarray(stored.astype(np.uint8)), _lossless(rng))
+        data = saved(Image.fromarray(stored.astype(np.uint8)), _lossless(rng))
     else:
-        data = _grey_png(stored, bits)
+        data = png(stored, bits)
     choice = MaskChoice(label=None if named is None else str(values[named]))
     expected = REFUSED if named is None else _white(drawing == named)
     return MaskFile(kind=f"labels, {bits} bits", data=data, choice=choice, expected=expected)
@@ -228,7 +167,7 @@ def _palette(rng: np.random.Generator) -> MaskFile:
         picture.putdata(drawing.reshape(-1).tolist())
         picture.putpalette(colours.reshape(-1).tolist())
         options = {"transparency": 0} if kind == "PNG" and rng.random() < 0.3 else {}
-    data = _saved(picture, kind, **options)
+    data = saved(picture, kind, **options)
     named = int(rng.integers(1, count + 1)) if rng.random() < 0.6 else None
     if named is None:
         # one visible colour over a transparent ground is a cut-out
@@ -245,17 +184,17 @@ def _soft_grey(rng: np.random.Generator) -> MaskFile:
     eight, sixteen = np.rint(255 * soft).astype(np.uint8), np.rint(65535 * soft).astype(np.uint16)
     expected, layout = eight, int(rng.integers(5))
     if layout == 0:
-        data = _saved(Image.fromarray(eight), _lossless(rng))
+        data = saved(Image.fromarray(eight), _lossless(rng))
     elif layout == 1:
-        data = _saved(Image.fromarray(np.repeat(eight[..., None], 3, 2)), _lossless(rng))
+        data = saved(Image.fromarray(np.repeat(eight[..., None], 3, 2)), _lossless(rng))
     elif layout == 2:
-        data = _grey_png(sixteen, 16)
+        data = png(sixteen, 16)
     elif layout == 3:
         colours = rng.integers(0, 256, (*soft.shape, 3), dtype=np.uint8)
-        data = _saved(Image.fromarray(np.dstack([colours, eight])), str(rng.choice(["PNG", "TIFF"])))
+        data = saved(Image.fromarray(np.dstack([colours, eight])), str(rng.choice(["PNG", "TIFF"])))
     else:
         kind = str(rng.choice(["JPEG", "WEBP"]))
-        data = _saved(Image.fromarray(eight).convert("RGB"), kind, quality=95)
+        data = saved(Image.fromarray(eight).convert("RGB"), kind, quality=95)
     tolerance = {2: 1, 4: 24}.get(layout, 0)
     return MaskFile(kind=f"soft {layout}", data=data, choice=MaskChoice(), expected=expected, tolerance=tolerance)
 
@@ -266,7 +205,7 @@ def _channel(rng: np.random.Generator) -> MaskFile:
     names = ["red", "green", "blue"]
     wanted = int(rng.integers(3))
     planes = [_white(drawing == place + 1) for place in range(3)]
-    data = _saved(Image.fromarray(np.dstack(planes)), _lossless(rng))
+    data = saved(Image.fromarray(np.dstack(planes)), _lossless(rng))
     choice = MaskChoice(channel=names[wanted][0] if rng.random() < 0.3 else names[wanted])
     return MaskFile(kind="channel", data=data, choice=choice, expected=planes[wanted])
 
@@ -295,16 +234,12 @@ def _orientation(rng: np.random.Generator) -> MaskFile:
     if upright.shape[0] == upright.shape[1]:
         upright = upright[:-2]
     orientation = int(rng.integers(1, 9))
-    # the stored picture is the one that the standard's turn makes upright
-    inverse = {6: 8, 8: 6}.get(orientation, orientation)
-    stored = np.ascontiguousarray(_TURNS[inverse](upright))
-    assert np.array_equal(_TURNS[orientation](stored), upright)
-    picture = Image.fromarray(stored)
+    picture = Image.fromarray(stored_for(upright, orientation))
     if rng.random() < 0.3:
         picture = picture.convert(str(rng.choice(["RGB", "1", "LA"])))
     is_said = orientation < 5 or bool(rng.random() < 0.5)
     kind = str(rng.choice(["PNG", "TIFF"]))
-    data = _saved(picture, kind, orientation if is_said else 1)
+    data = saved(picture, kind, orientation if is_said else 1)
     return MaskFile(
         kind="orientation",
         data=data,
@@ -319,8 +254,8 @@ def _photo_turn(rng: np.random.Generator) -> MaskFile:
     file = _orientation(rng)
     orientation = int(rng.integers(1, 9))
     picture = Image.fromarray(rng.integers(0, 256, (24, 36, 3), dtype=np.uint8))
-    photo = decode_image(_saved(picture, str(rng.choice(["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])), orientation))
-    upright = _TURNS[orientation](np.asarray(picture))
+    photo = decode_image(saved(picture, str(rng.choice(["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])), orientation))
+    upright = TURNS[orientation](np.asarray(picture))
     is_right = photo.orientation == orientation and photo.pixels.shape == upright.shape
     return file if is_right else MaskFile(kind="photo", data=b"", choice=MaskChoice(), expected=upright[..., 0])
 

@@ -7,8 +7,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_sound_masks_of_every_kind_are_read_as_they_were_drawn() -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--masks", "--count", "150", "--seed", "0"]
+@pytest.mark.parametrize("what", ["--masks", "--photos"])
+def test_sound_files_of_every_kind_are_read_as_they_were_drawn(what: str) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", what, "--count", "150", "--seed", "0"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " read" in result.stdout

@@ -57,7 +57,7 @@ def test_a_folder_is_matted_here_by_the_shipped_model(folder: Path) -> None:
         (("--output", "alpha,nonsense"), "nonsense: choose from alpha, cutout"),
         (("--workers", "4-1"), "the smaller number first"),
         (("--workers", "many"), "neither a number nor a range"),
-        (("--model", "nosuch"), "nosuch: neither a file or folder"),
+        (("--model", "nosuch"), "nosuch: expected a file, a folder"),
     ],
 )
 def test_wrong_arguments_are_refused(folder: Path, arguments: tuple[str, ...], message: str) -> None:

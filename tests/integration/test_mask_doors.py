@@ -1,10 +1,14 @@
 """The same masks at every door: what one takes, all take alike; what one refuses, all refuse, with the same values."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import OpenEXR
 import pytest
+import tifffile
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
@@ -201,3 +205,86 @@ def test_objects_of_the_service_have_names_of_any_script() -> None:
     for name in ("a/b", "a b", "..", "a\nb", "x" * 41, "\u202ea"):
         with pytest.raises(ValueError, match="pattern"):
             Target(name=name, mask=0)
+
+
+def exr(channels: dict[str, NDArray[np.float16]]) -> bytes:
+    buffer = io.BytesIO()
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, channels).write(buffer)
+    return buffer.getvalue()
+
+
+def tiff(values: NDArray[Any], photometric: str = "minisblack") -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric=photometric)
+    return buffer.getvalue()
+
+
+def by_pillow(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+NOISE = np.random.default_rng(1).integers(0, 256, (*DISC.shape, 3), dtype=np.uint8)
+SOFT = np.clip((18 - np.hypot(*np.mgrid[-20:20, -30:30])) * 32, 0, 255).astype(np.uint8)
+CERTAIN = {
+    "one bit": ("png", by_pillow(Image.fromarray(DISC)), WHITE),
+    "zero and one": ("png", by_pillow(Image.fromarray(DISC.astype(np.uint8))), WHITE),
+    "16 bits": ("tif", tiff(DISC * np.uint16(65535)), WHITE),
+    "white is zero": ("tif", tiff(~DISC * np.uint8(255), "miniswhite"), WHITE),
+    "white is zero in 16 bits": ("tif", tiff(~DISC * np.uint16(65535), "miniswhite"), WHITE),
+    "signed or not, floats": ("tif", tiff(DISC.astype(np.float32)), WHITE),
+    "a trimap": ("png", by_pillow(Image.fromarray(WHITE // 2 + (SOFT == 255) * np.uint8(128))), None),
+    "soft": ("webp", by_pillow(Image.fromarray(SOFT), "WEBP", lossless=True), SOFT),
+    "alpha over a photo": ("png", by_pillow(Image.fromarray(np.dstack([NOISE, WHITE]))), WHITE),
+    "a lone layer of EXR": ("exr", exr({"roto.A": DISC.astype(np.float16)}), WHITE),
+    "a palette of black and white": ("bmp", by_pillow(Image.fromarray(WHITE).convert("P"), "BMP"), WHITE),
+}
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_what_is_certain_is_read_alike(door: Door, photo: Path, out: Path, tmp_path: Path, name: str) -> None:
+    suffix, data, expected = CERTAIN[name]
+    (tmp_path / f"mask.{suffix}").write_bytes(data)
+    alpha = door(photo, tmp_path / f"mask.{suffix}", MaskChoice(), out)
+    if expected is None:
+        assert set(np.unique(alpha)) == {0, 127, 255}
+    else:
+        assert np.array_equal(alpha, expected)
+
+
+LAYERED = exr({
+    "R": np.zeros(DISC.shape, np.float16), "roto.A": DISC.astype(np.float16), "depth.Z": np.ones(DISC.shape, np.float16)
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("channel", ["roto", "roto.A"])
+def test_a_layer_is_named(door: Door, photo: Path, out: Path, tmp_path: Path, channel: str) -> None:
+    (tmp_path / "mask.exr").write_bytes(LAYERED)
+    alpha = door(photo, tmp_path / "mask.exr", MaskChoice(channel=channel), out)
+    assert np.array_equal(alpha, WHITE)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data", "complaint"),
+    [
+        ("exr", LAYERED, "depth.Z"),
+        ("png", by_pillow(Image.fromarray(NOISE)), "looks like a photograph"),
+        ("png", by_pillow(Image.fromarray(np.dstack([palette(PARTS).convert("RGB"), SOFT]))), "alpha channel"),
+        ("tif", tiff((DISC * -3).astype(np.int8)), "signed"),
+    ],
+    ids=["layers", "photograph", "colours and alpha", "signed"],
+)
+def test_what_may_mean_several_things_is_refused(
+    door: Door, photo: Path, out: Path, tmp_path: Path, suffix: str, data: bytes, complaint: str
+) -> None:
+    (tmp_path / f"mask.{suffix}").write_bytes(data)
+    with pytest.raises(Exception, match=complaint):
+        door(photo, tmp_path / f"mask.{suffix}", MaskChoice(), out)
+
+
+def test_a_half_selected_area_of_gimp_is_a_mask_and_no_label(photo: Path, out: Path, tmp_path: Path) -> None:
+    Image.fromarray(DISC * np.uint8(128)).save(tmp_path / "mask.png")
+    alpha = by_service(photo, tmp_path / "mask.png", MaskChoice(channel="grey"), out)  # as the plug-in asks
+    assert np.array_equal(alpha, WHITE)

@@ -121,7 +121,7 @@ def test_validation_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give --data, or --backgrounds"),
+        ((), "training needs data: give --data, or --backgrounds"),
         (("--foregrounds", "dim=nowhere", "--backgrounds", "coco=nowhere"), "nowhere: no such folder"),
         (("--backgrounds", "imagenet=."), "'imagenet' is no kind of data set here"),
     ],

@@ -1,7 +1,7 @@
 """Run inside Blender by test_blender.py: installs the add-on's zip, mattes with it, and writes down the outcome.
 
-The variable MASK2ALPHA_SESSION holds {"zip", "url", "folder", "photo", "mask", "out"} as JSON; "photo" and "mask" are
-{"path", "source"}, or {"painted": [left, bottom, right, top]} for a mask painted in Blender.
+The variable MASK2ALPHA_SESSION holds {"zip", "url", "folder", "photo", "mask", "choice", "out"} as JSON; "photo" and
+"mask" are {"path", "source"}, or {"painted": [left, bottom, right, top]} for a mask painted in Blender.
 """
 
 import json
@@ -36,6 +36,8 @@ def main():
     settings.photo = open_image(wish["photo"], None)
     settings.mask = open_image(wish["mask"], tuple(settings.photo.size))
     settings.folder = wish["folder"]
+    for name, value in wish["choice"].items():
+        setattr(settings, name, value)
     outcome = {"error": None, "result": None}
     try:
         outcome["result"] = sorted(bpy.ops.mask2alpha.matte())

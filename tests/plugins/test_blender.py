@@ -53,13 +53,14 @@ def mask():
 def blender(tmp_path, service):
     """Install the add-on in a Blender with settings of its own, and matte."""
 
-    def run(photo, mask, *, url=service.url):
+    def run(photo, mask, *, url=service.url, **choice):
         wish = {
             "zip": str(build.build("blender", tmp_path)),
             "url": url,
             "folder": str(tmp_path / "mattes"),
             "photo": photo,
             "mask": mask,
+            "choice": choice,
             "out": str(tmp_path / "out.json"),
         }
         environment = {
@@ -94,6 +95,14 @@ def test_a_photo_becomes_a_cut_out_node(blender, service, photo, mask, tmp_path)
     np.testing.assert_array_equal(cutout[..., 3], mask)
     assert (cutout[..., :3] == TINT).all()
     np.testing.assert_array_equal(service.requests[0]["photo"], photo)
+
+
+def test_what_the_mask_does_not_say_is_sent(blender, service, photo, mask, tmp_path):
+    files = write(tmp_path / "photo.png", photo), write(tmp_path / "mask.png", mask // 255 * 7)
+    outcome = blender(*files, label="7", invert=True)
+    assert outcome["error"] is None
+    assert (service.requests[0]["label"], service.requests[0]["invert"]) == ("7", "true")
+    assert "channel" not in service.requests[0]
 
 
 def test_a_mask_painted_in_blender_is_sent_as_painted(blender, service, photo, mask, tmp_path):

@@ -73,6 +73,7 @@ def test_a_selection_becomes_a_cut_out_layer_above_the_hidden_photo(gimp, servic
     [request] = service.requests
     assert (request["photo"] == (0x20, 0x40, 0x60)).all()
     np.testing.assert_array_equal(request["mask"], selected_mask())
+    assert request["channel"] == "grey"
 
 
 def test_a_rough_layer_mask_becomes_a_fine_one(gimp, service):

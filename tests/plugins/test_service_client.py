@@ -35,6 +35,12 @@ def test_both_pictures_arrive_and_the_cutout_comes_back(service, photo, mask):
     assert (request["outputs"], request["format"]) == ("cutout", "png")
 
 
+def test_what_the_mask_does_not_say_is_sent(service, photo, mask):
+    choice = {"label": "7", "channel": "roto.A", "invert": "true"}
+    service_client.matte(png(photo), png(mask), "alpha", choice=choice, url=service.url)
+    assert {name: service.requests[0].get(name) for name in choice} == choice
+
+
 def test_a_key_is_sent(service, photo, mask):
     service.key = "secret"
     service_client.matte(png(photo), png(mask), "alpha", url=service.url, key="secret")
@@ -75,7 +81,7 @@ def test_says_how_to_start_a_service_where_none_answers(photo, mask):
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "file:///etc/passwd", "http://"])
 def test_other_addresses_are_refused(photo, mask, url):
-    with pytest.raises(service_client.ServiceError, match="is no address of a service"):
+    with pytest.raises(service_client.ServiceError, match="is not the address of a service"):
         service_client.matte(png(photo), png(mask), "alpha", url=url)
 
 

@@ -22,6 +22,7 @@ from documents import Block, read_blocks, run_block, run_in_shell
 ROOT = Path(__file__).parents[2]
 NOT_HOW_TO = {
     "model_card.md": "no code",
+    "training_log.md": "no code",
     "results.md": "tables, by commands that take the validation photographs",
 }
 PAGES = [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in NOT_HOW_TO)]

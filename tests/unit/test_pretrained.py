@@ -181,7 +181,7 @@ def test_pickles_are_refused_with_advice(tmp_path: Path, name: str) -> None:
 
 def test_a_pickle_under_another_name_is_not_opened(tmp_path: Path) -> None:
     torch.save(original_dinov2(), tmp_path / "disguised.safetensors")
-    with pytest.raises(CheckpointError, match="no readable safetensors"):
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
         load_encoder_weights(VitAdapterEncoder(DINOV2), tmp_path / "disguised.safetensors")
 
 

@@ -85,7 +85,8 @@ def test_what_is_checked_first_is_what_can_be_written(tmp_path: Path, kind: str,
     ("name", "kind", "bits"),
     [("a.jpg", "cutout", None), ("a.jpeg", "cutout_premultiplied", None), ("a.webp", "cutout_premultiplied", None),
      ("a.png", "passes", None), ("a.TIFF", "passes", 32), ("a.png", "alpha", 32), ("a.webp", "foreground", 16),
-     ("a.exr", "composite", 8), ("a.JPE", "alpha", 16), ("a.avif", "alpha", None), ("a", "alpha", None)],
+     ("a.exr", "composite", 8), ("a.JPE", "alpha", 16), ("a.avif", "alpha", 16),
+     ("a.bmp", "alpha", None), ("a", "alpha", None)],
 )  # fmt: skip
 def test_what_a_format_cannot_hold_is_refused(name: str, kind: str, bits: int | None) -> None:
     with pytest.raises(ImageFileError, match=r"written as|holds no|cannot write"):

@@ -23,7 +23,7 @@ MASK_MODEL = "mask"
     "--model",
     default=None,
     help="Score this model: a shipped name, a .safetensors file or folder, or a hub id. `mask` scores the masks "
-    "themselves.  [default: small]",
+    "themselves.  [default: base]",
 )
 @click.option(
     "--predictions",

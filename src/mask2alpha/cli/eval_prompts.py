@@ -1,5 +1,6 @@
 """`mask2alpha eval-prompts`: makers of rough masks, with simulated clicks, boxes and strokes."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def command(folders: tuple[Path, ...], makers: str, num_clicks: int, model: str,
                 name,
                 answer,
                 true_alpha,
-                lambda mask, encoded=encoded: _matte(predictor, encoded, mask),
+                partial(_matte, predictor, encoded),
                 num_clicks=num_clicks,
             )
             scores.append(score)

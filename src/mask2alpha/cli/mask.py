@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from mask2alpha.cli.prompt_options import PromptChoice, make_mask_file, parse_strokes, prompt_options
+from mask2alpha.cli.prompt_options import PromptChoice, make_prompt_mask, parse_strokes, prompt_options
+from mask2alpha.cli.standard_streams import (
+    check_standard_output,
+    is_stream,
+    read_standard_input,
+    write_standard_output,
+)
+from mask2alpha.imaging.encode import FORMATS, check_format, encode_image, write_file
 from mask2alpha.model.config import DEFAULT_MODEL
 
 OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
@@ -14,8 +21,23 @@ OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
 
 
 @click.command()
-@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), required=True, help="Mask file to write.")
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path, allow_dash=True),
+    required=True,
+    help="Mask file to write; - for standard output.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([name for name, kind in FORMATS.items() if "uint8" in kind.dtypes]),
+    default="png",
+    show_default=True,
+    help="File format on standard output.",
+)
 @prompt_options
 @click.option(
     "--by",
@@ -37,9 +59,15 @@ OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
 @click.option("--rest", "old_rest", callback=parse_strokes, multiple=True, help="Deprecated: --not.")
 @click.option("--label", "old_label", help="Deprecated: --text.")
 def command(
-    photo: Path, target: Path, prompt_choice: PromptChoice, has_overwrite: bool, maker_name: str, **options: Any
+    photo: Path,
+    target: Path,
+    file_format: str,
+    prompt_choice: PromptChoice,
+    has_overwrite: bool,
+    maker_name: str,
+    **options: Any,
 ) -> None:
-    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`.
+    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`; - is standard input.
 
     Coordinates are pixels of the upright photo, from its upper left corner, or per cent of its width and height.
     Without any, the mask is of what stands out.
@@ -50,7 +78,6 @@ def command(
     mask2alpha mask photo.jpg -o mask.png --box 30,10,400,300
     """  # noqa: D301
     from mask2alpha.errors import InputError
-    from mask2alpha.imaging.encode import check_format
     from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
 
     old = {name: options.pop(f"old_{name}") for name in OLD_NAMES}
@@ -65,10 +92,19 @@ def command(
         on_rest=prompt_choice.on_rest + old["rest"],
         label=prompt_choice.label or old["label"],
     )
-    if target.exists() and not has_overwrite:
-        raise InputError(f"{target} exists; --overwrite replaces it")
-    check_inputs_stay([target], [photo, *prompt_choice.stroke_files])
-    check_format(target, has_alpha=False, is_16_bit=False)
-    prepare_folder(target.parent)
-    share = make_mask_file(photo, target, prompt_choice, maker_name=maker_name, **options)
-    click.echo(f"{target}: {share:.0%} of the photo", err=True)
+    is_stdout = is_stream(target)
+    check_standard_output(target)
+    [photo] = read_standard_input(photo)
+    if not is_stdout:
+        if target.exists() and not has_overwrite:
+            raise InputError(f"{target} exists; --overwrite replaces it")
+        check_inputs_stay([target], [photo, *prompt_choice.stroke_files])
+        check_format(target, has_alpha=False, is_16_bit=False)
+        prepare_folder(target.parent)
+    mask = make_prompt_mask(photo, prompt_choice, maker_name=maker_name, **options)
+    data = encode_image(mask, f"mask.{file_format}" if is_stdout else target)
+    if is_stdout:
+        write_standard_output(data)
+    else:
+        write_file(target, data)
+    click.echo(f"{target}: {(mask > 127).mean():.0%} of the photo", err=True)

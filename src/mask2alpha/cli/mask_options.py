@@ -1,4 +1,4 @@
-"""The options by which every command that reads masks lets the user say what a mask means."""
+"""The options of every command that reads masks, for what a mask's values do not say."""
 
 from collections.abc import Callable
 from functools import wraps

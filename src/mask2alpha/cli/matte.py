@@ -13,6 +13,12 @@ import click
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.cli.prompt_options import mask_from_prompt
+from mask2alpha.cli.standard_streams import (
+    check_standard_output,
+    is_stream,
+    read_standard_input,
+    write_standard_output,
+)
 from mask2alpha.errors import InputError, Mask2AlphaError
 from mask2alpha.imaging.encode import FORMATS, WRITTEN_SUFFIXES
 from mask2alpha.imaging.made import MadeFiles, digest
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
     from mask2alpha.ops.masks import Mask, MaskChoice
     from mask2alpha.pipeline.abstract import AbstractPredictor
 
-_EXISTING = click.Path(exists=True, path_type=Path)
+_EXISTING = click.Path(exists=True, path_type=Path, allow_dash=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +135,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     "file_format",
     type=click.Choice([*FORMATS, "tiff", "jpeg"], case_sensitive=False),
     callback=parse_format,
-    help="File format of the outputs in a folder.  [default: exr for .exr photos, png for others]",
+    help="File format in a folder or on standard output.  [default: exr for .exr photos, png for others]",
 )
 @click.option(
     "--bits",
@@ -171,6 +177,8 @@ def command(
 ) -> None:
     """Matte PHOTO with MASK, two files or two folders, or with what --point, --box or --stroke select in one PHOTO.
 
+    - in place of a file is standard input.
+
     In folders, a mask belongs to the photo of the same name; photo__label.png are several masks of one photo. OUT is a
     picture file if there is one photo, one mask and one kind of output; otherwise it is a folder, which receives
     OUT/<kind>/<mask>.png.
@@ -185,6 +193,8 @@ def command(
     """
     from mask2alpha.imaging.pairs import match_pairs
 
+    check_standard_output(target)
+    photos, masks = read_standard_input(photos, masks)
     pairing = match_pairs(photos, masks)
     for what, left_over in (
         ("photo without a mask", pairing.unmatched_photos),
@@ -282,7 +292,7 @@ def make_plan(
         ImageFileError: The format cannot hold a kind of output, or its extra is missing.
     """
     num_outputs = sum(len(pair.masks) for pair in pairs) * len(kinds)
-    is_stdout = str(target) == "-"
+    is_stdout = is_stream(target)
     is_file = is_stdout or names_a_file(target, WRITTEN_SUFFIXES)
     if is_file and num_outputs > 1:
         raise InputError(f"{target} is a single file, but there are {num_outputs} outputs to write; give a folder")
@@ -343,8 +353,7 @@ def _matte_photo(
         with _noting(failures, task.mask, [task.mask]):
             for kind, target in task.outputs.items():
                 if plan.is_stdout:
-                    sys.stdout.buffer.write(rendered.encode(target, kind))
-                    sys.stdout.buffer.flush()
+                    write_standard_output(rendered.encode(target, kind))
                 else:
                     rendered.write(target, kind)
                     made.add(target, kind=kind, photo=pair.photo, mask=task.mask)

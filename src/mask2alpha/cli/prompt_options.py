@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mask2alpha.cli.standard_streams import read_standard_input
 from mask2alpha.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mask2alpha.ops.prompt import Prompt, Stroke
     from mask2alpha.shapes import Size
 
@@ -97,7 +101,7 @@ def _coordinates(text: str, count: int) -> tuple[Coordinate, ...]:
 
 def prompt_options(command: Command) -> Command:
     """Give a command the options of a prompt, together as `prompt_choice`, a `PromptChoice`; those of old warn."""
-    several = {"callback": parse_strokes, "multiple": True, "metavar": '"X,Y …"'}
+    several: dict[str, Any] = {"callback": parse_strokes, "multiple": True, "metavar": '"X,Y …"'}
 
     @click.option("--point", **several, help="Point on the target, or corners of a stroke over it; repeatable.")
     @click.option("--not", "not_", **several, help="Point or stroke that is not on the target; repeatable.")
@@ -145,25 +149,29 @@ def mask_from_prompt(command: Command) -> Command:
             return command(*args, photos=photos, masks=masks, **options)
         if prompt_choice.label is not None:
             raise click.UsageError("the model of `matte` knows no names; make the mask with `mask2alpha mask --text`")
+        from mask2alpha.imaging.encode import write_image
+
         if photos.is_dir():
             raise InputError(f"{photos} is a folder; points, boxes and strokes mean one photo")
+        [photos] = read_standard_input(photos)
         with TemporaryDirectory() as folder:
             made = Path(folder) / f"{photos.stem}.png"
-            make_mask_file(
-                photos, made, prompt_choice, model=options["source"], device=options["device"], maker_name="backbone"
+            mask = make_prompt_mask(
+                photos, prompt_choice, model=options["source"], device=options["device"], maker_name="backbone"
             )
+            write_image(made, mask)
             return command(*args, photos=photos, masks=made, **options)
 
-    return with_mask
+    return with_mask  # type: ignore[return-value]  # with other options
 
 
-def make_mask_file(
-    photo: Path, target: Path, choice: PromptChoice, *, model: str, device: str | None, maker_name: str
-) -> float:
-    """Write the rough mask of a prompt.
+def make_prompt_mask(
+    photo: Path, choice: PromptChoice, *, model: str, device: str | None, maker_name: str
+) -> "NDArray[np.uint8]":
+    """Make the rough mask of a prompt.
 
     Returns:
-        The share of the photo that it covers.
+        (H, W) of the photo, 0 and 255.
 
     Raises:
         InputError: The prompt cannot be used, or the segmenter finds nothing.
@@ -171,7 +179,6 @@ def make_mask_file(
     """
     from mask2alpha.checkpoints import load_model
     from mask2alpha.imaging.decode import read_image
-    from mask2alpha.imaging.encode import write_image
     from mask2alpha.pipeline.predictor import Predictor
     from mask2alpha.prompts.makers import make_mask_maker
 
@@ -184,9 +191,7 @@ def make_mask_file(
         open_predictor=lambda: Predictor(load_model(model), device=device),
         scale=choice.scale,
     )
-    mask = maker.make_mask(pixels, prompt)
-    write_image(target, mask)
-    return float((mask > 127).mean())
+    return maker.make_mask(pixels, prompt)
 
 
 def read_strokes(path: Path, size: "Size", brush: float | None) -> "tuple[Stroke, ...]":

@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     "data_root",
     default=None,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Train on this folder. It has foregrounds/ and backgrounds/, each with any number of folders of pictures, "
-    "which are held in memory; or it was made by write_shards and may be larger than memory.",
+    help="Train on this folder. It has foregrounds/ and backgrounds/, each with one folder per set, and is read into "
+    "memory; a folder that write_shards made may be larger than memory.",
 )
 @click.option(
     "--foregrounds",
     multiple=True,
     metavar="KIND=PATH[@SHARE]",
-    help="Add a data set of foregrounds, decoded when they are drawn. KIND is cutouts, pairs, dim, aim500, am2k, "
-    "p3m10k, him2k or ihim50k; SHARE says how often it is drawn. Repeatable.",
+    help="Add a data set of foregrounds, decoded when they are drawn. KIND names its layout, for example cutouts or "
+    "am2k; docs/training.md lists them. SHARE says how often the set is drawn. Repeatable.",
 )
 @click.option(
     "--backgrounds",
     multiple=True,
     metavar="KIND=PATH[@SHARE]",
-    help="Add a data set of backgrounds. KIND is photos, coco or bg20k. Repeatable.",
+    help="Add a data set of backgrounds; KIND is for example photos or coco. Repeatable.",
 )
 @click.option(
     "--data-card",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=None,
-    help="JSON file that says where the data comes from and under which licences; the weights file keeps it.  "
+    help="JSON file with the origin and the licences of the data, which is kept in the weights file.  "
     "[default: SOURCES.json or README.md in --data]",
 )
 @click.option(
@@ -144,9 +144,9 @@ def command(
     from mask2alpha.training.recipes import RECIPES
 
     if recipe not in RECIPES:
-        raise InputError(f"there is no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+        raise InputError(f"recipe {recipe!r} is unknown; expected one of {', '.join(RECIPES)}")
     if initial is not None and encoder_weights is not None:
-        raise click.UsageError("--init and --encoder-weights exclude each other")
+        raise click.UsageError("give either --init or --encoder-weights, not both")
     _check_inputs_stay(
         run_folder,
         (data_root, data_card, *validation_roots),
@@ -214,7 +214,7 @@ def _check_inputs_stay(
 
 
 def _show(line: Mapping[str, Any]) -> None:
-    """One line of the log in short, on the standard error stream."""
+    """Print one line of the log in short to standard error."""
     about = f"step {line['step']}, {line['seconds'] / 60:.1f} min"
     if "validation" in line:
         validation = line["validation"]
@@ -243,7 +243,7 @@ def _open_sources(
     from mask2alpha.data.sources import Sources
 
     if data_root is None and not backgrounds:
-        raise click.UsageError("give --data, or --backgrounds and mostly --foregrounds")
+        raise click.UsageError("training needs data: give --data, or --backgrounds and usually --foregrounds")
     data = recipe.data
     base = None
     if data_root is not None:
@@ -268,7 +268,7 @@ def _open_sources(
 def _initial_model(
     recipe: "Recipe", initial: str | None, encoder_weights: str | None
 ) -> tuple["Mask2Alpha | None", dict[str, Any] | None]:
-    """What a new run starts from, and what its metadata says of it."""
+    """The model that a new run starts from, and what its metadata says about it."""
     if initial is not None:
         from mask2alpha.checkpoints import load_model, read_metadata
 

@@ -79,7 +79,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
 @mask_options
 @network_options()
 @click.option(
-    "--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files, and start an unfinished run anew."
+    "--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files, and restart an unfinished run."
 )
 def command(
     clip: Path,
@@ -98,11 +98,11 @@ def command(
 ) -> None:
     """Matte every frame of CLIP, a folder of frames or a video file.
 
-    MASKS is a folder or a video with a mask per frame, or one mask of the first frame: then the target is followed.
-    If it gets lost, give a folder of masks with one for that frame. Masks have the names of a folder's frames; those
+    MASKS is a folder or a video with a mask per frame, or one mask of the first frame; the target is then followed.
+    If it gets lost, add a mask for that frame to the folder. Masks have the names of a folder's frames; those
     of a video are in order or, if there are fewer, end in the number of their frame, from 1 on.
 
-    A run that was stopped goes on where it was. Video files need ffmpeg on PATH.
+    A stopped run continues when the command is given again. Video files need ffmpeg on PATH.
     """
     from tqdm import tqdm
 

@@ -1,6 +1,6 @@
-"""What a camera and its files do to a picture: exposure, colour cast, noise, blur, resampling, sharpening, JPEG.
+"""Degrades a composite as cameras and files do: exposure, colour cast, noise, blur, resampling, sharpening, JPEG.
 
-Applied to the composite alone; the alpha stays the truth. About half of the pictures stay nearly clean.
+The alpha is not changed. About half of the composites stay nearly clean.
 """
 
 import cv2
@@ -19,23 +19,17 @@ def augment_image(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
         image: (height, width, 3) uint8 RGB.
 
     Returns:
-        A picture of the same shape.
+        An image of the same shape.
     """
     if rng.random() < 0.6:
         image = adjust_tones(rng, image)
     if rng.random() < 0.35:
         return image
     # The order follows a camera: optics, sensor, processing, file.
-    if rng.random() < 0.15:
-        image = blur_slightly(rng, image)
-    if rng.random() < 0.30:
-        image = add_noise(rng, image)
-    if rng.random() < 0.12:
-        image = resample(rng, image)
-    if rng.random() < 0.15:
-        image = sharpen(rng, image)
-    if rng.random() < 0.45:
-        image = compress_jpeg(rng, image)
+    chances = {blur_slightly: 0.15, add_noise: 0.30, resample: 0.12, sharpen: 0.15, compress_jpeg: 0.45}
+    for degrade, chance in chances.items():
+        if rng.random() < chance:
+            image = degrade(rng, image)
     return image
 
 
@@ -73,7 +67,7 @@ def add_noise(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
 
 
 def resample(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
-    """Shrink by up to 2 and enlarge again, as pictures that went through a smaller size."""
+    """Shrink by a factor of up to 2 and enlarge again."""
     height, width = image.shape[:2]
     scale = float(rng.uniform(0.5, 0.95))
     small_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -90,7 +84,7 @@ def sharpen(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
 
 
 def compress_jpeg(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
-    """Write as JPEG of quality 40 to 98, mostly good, and read again."""
+    """Write as JPEG of a quality of 40 to 98, mostly high, and read again."""
     quality = int(98 - 58 * rng.random() ** 1.7)
     is_written, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert is_written

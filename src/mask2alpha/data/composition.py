@@ -1,4 +1,4 @@
-"""Composites of one to three foregrounds over a background, with the true alpha of each object's visible part.
+"""Composites of one to three foregrounds over a background, with the true alpha of what is visible of each object.
 
 Legend:
 
@@ -9,14 +9,15 @@ Legend:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Sources, resize
+from mask2alpha.data.synthetic import make_cutout
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -24,9 +25,9 @@ FloatArray = NDArray[np.float32]
 SMALLEST_TARGET = 0.01
 """Least share of the composite that a target covers, as the mean of its visible alpha."""
 LARGEST_TARGET = 0.96
-"""Greatest share."""
+"""Greatest share of the composite that a target covers."""
 SMALL_SHARE = 0.2
-"""Share of the composites whose objects are small in the picture."""
+"""Share of the composites whose objects are small."""
 _MAX_ATTEMPTS = 6
 _MAX_ENLARGEMENT = 1.8
 """Cut-outs are enlarged by no more than this: hair stays one to three pixels thin."""
@@ -37,7 +38,7 @@ _NUM_LIGHTS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """A picture and the true alphas of the targets in it."""
+    """A composite and the true alphas of its targets."""
 
     image: UInt8Array
     """(size, size, 3) uint8 RGB."""
@@ -58,17 +59,17 @@ class Layer:
 
 
 def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: int = 2) -> Composite:
-    """Compose a training picture.
+    """Make a composite for training.
 
     Args:
         rng: The source of chance; the same state gives the same composite.
         sources: Foregrounds and backgrounds.
-        size: Side of the picture, in pixels.
-        num_targets: How many alphas to return. Different objects come first, repeats follow.
+        size: Side of the composite, in pixels.
+        num_targets: Number of alphas to return. Different objects come first, repeats follow.
 
     Returns:
-        The composite. Its targets cover between `SMALLEST_TARGET` and `LARGEST_TARGET` of the picture, but for rare
-        cases where no attempt succeeded: then the best object of the last attempt.
+        The composite. Its targets cover between `SMALLEST_TARGET` and `LARGEST_TARGET` of it; if no attempt achieves
+        that, the target is the best object of the last attempt.
     """
     for attempt in range(_MAX_ATTEMPTS):
         layers = _draw_layers(rng, sources, size)
@@ -121,12 +122,12 @@ def blend(background: UInt8Array, layers: Sequence[Layer], *, gamma: float) -> U
 
 
 def _draw_gamma(rng: np.random.Generator) -> float:
-    """Mostly that of photographs, now and then that of a paint program."""
+    """Draw the exponent of the mixture: mostly that of photos, now and then that of a paint program."""
     return 1.0 if rng.random() < 0.12 else float(np.clip(rng.normal(1.9, 0.25), 1.3, 2.5))
 
 
 def visible_alphas(layers: Sequence[Layer]) -> UInt8Array:
-    """Compute what of each object is seen: its alpha where nothing in front covers it.
+    """Compute the visible part of each object: its alpha where nothing in front covers it.
 
     Rounded such that the visible alphas of all objects sum to at most 255 at every pixel.
 
@@ -148,10 +149,8 @@ def visible_alphas(layers: Sequence[Layer]) -> UInt8Array:
     return visible
 
 
-def draw_background(
-    rng: np.random.Generator, photos: PhotoFolder, size: int, layers: Sequence[Layer] = ()
-) -> UInt8Array:
-    """Draw a background: a photograph, two mixed, a studio backdrop, or one in the colours of the foreground."""
+def draw_background(rng: np.random.Generator, photos: PhotoPool, size: int, layers: Sequence[Layer] = ()) -> UInt8Array:
+    """Draw a background: a photo, two mixed, a studio backdrop, or one in the colours of the foreground."""
     kind = rng.random()
     if kind < 0.10:
         background = _studio_backdrop(rng, size)
@@ -172,7 +171,7 @@ def draw_background(
 
 
 def recolour(rng: np.random.Generator, colour: UInt8Array, strength: float = 1.0) -> UInt8Array:
-    """Change brightness, contrast, saturation, hue and gamma of a picture.
+    """Change brightness, contrast, saturation, hue and gamma of an image.
 
     Args:
         rng: The source of chance.
@@ -211,12 +210,11 @@ def place(rng: np.random.Generator, cutout: Cutout, size: int, scale: float, anc
     scale = max(scale, min(1.5 * _MAX_ENLARGEMENT, _scale_of_cut(cut_sides, alpha.shape, size)))
     if scale < 0.7:  # bilinear sampling alone would alias
         size_wh = (max(2, round(alpha.shape[1] * scale)), max(2, round(alpha.shape[0] * scale)))
-        colour, alpha = (_resize(part, size_wh, cv2.INTER_AREA) for part in (colour, alpha))
+        colour, alpha = (resize(part, size_wh, cv2.INTER_AREA) for part in (colour, alpha))
         point, scale = point * scale, 1.0
     spread = 0.07 if any(cut_sides) else 0.35
-    angle = (
-        float(rng.normal(0.0, spread)) if rng.random() < 0.85 else float(rng.uniform(-np.pi, np.pi)) * (spread / 0.35)
-    )
+    is_usual = rng.random() < 0.85
+    angle = float(rng.normal(0.0, spread) if is_usual else rng.uniform(-np.pi, np.pi) * (spread / 0.35))
     shear = float(rng.normal(0.0, 0.08))
     aspect = float(np.exp(rng.normal(0.0, 0.06)))
     flip = -1.0 if rng.random() < 0.5 else 1.0
@@ -280,7 +278,7 @@ def _merge_partner(
 def _draw_cutout(rng: np.random.Generator, sources: Sources, size: int) -> Cutout:
     if sources.cutouts is not None and rng.random() >= sources.procedural_share:
         return sources.cutouts.draw(rng)
-    return sources.draw_procedural(rng, max(64, int(1.2 * size)))
+    return make_cutout(rng, max(64, int(1.2 * size)), sources.photos)
 
 
 def _draw_point(rng: np.random.Generator, alpha: UInt8Array) -> NDArray[np.float64]:
@@ -320,7 +318,7 @@ def _offset_of_cut(
     offset: NDArray[np.float64],
     size: int,
 ) -> NDArray[np.float64]:
-    """How far to move a placed cut-out so that the borders which cut it off leave the canvas."""
+    """The shift of a placed cut-out (x, y) that moves the borders which cut it off out of the canvas."""
     height, width = shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64) @ linear.T + offset
     centre = corners.mean(axis=0)
@@ -340,7 +338,7 @@ def _defocus(rng: np.random.Generator, layer: Layer) -> Layer:
     """Soften a layer's outline: out of focus, or (one in three) blurred by motion."""
     if rng.random() < 0.67:
         sigma = float(rng.uniform(0.6, 2.5))
-        return Layer(_blur(layer.colour, sigma), _blur(layer.alpha, sigma), layer.owner)
+        return replace(layer, colour=_blur(layer.colour, sigma), alpha=_blur(layer.alpha, sigma))
     length = int(rng.integers(3, 14))
     kernel = np.zeros((length, length), np.float32)
     angle = float(rng.uniform(0, np.pi))
@@ -350,7 +348,7 @@ def _defocus(rng: np.random.Generator, layer: Layer) -> Layer:
     cv2.line(kernel, start, end, 1.0)
     kernel /= kernel.sum()
     colour, alpha = (np.asarray(cv2.filter2D(part, -1, kernel), np.uint8) for part in (layer.colour, layer.alpha))
-    return Layer(colour, alpha, layer.owner)
+    return replace(layer, colour=colour, alpha=alpha)
 
 
 def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background: UInt8Array) -> list[Layer]:
@@ -363,12 +361,12 @@ def _tune_colours(rng: np.random.Generator, layers: Sequence[Layer], background:
             colour = _harmonise(colour, layer.alpha, background, share=float(rng.uniform(0.2, 0.7)))
         elif kind < 0.75:
             colour = recolour(rng, colour, strength=0.8)
-        tuned.append(Layer(colour, layer.alpha, layer.owner))
+        tuned.append(replace(layer, colour=colour))
     return tuned
 
 
 def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Array) -> Layer:
-    """Give stripes, straps and patches of an object the background's colours: a strap before a wall is no hole."""
+    """Give stripes, straps and patches of an object the background's colours, so that they are not taken for holes."""
     depth = cv2.distanceTransform((layer.alpha > 200).astype(np.uint8), cv2.DIST_L2, 3)
     # mostly far from the outline: there the mask is right, near it a gap is as likely
     places = np.argwhere(depth > (0.5 * depth.max() if rng.random() < 0.75 else 0))
@@ -406,7 +404,7 @@ def _borrow_colours(rng: np.random.Generator, layer: Layer, background: UInt8Arr
         borrowed *= 1.0 - float(rng.uniform(-0.1, 0.35)) * rim[..., None]
     weight = _blur(region, float(rng.uniform(0.5, 1.5))).astype(np.float32)[..., None] / 255.0
     colour = layer.colour + (borrowed - layer.colour) * weight
-    return Layer(np.clip(colour + 0.5, 0, 255).astype(np.uint8), layer.alpha, layer.owner)
+    return replace(layer, colour=np.clip(colour + 0.5, 0, 255).astype(np.uint8))
 
 
 def _draw_strap(
@@ -450,7 +448,7 @@ def _from_own_texture(rng: np.random.Generator, layer: Layer, size: int) -> UInt
     side = max(8, int(size * rng.uniform(0.3, 0.9)))
     top, left = (int(value) for value in rng.integers(0, size - side + 1, 2))
     patch = layer.colour[top : top + side, left : left + side][::-1, ::-1]
-    patch = _resize(np.ascontiguousarray(patch), (size, size), cv2.INTER_LINEAR)
+    patch = resize(np.ascontiguousarray(patch), (size, size), cv2.INTER_LINEAR)
     patch = _blur(patch, float(rng.uniform(0.5, 4.0)))
     return recolour(rng, patch, strength=0.2)
 
@@ -467,13 +465,12 @@ def _studio_backdrop(rng: np.random.Generator, size: int) -> UInt8Array:
         base = rng.uniform(0, 255, 3)
     spread = 0.0 if rng.random() < 0.3 else float(rng.uniform(5, 50))
     corners = base + rng.normal(0, spread, (3, 3, 1)) + rng.normal(0, spread / 3, (3, 3, 3))
-    return np.clip(cv2.resize(corners.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC), 0, 255).astype(
-        np.uint8
-    )
+    smooth = cv2.resize(corners.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth, 0, 255).astype(np.uint8)
 
 
 def _mix_two(rng: np.random.Generator, first: UInt8Array, second: UInt8Array) -> UInt8Array:
-    """Join two photographs along a smooth random border, hard or soft: more kinds of background edges."""
+    """Join two photos along a smooth random border, hard or soft, for more kinds of edges in the background."""
     size = first.shape[0]
     field = cv2.resize(rng.standard_normal((4, 4)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     slope = float(np.exp(rng.uniform(np.log(1.0), np.log(60.0))))
@@ -503,12 +500,8 @@ def _blur_strongly(image: UInt8Array, sigma: float) -> UInt8Array:
         return _blur(image, sigma)
     size = image.shape[0]
     small = max(8, size // factor)
-    reduced = _blur(_resize(image, (small, small), cv2.INTER_AREA), sigma * small / size)
-    return _resize(reduced, (size, size), cv2.INTER_CUBIC)
-
-
-def _resize(image: UInt8Array, size_wh: tuple[int, int], interpolation: int) -> UInt8Array:
-    return np.asarray(cv2.resize(image, size_wh, interpolation=interpolation), np.uint8)
+    reduced = _blur(resize(image, (small, small), cv2.INTER_AREA), sigma * small / size)
+    return resize(reduced, (size, size), cv2.INTER_CUBIC)
 
 
 def _blur(image: UInt8Array, sigma: float) -> UInt8Array:

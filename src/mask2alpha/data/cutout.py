@@ -1,4 +1,4 @@
-"""One cut-out foreground: straight colours with their alpha, and where its photo textures come from."""
+"""One cut-out foreground, straight colours with their alpha, and the source of textures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,4 +21,4 @@ class Cutout:
 
 
 TextureSource = Callable[[np.random.Generator, int], NDArray[np.uint8]]
-"""(rng, size) -> a random crop of a photograph, (size, size, 3) uint8 RGB."""
+"""(rng, size) -> a random crop of a photo, (size, size, 3) uint8 RGB."""

@@ -1,6 +1,6 @@
-"""Endless, reproducible training batches: sample i depends on the seed and on i alone.
+"""Endless, reproducible training batches: sample i depends only on the seed and on i.
 
-So a run gives the same batches with any number of workers, and may be resumed at any sample.
+A run therefore gives the same batches with any number of workers, and may be resumed at any sample.
 """
 
 import signal
@@ -25,7 +25,7 @@ from mask2alpha.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Pictures, and for each some targets with their true alphas and rough masks; all uint8."""
+    """Composites, and for each some targets with their true alphas and rough masks; all uint8."""
 
     image: UInt8[Tensor, "batch 3 size size"]
     """RGB, 0 to 255."""
@@ -40,10 +40,8 @@ class TrainingBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "TrainingBatch":
         """Copy the batch to a device."""
-        image, true_alpha, mask = (
-            tensor.to(device, non_blocking=non_blocking) for tensor in (self.image, self.true_alpha, self.mask)
-        )
-        return TrainingBatch(image, true_alpha, mask)
+        tensors = (self.image, self.true_alpha, self.mask)
+        return TrainingBatch(*(tensor.to(device, non_blocking=non_blocking) for tensor in tensors))
 
 
 def make_sample(
@@ -64,59 +62,39 @@ def make_sample(
     return image, composite.alphas, masks
 
 
+@dataclass(kw_only=True, eq=False)
 class SampleStream(IterableDataset[TrainingBatch]):
-    """An endless stream of batches, shared out over loader workers and training processes."""
+    """An endless stream of batches, divided among loader workers and training processes.
 
-    def __init__(
-        self,
-        sources: Sources,
-        *,
-        size: int,
-        batch_size: int,
-        masks_per_image: int = 2,
-        seed: int = 0,
-        start_index: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        """Describe the stream.
+    Raises:
+        InputError: A number is out of range; names it.
+    """
 
-        Args:
-            sources: Foregrounds and backgrounds, in memory.
-            size: Side of the pictures, in pixels.
-            batch_size: Pictures per batch of this process.
-            masks_per_image: Targets (and masks) per picture, K.
-            seed: Another seed gives another stream.
-            start_index: Number of the first sample, counted over all processes; a run that has seen n batches of
-                `batch_size` in each of `world_size` processes resumes at n * batch_size * world_size.
-            rank: Which process this is, from 0.
-            world_size: How many processes share the stream.
+    sources: Sources
+    """Foregrounds and backgrounds."""
+    size: int
+    """Side of the composites, in pixels."""
+    batch_size: int
+    """Composites per batch of this process."""
+    masks_per_image: int = 2
+    """Targets (and masks) per composite, K."""
+    seed: int = 0
+    """Another seed gives another stream."""
+    start_index: int = 0
+    """Number of the first sample, counted over all processes; a run that has seen n batches of `batch_size` in each of
+    `world_size` processes resumes at n * batch_size * world_size."""
+    rank: int = 0
+    """Which process this is, from 0."""
+    world_size: int = 1
+    """How many processes share the stream."""
 
-        Raises:
-            InputError: A number is out of range; names it.
-        """
-        super().__init__()
-        for name, value, least in (
-            ("size", size, 16),
-            ("batch_size", batch_size, 1),
-            ("masks_per_image", masks_per_image, 1),
-            ("seed", seed, 0),
-            ("start_index", start_index, 0),
-            ("rank", rank, 0),
-            ("world_size", world_size, 1),
-        ):
-            if value < least:
-                raise InputError(f"{name} is {value}; expected at least {least}")
-        if rank >= world_size:
-            raise InputError(f"rank is {rank}; expected less than world_size, {world_size}")
-        self.sources = sources
-        self.size = size
-        self.batch_size = batch_size
-        self.masks_per_image = masks_per_image
-        self.seed = seed
-        self.start_index = start_index
-        self.rank = rank
-        self.world_size = world_size
+    def __post_init__(self) -> None:
+        least = {"size": 16, "batch_size": 1, "masks_per_image": 1, "seed": 0, "start_index": 0, "rank": 0}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise InputError(f"{name} is {getattr(self, name)}; expected at least {smallest}")
+        if self.rank >= self.world_size:
+            raise InputError(f"rank is {self.rank}; expected less than world_size, {self.world_size}")
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         """Yield this worker's batches; the loader takes them from the workers in turn, so in the stream's order."""
@@ -129,13 +107,9 @@ class SampleStream(IterableDataset[TrainingBatch]):
     def make_batch(self, number: int) -> TrainingBatch:
         """Make this process's batch number `number`, counted from the start index."""
         first = self.start_index + (number * self.world_size + self.rank) * self.batch_size
-        images, alphas, masks = zip(
-            *(
-                make_sample(self.sources, self.size, self.masks_per_image, self.seed, index)
-                for index in range(first, first + self.batch_size)
-            ),
-            strict=True,
-        )
+        indices = range(first, first + self.batch_size)
+        samples = [make_sample(self.sources, self.size, self.masks_per_image, self.seed, index) for index in indices]
+        images, alphas, masks = zip(*samples, strict=True)
         return TrainingBatch(
             image=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
             true_alpha=torch.from_numpy(np.stack(alphas)),
@@ -144,32 +118,28 @@ class SampleStream(IterableDataset[TrainingBatch]):
 
 
 def make_loader(
-    stream: SampleStream, *, num_workers: int = 0, prefetch_factor: int = 2, has_pinned_memory: bool = False
+    stream: SampleStream, *, num_workers: int = 0, has_pinned_memory: bool = False
 ) -> DataLoader[TrainingBatch]:
     """Make a loader of the stream's batches.
 
     Args:
         stream: What to load.
-        num_workers: Forked processes that make batches; 0 makes them in this process.
-        prefetch_factor: Batches that each worker keeps ready.
+        num_workers: Number of forked processes that make batches; 0 makes them in this process.
         has_pinned_memory: Put batches into page-locked memory for fast copies to a GPU.
 
     Returns:
         A loader that yields `TrainingBatch` in the stream's order, without end.
     """
-    if num_workers == 0:
-        return DataLoader(stream, batch_size=None, collate_fn=_as_is, pin_memory=has_pinned_memory)
-    return DataLoader(
-        stream,
-        batch_size=None,
-        collate_fn=_as_is,
-        num_workers=num_workers,
-        prefetch_factor=prefetch_factor,
-        persistent_workers=True,
-        multiprocessing_context="fork",
-        worker_init_fn=_prepare_worker,
-        pin_memory=has_pinned_memory,
-    )
+    options: dict[str, Any] = {}
+    if num_workers:
+        options = {
+            "num_workers": num_workers,
+            "prefetch_factor": 4,  # batches that each worker keeps ready
+            "persistent_workers": True,
+            "multiprocessing_context": "fork",
+            "worker_init_fn": _prepare_worker,
+        }
+    return DataLoader(stream, batch_size=None, collate_fn=_as_is, pin_memory=has_pinned_memory, **options)
 
 
 def _as_is(batch: Any) -> Any:
@@ -177,9 +147,9 @@ def _as_is(batch: Any) -> Any:
 
 
 def _prepare_worker(worker: int) -> None:
-    """Keep a worker to one core (OpenCV's thread pool does not survive a fork anyway), and leave Ctrl-C to the parent.
+    """Keep a worker to one core (OpenCV's thread pool does not survive a fork), and ignore Ctrl-C.
 
-    It reaches the whole process group; a training that ends with a checkpoint needs its workers until then.
+    Ctrl-C reaches all processes; a training that ends with a checkpoint needs its workers until then.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

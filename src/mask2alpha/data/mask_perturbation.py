@@ -1,4 +1,4 @@
-"""Rough guidance masks made from true alphas: what people draw and what segmenters give, in every kind of wrong.
+"""Rough guidance masks made from true alphas, with the faults of masks that people draw and that segmenters give.
 
 All radii are relative to the object: `extent` is the square root of its area in pixels.
 """
@@ -20,7 +20,7 @@ LEAST_OVERLAP = 0.35
 _SMALLEST_EXTENT = 12.0
 """Objects below this square root of area are too small to promise an overlap."""
 _LARGEST_PART = 1 / 3
-"""Largest piece that the kind `part` leaves out or adds, as a share of the object's area."""
+"""Largest piece that the kind `part` removes or adds, as a share of the object's area."""
 _LARGEST_RADIUS = 0.14
 """Largest erosion or dilation, as a share of the extent."""
 
@@ -45,9 +45,8 @@ def perturb_mask(
 
     Returns:
         (height, width) mask, 0 and 255 but for the kinds `soft` and `trimap`. Its overlap with the object (alpha
-        above one half; above 0.12 for most sheer ones; or with its meshes filled) is at least `LEAST_OVERLAP`; when
-        four ever weaker attempts miss that, the exact mask is returned (tiny objects are only kept from becoming
-        empty).
+        above one half; above 0.12 for most sheer ones; or with its meshes filled) is at least `LEAST_OVERLAP`, unless
+        the object is tiny. If four ever weaker attempts miss that, the mask is the exact one.
     """
     if not alpha.any():
         return np.zeros_like(alpha)
@@ -67,7 +66,7 @@ def perturb_mask(
 
 
 def binarise(alpha: UInt8Array, threshold: float) -> BoolArray:
-    """Alpha above a threshold in [0, 1]; where nothing is (smoke, say), above half of the largest value."""
+    """Alpha above a threshold in [0, 1]; if no pixel is (in smoke, for example), above half of the largest value."""
     level = threshold * 255.0
     if alpha.max() <= level:
         level = float(alpha.max()) / 2.0
@@ -75,7 +74,7 @@ def binarise(alpha: UInt8Array, threshold: float) -> BoolArray:
 
 
 def fill_mesh(mask: BoolArray) -> BoolArray:
-    """A net, web or bare twigs with the meshes filled, as people outline them; any other mask as it is.
+    """Fill the meshes of a net, a web or bare twigs, as people outline them; return any other mask as it is.
 
     It is a mesh if most of it is within two pixels of its border. Gaps up to a tenth of its own size are filled.
     """
@@ -90,8 +89,8 @@ def fill_mesh(mask: BoolArray) -> BoolArray:
     return np.asarray((filled > 0) | mask)
 
 
-def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> FloatArray:
-    """A smooth random field of about unit spread.
+def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], cell: float) -> FloatArray:
+    """Make a smooth random field with a standard deviation of about 1.
 
     Args:
         rng: The source of chance.
@@ -104,11 +103,14 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cell: float) 
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
+def depth_within(mask: BoolArray) -> FloatArray:
+    """Distance of each of the mask's pixels to the nearest one outside it, in pixels; 0 outside."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3), np.float32)
+
+
 def signed_distance(mask: BoolArray) -> FloatArray:
     """Distance to the mask's border in pixels: positive inside, negative outside."""
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray(inside - outside, np.float32)
+    return depth_within(mask) - depth_within(~mask)
 
 
 def _draw_kind(rng: np.random.Generator) -> str:
@@ -126,8 +128,10 @@ def _apply(
 ) -> UInt8Array:
     is_middle = name == "exact" or rng.random() < 0.6
     mask = binarise(alpha, middle if is_middle else float(rng.uniform(0.02, min(0.98, 2 * middle))))
-    if name not in ("exact", "threshold", "erode", "soft", "trimap") and rng.random() < 0.2:
-        mask = fill_mesh(mask)
+    if name not in ("exact", "threshold", "erode", "soft", "trimap"):
+        filled = fill_mesh(mask)
+        is_mesh = np.count_nonzero(filled) > 1.5 * np.count_nonzero(mask)
+        mask = filled if rng.random() < (0.6 if is_mesh else 0.2) else mask
     if name == "chain":
         for step in rng.choice(len(_CHAINABLE), 2, replace=False):
             changed = np.asarray(_KINDS[_CHAINABLE[int(step)]](rng, mask, alpha, strength), np.bool_)
@@ -155,49 +159,37 @@ def _draw_radius(rng: np.random.Generator, mask: BoolArray, strength: float) -> 
 
 
 def _radius_field(rng: np.random.Generator, mask: BoolArray, strength: float) -> "float | FloatArray":
-    """A radius, in half of the cases one that changes along the outline, even to the other sign."""
+    """A radius, mostly one that changes along the outline, even to the other sign."""
     radius = _draw_radius(rng, mask, strength)
     if rng.random() < 0.4:
         return radius
     cell = max(6.0, _extent(mask) * float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))))
-    height, width = mask.shape
-    field = smooth_field(rng, (height, width), cell)
+    field = smooth_field(rng, mask.shape, cell)
     return np.asarray(radius * (1.0 + float(rng.uniform(0.3, 0.9)) * field), np.float32)
 
 
-def _exact(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    return mask
-
-
-def _threshold(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    return binarise(alpha, float(rng.uniform(0.02, 0.98)))
-
-
 def _erode(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray(inside > np.maximum(_radius_field(rng, mask, strength), 0.0))
+    return depth_within(mask) > np.maximum(_radius_field(rng, mask, strength), 0.0)
 
 
 def _dilate(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray(outside <= np.maximum(_radius_field(rng, mask, strength), 0.0))
+    return depth_within(~mask) <= np.maximum(_radius_field(rng, mask, strength), 0.0)
 
 
 def _open(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
     """Erosion, then dilation by about as much: thin parts are lost."""
     radius = _draw_radius(rng, mask, strength)
-    kept = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) > radius
+    kept = depth_within(mask) > radius
     back = radius * float(rng.uniform(0.7, 1.4))
-    return np.asarray(cv2.distanceTransform((~kept).astype(np.uint8), cv2.DIST_L2, 3) <= back) if kept.any() else kept
+    return depth_within(~kept) <= back if kept.any() else kept
 
 
 def _close(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
     """Dilation, then erosion by about as much: gaps are filled."""
     radius = _draw_radius(rng, mask, strength)
-    grown = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3) <= radius
+    grown = depth_within(~mask) <= radius
     back = radius * float(rng.uniform(0.7, 1.4))
-    # A frame of the object's own border keeps the erosion from starting at the picture's edge.
-    return np.asarray(cv2.distanceTransform(grown.astype(np.uint8), cv2.DIST_L2, 3) > back)
+    return depth_within(grown) > back
 
 
 def _polygon(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
@@ -247,28 +239,24 @@ def _blobby(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, streng
 
 
 def _wobbly(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    """An unsteady hand: the outline moves in and out, or the whole mask is displaced by a smooth field."""
-    height, width = mask.shape
+    """Move the outline in and out, as an unsteady hand does, or displace the whole mask by a smooth field."""
     extent = _extent(mask)
     cell = max(4.0, extent * float(np.exp(rng.uniform(np.log(0.03), np.log(0.3)))))
     reach = max(1.0, extent * float(rng.uniform(0.01, 0.07)) * strength)
     if rng.random() < 0.5:
-        distance = signed_distance(mask)
-        return np.asarray(distance + reach * smooth_field(rng, (height, width), cell) > 0)
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    columns += reach * smooth_field(rng, (height, width), cell)
-    rows += reach * smooth_field(rng, (height, width), cell)
+        return np.asarray(signed_distance(mask) + reach * smooth_field(rng, mask.shape, cell) > 0)
+    rows, columns = (np.asarray(axis, np.float32) for axis in np.indices(mask.shape))
+    columns += reach * smooth_field(rng, mask.shape, cell)
+    rows += reach * smooth_field(rng, mask.shape, cell)
     moved = cv2.remap(mask.astype(np.uint8), columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return moved > 0
 
 
 def _holes(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    """Pieces missing inside and at the border, pieces too many beside the object: blobs, ellipses, boxes."""
+    """Remove pieces inside and at the border, and add pieces beside the object: blobs, ellipses, boxes."""
     result = mask.astype(np.uint8)
     edges = cv2.morphologyEx(result, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    places = np.argwhere(edges if rng.random() < 0.7 else result)
-    if len(places) == 0:
-        places = np.argwhere(result)
+    places = np.argwhere(edges if rng.random() < 0.7 and edges.any() else result)
     if len(places) == 0:
         return mask
     extent = _extent(mask)
@@ -305,37 +293,34 @@ def _fill_holes(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, st
 
 
 def _shift(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
-    height, width = mask.shape
     reach = _extent(mask) * 0.06 * strength
     right, down = (float(np.clip(value, -2.0, 2.0)) * reach for value in rng.normal(0, 0.7, 2))
-    matrix = np.array([[1.0, 0.0, right], [0.0, 1.0, down]])
-    moved = cv2.warpAffine(
-        mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
-    )
-    return moved > 0
+    return _move(mask, right, down, cv2.BORDER_REPLICATE)
+
+
+def _move(mask: BoolArray, right: float, down: float, border: int) -> BoolArray:
+    matrix, flags = np.array([[1.0, 0.0, right], [0.0, 1.0, down]]), cv2.INTER_NEAREST
+    return cv2.warpAffine(mask.astype(np.uint8), matrix, mask.shape[::-1], flags=flags, borderMode=border) > 0
 
 
 def _bleed(rng: np.random.Generator, mask: BoolArray, neighbour: UInt8Array | None, strength: float) -> BoolArray:
     """The mask runs into a neighbouring object, or into a piece of background as large as a part of the object."""
-    height, width = mask.shape
     extent = _extent(mask)
     if neighbour is not None and (neighbour > 127).any():
         other = neighbour > 127
     else:
         angle, reach = float(rng.uniform(0, 2 * np.pi)), extent * float(rng.uniform(0.3, 0.9))
-        matrix = np.array([[1.0, 0.0, reach * np.cos(angle)], [0.0, 1.0, reach * np.sin(angle)]])
-        other = cv2.warpAffine(mask.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST) > 0
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    near = outside < extent * float(rng.uniform(0.05, 0.35)) * strength
-    patchy = smooth_field(rng, (height, width), max(8.0, extent * 0.4)) > float(rng.uniform(-1.0, 0.4))
+        other = _move(mask, reach * np.cos(angle), reach * np.sin(angle), cv2.BORDER_CONSTANT)
+    near = depth_within(~mask) < extent * float(rng.uniform(0.05, 0.35)) * strength
+    patchy = smooth_field(rng, mask.shape, max(8.0, extent * 0.4)) > float(rng.uniform(-1.0, 0.4))
     return np.asarray(mask | (other & near & patchy))
 
 
 def _change_part(rng: np.random.Generator, mask: BoolArray, image: UInt8Array | None, strength: float) -> BoolArray:
-    """Leave out an end of the object (a head) or a piece of one colour (a shoe), or add such a piece beside it.
+    """Remove an end of the object (a head) or a piece of one colour (a shoe), or add such a piece beside it.
 
-    Segmenters do both where the colour changes inside the object. The changed piece has at most `_LARGEST_PART` of
-    the object's area; a larger one leaves the mask as it is.
+    Segmenters make both errors where the colour changes inside the object. The piece has at most `_LARGEST_PART` of the
+    object's area; a larger one leaves the mask as it is.
     """
     area = np.count_nonzero(mask)
     if area == 0:
@@ -357,10 +342,9 @@ def _end_of(rng: np.random.Generator, mask: BoolArray, strength: float) -> BoolA
     direction = np.array([np.sin(angle), np.cos(angle)]) * (1 if rng.random() < 0.5 else -1)
     heights = rows * direction[0] + columns * direction[1]
     level = float(np.quantile(heights, 1 - float(rng.uniform(0.04, 0.3)) * strength))
-    height, width = mask.shape
-    grid_rows, grid_columns = np.mgrid[:height, :width]
+    grid_rows, grid_columns = np.indices(mask.shape)
     extent = _extent(mask)
-    waves = smooth_field(rng, (height, width), max(8.0, 0.3 * extent)) * (0.05 * extent)
+    waves = smooth_field(rng, mask.shape, max(8.0, 0.3 * extent)) * (0.05 * extent)
     return np.asarray(grid_rows * direction[0] + grid_columns * direction[1] + waves > level)
 
 
@@ -369,11 +353,9 @@ def _piece_of_one_colour(
 ) -> BoolArray:
     """A connected piece of about one colour with a smooth outline, in the object or beside it."""
     extent = _extent(mask)
-    if is_inside:
-        allowed = mask
-    else:
-        outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-        allowed = (outside > 0) & (outside < extent * float(rng.uniform(0.1, 0.4)) * strength)
+    allowed = mask
+    if not is_inside:
+        allowed = ~mask & (depth_within(~mask) < extent * float(rng.uniform(0.1, 0.4)) * strength)
     places = np.argwhere(allowed)
     if len(places) == 0:
         return np.zeros_like(mask)
@@ -401,13 +383,12 @@ def _box(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength:
     else:
         points = cv2.findNonZero(mask.astype(np.uint8))
         cv2.fillConvexPoly(box, cv2.convexHull(points), 1)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray((box > 0) & (outside < _extent(mask) * float(rng.uniform(0.08, 0.4)) * strength))
+    return (box > 0) & (depth_within(~mask) < _extent(mask) * float(rng.uniform(0.08, 0.4)) * strength)
 
 
 def _brush(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> BoolArray:
     """A few thick strokes along the inside of the object, going over its border a little."""
-    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    distance = depth_within(mask)
     places = np.argwhere(distance > 0.25 * distance.max())
     extent = _extent(mask)
     canvas = np.zeros(mask.shape, np.uint8)
@@ -417,8 +398,7 @@ def _brush(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strengt
         points = np.ascontiguousarray(picked[:, ::-1]).astype(np.int32)
         cv2.polylines(canvas, [points], False, 1, thickness)
     spill = max(1.0, extent * float(rng.uniform(0.0, 0.05)) * strength)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray((canvas > 0) & (outside <= spill))
+    return (canvas > 0) & (depth_within(~mask) <= spill)
 
 
 def _soft(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> UInt8Array:
@@ -430,60 +410,40 @@ def _soft(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength
 
 def _trimap(rng: np.random.Generator, mask: BoolArray, alpha: UInt8Array, strength: float) -> UInt8Array:
     """0, 128, 255: a band of unknown, of different width inside and outside."""
-    solid, any_part = alpha > 250, alpha > 4
-    inside = cv2.distanceTransform(solid.astype(np.uint8), cv2.DIST_L2, 3)
-    outside = cv2.distanceTransform((~any_part).astype(np.uint8), cv2.DIST_L2, 3)
-    sure = inside > _draw_radius(rng, mask, strength * 0.7)
-    maybe = outside <= _draw_radius(rng, mask, strength * 0.7)
+    sure = depth_within(alpha > 250) > _draw_radius(rng, mask, strength * 0.7)
+    maybe = depth_within(alpha <= 4) <= _draw_radius(rng, mask, strength * 0.7)
     return np.where(sure, 255, np.where(maybe, 128, 0)).astype(np.uint8)
 
 
-_KINDS: Mapping[str, Perturbation] = {
-    "exact": _exact,
-    "threshold": _threshold,
-    "erode": _erode,
-    "dilate": _dilate,
-    "open": _open,
-    "close": _close,
-    "polygon": _polygon,
-    "low_resolution": _low_resolution,
-    "blobby": _blobby,
-    "wobbly": _wobbly,
-    "holes": _holes,
-    "fill_holes": _fill_holes,
-    "shift": _shift,
-    "box": _box,
-    "brush": _brush,
-    "soft": _soft,
-    "trimap": _trimap,
+_TABLE: Mapping[str, tuple[float, Perturbation | None]] = {
+    "exact": (2.0, lambda rng, mask, alpha, strength: mask),
+    "threshold": (0.8, lambda rng, mask, alpha, strength: binarise(alpha, float(rng.uniform(0.02, 0.98)))),
+    "erode": (5.5, _erode),
+    "dilate": (4.2, _dilate),
+    "open": (0.8, _open),
+    "close": (0.8, _close),
+    "polygon": (1.0, _polygon),
+    "low_resolution": (4.4, _low_resolution),
+    "blobby": (4.4, _blobby),
+    "wobbly": (1.7, _wobbly),
+    "holes": (1.3, _holes),
+    "fill_holes": (0.5, _fill_holes),
+    "shift": (0.6, _shift),
+    "bleed": (1.0, None),
+    "part": (1.6, None),
+    "box": (0.6, _box),
+    "brush": (0.4, _brush),
+    "soft": (0.6, _soft),
+    "trimap": (0.3, _trimap),
+    "chain": (3.0, None),
 }
+"""How often each kind is drawn, and its function; None: `_apply` makes it, from more than the mask."""
+KIND_WEIGHTS: Mapping[str, float] = {name: weight for name, (weight, _) in _TABLE.items()}
+"""How often each kind of perturbation is drawn; `chain` is two of the geometric kinds in a row."""
+_KINDS = {name: function for name, (_, function) in _TABLE.items() if function is not None}
 _CHAINABLE = (
     "erode", "dilate", "open", "close", "polygon", "low_resolution", "blobby", "wobbly", "holes", "fill_holes", "shift",
 )  # fmt: skip
-
-KIND_WEIGHTS: Mapping[str, float] = {
-    "exact": 2.0,
-    "threshold": 0.8,
-    "erode": 5.5,
-    "dilate": 4.2,
-    "open": 0.8,
-    "close": 0.8,
-    "polygon": 1.0,
-    "low_resolution": 4.4,
-    "blobby": 4.4,
-    "wobbly": 1.7,
-    "holes": 1.3,
-    "fill_holes": 0.5,
-    "shift": 0.6,
-    "bleed": 1.0,
-    "part": 1.6,
-    "box": 0.6,
-    "brush": 0.4,
-    "soft": 0.6,
-    "trimap": 0.3,
-    "chain": 3.0,
-}
-"""How often each kind of perturbation is drawn; `chain` is two of the geometric kinds in a row."""
 
 _NAMES = tuple(KIND_WEIGHTS)
 _SHARES = np.array(list(KIND_WEIGHTS.values()))

@@ -1,15 +1,14 @@
-"""Sources in tar files of a bounded size, for data sets that fit into no memory and machines that share a file system.
+"""Sources in tar files of a bounded size, for data sets larger than memory and machines that share a file system.
 
-What lies in the folder:
+The folder contains:
 
     shard-00000.tar    NAME.colour.webp and NAME.alpha.png of foregrounds, NAME.webp of backgrounds: WebDataset's layout
     index.npz          where each picture lies in which tar, and how often it is drawn
     SOURCES.json       the data card, if there is one
 
-Foregrounds are stored as they are composed: trimmed, shrunk, colours extended under their soft alpha. The index makes
-any picture readable at once, so that sample i of a run is the same whatever order the tars are in, and a resumed run
-goes on exactly; a stream with a shuffle buffer could do neither. Thousands of pictures a file spare a shared file
-system the opening of each.
+Foregrounds are stored as they are composed: trimmed, shrunk, colours extended under their soft alpha. The index gives
+access to any picture, so sample i of a run does not depend on the order of the tars, and a resumed run continues
+exactly; a stream with a shuffle buffer can do neither. A shared file system opens a few large files instead of many.
 """
 
 import io
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, LazyItems, PhotoFolder, Sources, UInt8Array
+from mask2alpha.data.sources import LazyItems, PhotoPool, Pool, Sources, UInt8Array
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import replacing
 
@@ -43,21 +42,21 @@ def write_shards(
     shard_bytes: int = SHARD_BYTES,
     data_card: Any = None,
 ) -> None:
-    """Write the foregrounds and backgrounds of sources to a new folder of shards.
+    """Write foregrounds and backgrounds to a new folder of shards.
 
     Args:
-        sources: Read item by item, so that data sets opened by `open_sources` need no memory.
-        folder: New or without shards.
-        quality: Of the colours, 1 to 100 (WebP); None: lossless. Alphas are always lossless.
-        shard_bytes: A tar is ended when it is larger than this.
-        data_card: Where the pictures come from and under which licences, any JSON.
+        sources: Read item by item, so that data sets opened by `open_sources` may be larger than memory.
+        folder: A new folder, or one without shards.
+        quality: WebP quality of the colours, 1 to 100; None: lossless. Alphas are always lossless.
+        shard_bytes: A new tar begins when one is larger than this.
+        data_card: Origin and licences of the pictures, any JSON.
 
     Raises:
-        InputError: The folder holds shards, or a picture of the sources is broken.
+        InputError: The folder already holds shards, or a picture of the sources is broken.
     """
     folder = Path(folder)
     if is_sharded(folder):
-        raise InputError(f"{folder} holds shards already")
+        raise InputError(f"{folder} already holds shards; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer(folder, shard_bytes)
     colours, alphas, photos = [], [], []
@@ -93,7 +92,7 @@ def is_sharded(folder: Path) -> bool:
 
 
 def open_shards(folder: Path | str) -> Sources:
-    """Open what `write_shards` wrote; pictures are read when they are drawn.
+    """Open a folder of shards; pictures are read when they are drawn.
 
     Raises:
         InputError: The index is missing or damaged, or a tar is missing or too short; names it.
@@ -119,13 +118,10 @@ def open_shards(folder: Path | str) -> Sources:
     pool = None
     if len(colours):
         items = LazyItems([partial(read_cutout, index) for index in range(len(colours))])
-        pool = CutoutFolder.from_arrays(items, content["cutout_weights"], about["foregrounds"])
+        pool = Pool(items, content["cutout_weights"], about["foregrounds"])
     photo_items = LazyItems([partial(read_photo, index) for index in range(len(photos))])
-    return Sources(
-        cutouts=pool,
-        photos=PhotoFolder.from_arrays(photo_items, content["photo_weights"], about["backgrounds"]),
-        procedural_share=float(content["procedural_share"]),
-    )
+    photo_pool = PhotoPool(photo_items, content["photo_weights"], about["backgrounds"])
+    return Sources(pool, photo_pool, float(content["procedural_share"]))
 
 
 class _Writer:
@@ -164,7 +160,7 @@ def _check_sizes(folder: Path, places: NDArray[np.int64]) -> None:
         if not shard.is_file():
             raise InputError(f"{shard}: no such file")
         if shard.stat().st_size < expected:
-            raise InputError(f"{shard}: too short: {shard.stat().st_size} bytes, and the index speaks of {expected}")
+            raise InputError(f"{shard}: too short: {shard.stat().st_size} bytes, but the index expects {expected}")
 
 
 def _read_colours(folder: Path, place: NDArray[np.int64]) -> UInt8Array:

@@ -1,58 +1,58 @@
-"""Where training pictures come from: folders of cut-out foregrounds, and folders of photographs for backgrounds.
+"""Where training pictures come from: folders of cut-out foregrounds, and folders of photos for backgrounds.
 
     root/
-      foregrounds/<set>/**/*.webp|png    RGBA cut-outs, in any layout below the set's folder
-      backgrounds/<set>/**/*.jpg|...     photographs and textures
+      foregrounds/SET/**/*.webp|png    RGBA cut-outs, in any layout below the set's folder
+      backgrounds/SET/**/*.jpg|...     photos and textures
 
-Everything is decoded once into memory as uint8; a broken file stops the run before training starts. `datasets` opens
-sets that are too large for that: its pools have the same interface, but their items are decoded when they are drawn.
+`Sources.from_shared_layout` decodes everything into memory as uint8; a broken file stops the run before training
+starts. `datasets` and `shards` fill the same pools with items that are decoded when they are drawn.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.synthetic import make_cutout
 from mask2alpha.errors import InputError
 
 UInt8Array = NDArray[np.uint8]
 Item = TypeVar("Item")
 
-FOREGROUND_SHARES: Mapping[str, float] = {
-    "people": 8.0,
-    "hair": 3.0,
-    "tuxpaint": 2.0,
-    "wesnoth_portraits": 1.5,
-    "flightgear_trees": 1.2,
-    "stk_foliage": 1.0,
-    "0ad_flora": 1.0,
-    "layerdiffuse": 1.0,
-    "fluent3d": 0.3,
+
+@dataclass(frozen=True, slots=True)
+class KnownSet:
+    """What is known of a set in memory by the name of its folder."""
+
+    share: float = 1.0
+    """How often it is drawn, as a whole, relative to the others of its role."""
+    is_exact: bool = False
+    """Whether colours are right under soft alpha too; other cut-outs may carry rims of their old background."""
+    is_atlas: bool = False
+    """Whether files hold several objects, or opaque strips (of bark) beside the object."""
+    unusable: tuple[str, ...] = ()
+    """Files whose alpha is no truth: a rough mask with the old background in it; a body full of grey."""
+
+
+KNOWN_SETS: Mapping[str, KnownSet] = {
+    "people": KnownSet(8.0, is_exact=True),
+    "hair": KnownSet(3.0, is_exact=True),
+    "tuxpaint": KnownSet(2.0),
+    "wesnoth_portraits": KnownSet(1.5),
+    "flightgear_trees": KnownSet(1.2, is_atlas=True),
+    "stk_foliage": KnownSet(is_atlas=True),
+    "0ad_flora": KnownSet(is_atlas=True),
+    "layerdiffuse": KnownSet(is_exact=True, unusable=("man_crop.webp", "dreamshaper_sd.webp")),
+    "fluent3d": KnownSet(0.3, is_exact=True),
+    "gcompris_photos": KnownSet(4.0),
+    "wallpapers": KnownSet(3.0),
+    "0ad_terrain": KnownSet(0.5),
 }
-"""How often a set of foregrounds is drawn, as a whole, relative to the others; a set not named here has 1."""
-
-BACKGROUND_SHARES: Mapping[str, float] = {
-    "gcompris_photos": 4.0,
-    "wallpapers": 3.0,
-    "stk_textures": 1.0,
-    "0ad_terrain": 0.5,
-}
-"""The same for backgrounds."""
-
-ATLAS_SETS = frozenset({"0ad_flora", "flightgear_trees", "stk_foliage"})
-"""Sets whose files hold several objects, or opaque strips (of bark) beside the object."""
-
-EXACT_SETS = frozenset({"people", "hair", "layerdiffuse", "fluent3d"})
-"""Sets whose colours are right under soft alpha too; other cut-outs may carry rims of their old background."""
-
-UNUSABLE_FILES = frozenset({"layerdiffuse/man_crop.webp", "layerdiffuse/dreamshaper_sd.webp"})
-"""Files by folder and name whose alpha is no truth: a rough mask with the old background in it; a body full of grey."""
+"""Foregrounds and backgrounds by name; a set that is not named here is a `KnownSet()`."""
 
 CUTOUT_SUFFIXES = frozenset({".webp", ".png"})
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
@@ -144,27 +144,36 @@ class LazyItems(Sequence[Item]):
     def __len__(self) -> int:
         return len(self._makers)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "LazyItems[Item]": ...
-
-    def __getitem__(self, index: int | slice) -> "Item | LazyItems[Item]":
-        """Make one item, or narrow the sequence."""
+    def __getitem__(self, index: Any) -> Any:
+        """Make one item, or narrow the sequence by a slice."""
         return LazyItems(self._makers[index]) if isinstance(index, slice) else self._makers[index]()
 
 
-class _Pool(Generic[Item]):
-    """Items in memory or made when asked for, drawn by the share of their set."""
+class Pool(Generic[Item]):
+    """Foregrounds or backgrounds, in memory or made when asked for, drawn by the share of their set."""
 
     def __init__(
-        self, items: Sequence[Item], weights: NDArray[np.float64], set_sizes: Mapping[str, int] | None = None
+        self,
+        items: Sequence[Item],
+        weights: NDArray[np.float64] | None = None,
+        set_sizes: Mapping[str, int] | None = None,
     ) -> None:
+        """Make a pool.
+
+        Args:
+            items: At least one.
+            weights: (items,) how often each is drawn, relative to the others; default: equally often.
+            set_sizes: Number of items of each set, by its name.
+
+        Raises:
+            InputError: There are no items.
+        """
+        if not items:
+            raise InputError("a pool of training pictures is empty; at least one is needed")
         self.items = items
+        weights = np.ones(len(items)) if weights is None else np.asarray(weights, np.float64)
         self.weights = weights / weights.sum()
         self.set_sizes = dict(set_sizes or {})
-        """Number of items of each set, by its name; empty where that is not known."""
         self._cumulative = np.cumsum(self.weights)
 
     def __len__(self) -> int:
@@ -176,79 +185,15 @@ class _Pool(Generic[Item]):
         return self.items[min(index, len(self.items) - 1)]
 
 
-class CutoutFolder(_Pool[Cutout]):
-    """Foregrounds in memory, each a `Cutout` whose colours are extended under its soft and zero alpha."""
-
-    def __init__(
-        self,
-        roots: Sequence[Path] | Mapping[Path, float],
-        max_side: int = 512,
-        *,
-        atlas_sets: Iterable[str] = ATLAS_SETS,
-    ) -> None:
-        """Load every cut-out below the given folders.
-
-        Args:
-            roots: Folders of RGBA files in any layout; with a mapping, each folder's share in the draws, else 1 each.
-            max_side: Larger cut-outs are shrunk to this longest side, in pixels.
-            atlas_sets: Names of folders whose files are split into their connected pieces.
-
-        Raises:
-            InputError: A folder is missing or empty, or a file is broken or has no alpha; names it.
-        """
-        atlases = frozenset(atlas_sets)
-
-        def read(path: Path, root: Path) -> list[Cutout]:
-            return _read_cutouts(path, max_side, is_atlas=root.name in atlases, is_exact=root.name in EXACT_SETS)
-
-        super().__init__(*_load_roots(roots, CUTOUT_SUFFIXES, read, "cut-outs"))
-
-    @classmethod
-    def from_arrays(
-        cls,
-        cutouts: Sequence[Cutout],
-        weights: NDArray[np.float64] | None = None,
-        set_sizes: Mapping[str, int] | None = None,
-    ) -> "CutoutFolder":
-        """Make a pool of cut-outs that are at hand already; `weights` per cut-out, default equal."""
-        return _pool_from_arrays(cls, cutouts, weights, set_sizes, "cutouts")
-
-
-class PhotoFolder(_Pool[UInt8Array]):
-    """Backgrounds in memory: (height, width, 3) uint8 RGB photographs. Called, it is a `TextureSource`."""
-
-    def __init__(self, roots: Sequence[Path] | Mapping[Path, float], max_side: int = 1024) -> None:
-        """Load every photograph below the given folders.
-
-        Args:
-            roots: Folders of pictures in any layout; with a mapping, each folder's share in the draws, else 1 each.
-            max_side: Larger photographs are shrunk to this longest side, in pixels.
-
-        Raises:
-            InputError: A folder is missing or empty, or a file is broken; names it.
-        """
-
-        def read(path: Path, root: Path) -> list[UInt8Array]:
-            return [read_photo(path, max_side)]
-
-        super().__init__(*_load_roots(roots, PHOTO_SUFFIXES, read, "photographs"))
-
-    @classmethod
-    def from_arrays(
-        cls,
-        photos: Sequence[UInt8Array],
-        weights: NDArray[np.float64] | None = None,
-        set_sizes: Mapping[str, int] | None = None,
-    ) -> "PhotoFolder":
-        """Make a pool of photographs that are at hand already; `weights` per photograph, default equal."""
-        return _pool_from_arrays(cls, photos, weights, set_sizes, "photos")
+class PhotoPool(Pool[UInt8Array]):
+    """Backgrounds, (height, width, 3) uint8 RGB. Called, it is a `TextureSource`."""
 
     def __call__(self, rng: np.random.Generator, size: int) -> UInt8Array:
-        """Cut a random, perhaps mirrored square out of a random photograph.
+        """Cut a random, perhaps mirrored square out of a random photo.
 
         Args:
             rng: The source of chance.
-            size: The square's side in pixels; a small photograph is enlarged to fill it.
+            size: The square's side in pixels; a small photo is enlarged to fill it.
 
         Returns:
             (size, size, 3) uint8 RGB.
@@ -260,8 +205,7 @@ class PhotoFolder(_Pool[UInt8Array]):
         side = int(rng.integers(smallest, largest + 1))
         top, left = int(rng.integers(0, height - side + 1)), int(rng.integers(0, width - side + 1))
         crop = photo[top : top + side, left : left + side]
-        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        crop = np.asarray(cv2.resize(crop, (size, size), interpolation=interpolation), np.uint8)
+        crop = resize(crop, (size, size), cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
         return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
 
 
@@ -269,12 +213,12 @@ class PhotoFolder(_Pool[UInt8Array]):
 class Sources:
     """What composites are made of."""
 
-    cutouts: CutoutFolder | None
-    """Foregrounds; None: procedural foregrounds only."""
-    photos: PhotoFolder
+    cutouts: Pool[Cutout] | None
+    """Foregrounds whose colours are extended under soft and zero alpha; None: procedural foregrounds only."""
+    photos: PhotoPool
     """Backgrounds, and the textures of procedural foregrounds."""
     procedural_share: float = 0.5
-    """Share of the foregrounds that are made on the spot, in [0, 1]; taken as 1 without cut-outs."""
+    """Share of the foregrounds that are procedural, in [0, 1]; taken as 1 without cut-outs."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.procedural_share <= 1.0:
@@ -282,108 +226,94 @@ class Sources:
 
     def describe(self) -> list[dict[str, Any]]:
         """The sets by role, name and number of items, as a checkpoint's metadata lists them."""
-        pools = (("foreground", self.cutouts), ("background", self.photos))
+        pools = {"foreground": self.cutouts, "background": self.photos}
         return [
             {"role": role, "name": name, "items": count}
-            for role, pool in pools
+            for role, pool in pools.items()
             if pool is not None
             for name, count in pool.set_sizes.items()
         ]
 
-    def draw_procedural(self, rng: np.random.Generator, size: int) -> Cutout:
-        """Draw a procedural foreground of (size, size)."""
-        return make_cutout(rng, size, self.photos)
-
     @classmethod
     def from_shared_layout(
-        cls,
-        root: Path | str,
-        *,
-        cutout_side: int = 512,
-        photo_side: int = 1024,
-        procedural_share: float = 0.5,
+        cls, root: Path | str, *, cutout_side: int = 512, photo_side: int = 1024, procedural_share: float = 0.5
     ) -> "Sources":
-        """Load `root/foregrounds/*` and `root/backgrounds/*`, weighted by `FOREGROUND_SHARES`, `BACKGROUND_SHARES`.
+        """Load `root/foregrounds/*` and `root/backgrounds/*`, each set with the share of `KNOWN_SETS`.
 
         Args:
             root: Folder of the two folders.
             cutout_side: Larger cut-outs are shrunk to this longest side, in pixels.
-            photo_side: The same for photographs.
+            photo_side: The same for photos.
             procedural_share: Share of the foregrounds that are procedural, in [0, 1].
 
         Raises:
-            InputError: A folder is missing or a file is broken; names it.
+            InputError: A folder is missing or empty, or a file is broken or has no alpha; names it.
         """
-        foregrounds = _subfolders(Path(root) / "foregrounds")
-        backgrounds = _subfolders(Path(root) / "backgrounds")
-        photos = PhotoFolder({folder: BACKGROUND_SHARES.get(folder.name, 1.0) for folder in backgrounds}, photo_side)
-        return cls(
-            cutouts=CutoutFolder(
-                {folder: FOREGROUND_SHARES.get(folder.name, 1.0) for folder in foregrounds}, cutout_side
-            ),
-            photos=photos,
-            procedural_share=procedural_share,
-        )
+        folders = []
+        for parent in (Path(root) / "foregrounds", Path(root) / "backgrounds"):
+            folders.append(sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else [])
+            if not folders[-1]:
+                raise InputError(f"{parent}: expected a folder of folders, one for each set")
+        photos = load_photos(folders[1], photo_side)
+        return cls(load_cutouts(folders[0], cutout_side), photos, procedural_share)
 
 
-_PoolT = TypeVar("_PoolT", bound="_Pool[Any]")
+def load_cutouts(folders: Sequence[Path], max_side: int = 512) -> Pool[Cutout]:
+    """Load every cut-out (RGBA) below the folders of some sets, those of atlases split into their pieces.
+
+    Args:
+        folders: One for each set.
+        max_side: Larger cut-outs are shrunk to this longest side, in pixels.
+
+    Raises:
+        InputError: A folder is missing or empty, or a file is broken or has no alpha; names it.
+    """
+
+    def read(path: Path, known: KnownSet) -> list[Cutout]:
+        colour, alpha = read_rgba(path)
+        pieces = [(colour, alpha)]
+        if known.is_atlas:
+            pieces = [(piece, make_solid(cover)) for piece, cover in split_atlas(colour, alpha)]
+        return [trim_cutout(colour, alpha, max_side, is_exact=known.is_exact) for colour, alpha in pieces]
+
+    return Pool(*_load_sets(folders, CUTOUT_SUFFIXES, read))
 
 
-def _pool_from_arrays(
-    kind: type[_PoolT],
-    items: Sequence[Any],
-    weights: NDArray[np.float64] | None,
-    set_sizes: Mapping[str, int] | None,
-    argument: str,
-) -> _PoolT:
-    if not items:
-        raise InputError(f"{argument} is empty; at least one is needed")
-    pool = kind.__new__(kind)
-    weights = np.ones(len(items)) if weights is None else np.asarray(weights, np.float64)
-    _Pool.__init__(pool, items, weights, set_sizes)
-    return pool
+def load_photos(folders: Sequence[Path], max_side: int = 1024) -> PhotoPool:
+    """Load every photo below the folders of some sets.
+
+    Args:
+        folders: One for each set.
+        max_side: Larger photos are shrunk to this longest side, in pixels.
+
+    Raises:
+        InputError: A folder is missing or empty, or a file is broken; names it.
+    """
+    return PhotoPool(*_load_sets(folders, PHOTO_SUFFIXES, lambda path, _: [read_photo(path, max_side)]))
 
 
-def _load_roots(
-    roots: Sequence[Path] | Mapping[Path, float],
-    suffixes: frozenset[str],
-    read: Callable[[Path, Path], list[Item]],
-    noun: str,
+def _load_sets(
+    folders: Sequence[Path], suffixes: frozenset[str], read: Callable[[Path, KnownSet], list[Item]]
 ) -> tuple[list[Item], NDArray[np.float64], dict[str, int]]:
-    """Read all files below the roots; each root's share is spread evenly over its items."""
-    shares = roots if isinstance(roots, Mapping) else dict.fromkeys(roots, 1.0)
-    if not shares:
-        raise InputError(f"no folders of {noun} were given")
+    """Items, weights and sizes of all sets; each set's share is spread evenly over its items."""
     items: list[Item] = []
     weights: list[float] = []
     set_sizes: dict[str, int] = {}
-    for root, share in ((Path(root), share) for root, share in shares.items()):
-        if share < 0:
-            raise InputError(f"{root}: share {share} is negative")
-        if not root.is_dir():
-            raise InputError(f"{root}: no such folder of {noun}")
-        files = sorted(
-            path
-            for path in root.rglob("*")
-            if path.suffix.lower() in suffixes and path.is_file() and f"{root.name}/{path.name}" not in UNUSABLE_FILES
-        )
-        found = [item for path in files for item in read(path, root)]
+    for folder in folders:
+        known = KNOWN_SETS.get(folder.name, KnownSet())
+        files = [path for path in list_files(folder, suffixes) if path.name not in known.unusable]
+        found = [item for path in files for item in read(path, known)]
         if not found:
-            raise InputError(f"{root}: holds no usable {noun} ({', '.join(sorted(suffixes))})")
+            raise InputError(f"{folder}: expected a folder with usable files ({', '.join(sorted(suffixes))})")
         items += found
-        weights += [share / len(found)] * len(found)
-        set_sizes[root.name] = set_sizes.get(root.name, 0) + len(found)
-    if sum(weights) <= 0:
-        raise InputError(f"the shares of all folders of {noun} are zero")
+        weights += [known.share / len(found)] * len(found)
+        set_sizes[folder.name] = set_sizes.get(folder.name, 0) + len(found)
     return items, np.array(weights), set_sizes
 
 
-def _read_cutouts(path: Path, max_side: int, *, is_atlas: bool, is_exact: bool) -> list[Cutout]:
-    colour, alpha = read_rgba(path)
-    pieces = (
-        [(piece, make_solid(cover)) for piece, cover in split_atlas(colour, alpha)] if is_atlas else [(colour, alpha)]
-    )
-    return [trim_cutout(colour, alpha, max_side, is_exact=is_exact) for colour, alpha in pieces]
+def list_files(folder: Path, suffixes: frozenset[str] = PHOTO_SUFFIXES) -> list[Path]:
+    """All files of these suffixes at any depth below a folder, sorted; empty where the folder is missing."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
 def read_rgba(path: Path) -> tuple[UInt8Array, UInt8Array]:
@@ -404,7 +334,7 @@ def clean_alpha(alpha: UInt8Array, path: Path) -> UInt8Array:
     Raises:
         InputError: Nothing is left; names `path`.
     """
-    alpha = _snap(alpha)
+    alpha = np.where(alpha <= 3, 0, np.where(alpha >= 252, 255, alpha)).astype(np.uint8)
     if not alpha.any():
         raise InputError(f"{path}: the cut-out is empty, its alpha is zero everywhere")
     return alpha
@@ -414,10 +344,6 @@ def make_solid(alpha: UInt8Array) -> UInt8Array:
     """Alpha with 255 where it and its neighbours are nearly opaque: the bodies of drawn foliage are full of 245s."""
     body = np.asarray(cv2.erode(alpha, np.ones((3, 3), np.uint8)), np.uint8) >= 190
     return np.where(body, 255, alpha).astype(np.uint8)
-
-
-def _snap(alpha: UInt8Array) -> UInt8Array:
-    return np.where(alpha <= 3, 0, np.where(alpha >= 252, 255, alpha)).astype(np.uint8)
 
 
 def trim_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int, *, is_exact: bool) -> Cutout:
@@ -432,30 +358,33 @@ def trim_cutout(colour: UInt8Array, alpha: UInt8Array, max_side: int, *, is_exac
     rows, columns = np.flatnonzero(alpha.max(axis=1)), np.flatnonzero(alpha.max(axis=0))
     window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     colour = extend_colours(colour[window], alpha[window], is_exact=is_exact)
-    alpha = np.ascontiguousarray(alpha[window])
-    if max(alpha.shape) > max_side:
-        scale = max_side / max(alpha.shape)
-        size_wh = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
-        colour, alpha = (_shrink(part, size_wh) for part in (colour, alpha))
-    return Cutout(colour, alpha)
+    return Cutout(shrink(colour, max_side), shrink(np.ascontiguousarray(alpha[window]), max_side))
 
 
 def read_photo(path: Path, max_side: int) -> UInt8Array:
-    """A photograph as (height, width, 3) RGB, shrunk to `max_side` if it is larger.
+    """A photo as (height, width, 3) RGB, shrunk to `max_side` if it is larger.
 
     Raises:
         InputError: The file is broken; names it.
     """
-    photo = np.ascontiguousarray(decode_picture(path, cv2.IMREAD_COLOR)[..., ::-1])
-    scale = max_side / max(photo.shape[:2])
-    if scale < 1.0:
-        size_wh = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-        photo = _shrink(photo, size_wh)
-    return photo
+    return shrink(np.ascontiguousarray(decode_picture(path, cv2.IMREAD_COLOR)[..., ::-1]), max_side)
 
 
-def _shrink(image: UInt8Array, size_wh: tuple[int, int]) -> UInt8Array:
-    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+def shrink(image: UInt8Array, max_side: int) -> UInt8Array:
+    """Shrink an image to this longest side, in pixels; a smaller one stays as it is."""
+    longest = max(image.shape[:2])
+    return image if longest <= max_side else resize(image, scaled_size(image, max_side / longest), cv2.INTER_AREA)
+
+
+def scaled_size(image: UInt8Array, scale: float) -> tuple[int, int]:
+    """(width, height) of an image times `scale`, each at least 1."""
+    height, width = image.shape[:2]
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def resize(image: UInt8Array, size_wh: tuple[int, int], interpolation: int) -> UInt8Array:
+    """Resize by one of OpenCV's interpolations, with its type."""
+    return np.asarray(cv2.resize(image, size_wh, interpolation=interpolation), np.uint8)
 
 
 def decode_picture(path: Path, flags: int) -> UInt8Array:
@@ -474,12 +403,3 @@ def decode_picture(path: Path, flags: int) -> UInt8Array:
     if picture.dtype != np.uint8:
         raise InputError(f"{path}: expected 8 bits per channel, the picture is {picture.dtype}")
     return np.asarray(picture)
-
-
-def _subfolders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        raise InputError(f"{parent}: no such folder")
-    folders = sorted(path for path in parent.iterdir() if path.is_dir())
-    if not folders:
-        raise InputError(f"{parent}: holds no folders")
-    return folders

@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in a folder whose process, on this machine, is no more."""
+    """Remove the temporary files in a folder whose process has ended on this machine."""
     if os.name != "posix" or not folder.is_dir():  # elsewhere a process cannot be asked whether it lives
         return
     for file in folder.glob(".*.part"):

@@ -118,7 +118,7 @@ def check_profile(profile: bytes) -> None:
 
 
 def cmyk_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """By the profile, or by Pillow's plain formula where there is none.
+    """Convert by the profile, or by Pillow's plain formula without one.
 
     Raises:
         ProfileError: The profile cannot be used.
@@ -181,9 +181,9 @@ def _to_srgb_primaries(primaries: Primaries) -> NDArray[np.float64]:
 
 
 def usable_primaries(values: Any) -> Primaries | None:
-    """Eight numbers as primaries, if they span a space of colours."""
+    """Eight numbers as primaries, if they span a space of colours; y of blue is negative in ACES 2065-1."""
     numbers = tuple(float(value) for value in values)
-    if len(numbers) != 8 or not all(np.isfinite(numbers)) or min(numbers[1::2]) < 1e-4:
+    if len(numbers) != 8 or not all(np.isfinite(numbers)) or numbers[7] < 1e-4:
         return None
     primaries: Primaries = numbers
     try:

@@ -1,4 +1,4 @@
-"""Colours that a file states by numbers instead of a profile: gAMA and cHRM of PNG, cICP, and nclx of AVIF and HEIC.
+"""Colours that a file states without a profile: cICP, gAMA and cHRM of PNG, nclx of AVIF and HEIC, and EXIF.
 
 They become an ICC profile, so that whatever reads, converts or writes colours knows one kind of statement only. What
 means sRGB becomes none.
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from mask2alpha.imaging.colour import SRGB_PRIMARIES, Primaries, srgb_curve, to_pcs, usable_primaries
 
@@ -25,6 +26,8 @@ _PRIMARIES_OF_CODE: Mapping[int, Primaries] = {
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65),
 }
 """ITU-T H.273, table 2."""
+_ADOBE_RGB: Primaries = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *_D65)
+_ADOBE_EXPONENT = 563 / 256
 _SRGB_LIKE, _LINEAR, _EXPONENTS = (1, 2, 6, 13, 14, 15), 8, {4: 2.2, 5: 2.8}
 """Transfer characteristics of H.273, table 3. Those of BT.709 and its kin are displayed about as sRGB is."""
 _UNKNOWN = 2
@@ -32,19 +35,24 @@ _LEVELS = 1024
 
 
 def profile_of_png(data: bytes, info: Mapping[Any, Any], *, is_grey: bool) -> bytes | None:
-    """The profile of a PNG without an embedded one.
+    """The profile of a PNG, by what counts most: cICP, an embedded profile, sRGB, gAMA and cHRM, EXIF.
+
+    Where we do not know the colour space of a cICP (HDR, say), an embedded profile stands in for it.
 
     Args:
         data: The file.
         info: What Pillow read of it.
         is_grey: Whether it has one channel.
     """
+    embedded: bytes | None = info.get("icc_profile") or None
     chunk = data.find(b"\0\0\0\x04cICP", 0, max(0, data.find(b"IDAT")))
-    if chunk >= 0:
+    if chunk >= 0 and not (embedded and _is_unknown(*data[chunk + 8 : chunk + 10])):
         primaries, transfer = data[chunk + 8 : chunk + 10]
         return _profile_of_codes(primaries, transfer, is_grey=is_grey)
-    if "srgb" in info or not ("gamma" in info or "chromaticity" in info):
-        return None
+    if embedded or "srgb" in info:
+        return embedded
+    if not ("gamma" in info or "chromaticity" in info):
+        return None if is_grey else profile_of_exif(info.get("exif"))
     white_first = info.get("chromaticity")
     found = usable_primaries([*white_first[2:], *white_first[:2]]) if white_first else None
     gamma = float(info.get("gamma") or 0) or 1 / 2.2
@@ -61,12 +69,28 @@ def profile_of_heif(data: bytes, *, is_grey: bool) -> bytes | None:
     return _profile_of_codes(primaries, transfer, is_grey=is_grey)
 
 
+def profile_of_exif(block: bytes | None) -> bytes | None:
+    """Adobe RGB, where a camera says so in EXIF alone: by the interoperability index R03 (DCF 2.0), or by code 2."""
+    if not block:
+        return None
+    try:
+        exif = Image.Exif()
+        exif.load(block)
+        colour_space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+        index = exif.get_ifd(ExifTags.IFD.Interop).get(1, "")
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):  # damage is told with the other tags
+        return None
+    is_adobe = colour_space == 2 or (colour_space != 1 and str(index).startswith("R03"))
+    return _profile(_ADOBE_RGB, _ADOBE_EXPONENT, is_grey=False) if is_adobe else None
+
+
+def _is_unknown(primaries: int, transfer: int) -> bool:
+    known = (*_SRGB_LIKE, *_EXPONENTS, _LINEAR)
+    return (primaries != _UNKNOWN and primaries not in _PRIMARIES_OF_CODE) or transfer not in known
+
+
 def _profile_of_codes(primaries: int, transfer: int, *, is_grey: bool) -> bytes | None:
-    if (primaries != _UNKNOWN and primaries not in _PRIMARIES_OF_CODE) or transfer not in (
-        *_SRGB_LIKE,
-        *_EXPONENTS,
-        _LINEAR,
-    ):
+    if _is_unknown(primaries, transfer):
         warnings.warn(
             f"the file's colour space (primaries {primaries}, transfer {transfer} of H.273) is not supported; its "
             "values are taken for sRGB",

@@ -31,9 +31,9 @@ from PIL import (  # the plugins register their formats when they are imported
 
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging import colour
-from mask2alpha.imaging.colour_tags import profile_of_heif, profile_of_png
+from mask2alpha.imaging.colour_tags import profile_of_exif, profile_of_heif, profile_of_png
 from mask2alpha.imaging.exr import decode_exr, decode_exr_mask
-from mask2alpha.imaging.metadata import read_resolution, upright_exif
+from mask2alpha.imaging.metadata import read_resolution, resolution_of_exif, upright_exif
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import (
     MAX_BYTES,
@@ -65,20 +65,21 @@ T = TypeVar("T")
 _ORIENTATION = 0x0112
 _PHOTOMETRIC = 262
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
+_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
 _DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
 """The box that tells how many bits the channels have."""
 _DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     ZeroDivisionError, RuntimeError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
-"""What the decoders report damage by: whatever they stumble over."""
+"""The exceptions by which the decoders report damage."""
 
 
 def read_image(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read a photograph from a file; see `decode_image`.
 
     Raises:
-        ImageFileError: The file cannot be read, is no accepted picture, is damaged, or is over a limit.
+        ImageFileError: The file cannot be read, has another format, is damaged, or is over a limit.
     """
     return decode_image(_read_bytes(Path(path), max_bytes), str(path), max_bytes=max_bytes, max_pixels=max_pixels)
 
@@ -98,7 +99,7 @@ def decode_image(
         max_pixels: Largest picture accepted, width times height.
 
     Raises:
-        ImageFileError: It is no accepted picture, is damaged, or is over a limit.
+        ImageFileError: It has another format, is damaged, or is over a limit.
     """
     decode = _DECODERS[_checked_kind(data, name, max_bytes)]
     return _decoded(lambda: decode(data, max_pixels), name, max_pixels)
@@ -113,7 +114,7 @@ def _checked_kind(data: bytes, name: str, max_bytes: int) -> str:
 
 
 def _decoded(decode: Callable[[], T], name: str, max_pixels: int) -> T:
-    """Call a decoder, and say what went wrong as an `ImageFileError`."""
+    """Call a decoder and turn its exceptions into an `ImageFileError`."""
     try:
         return decode()
     except UnreadableError as error:
@@ -187,7 +188,7 @@ def decode_mask(
 
 
 def _drawn_mask(data: bytes, kind: str, max_pixels: int) -> DrawnMask:
-    """Palette indices and shallow greys as the file has them; all else as in a photo, without its colour profile."""
+    """Read palette indices and shallow greys as stored, and all else like a photo, without its profile."""
     if kind in ("PNG", "TIFF", "BMP"):
         drawn = _decode_indices(data, kind, max_pixels)
         if drawn is not None:
@@ -214,7 +215,7 @@ def _decode_indices(data: bytes, kind: str, max_pixels: int) -> DrawnMask | None
             return None
         check_size(picture.size, max_pixels)
         if kind == "TIFF":
-            _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+            _check_tags(picture.tag_v2)  # type: ignore[attr-defined]
         if getattr(picture, "is_animated", False):
             warnings.warn("the file has several pictures; the first is used", stacklevel=4)
         values = np.asarray(picture)
@@ -255,7 +256,7 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
         with _open(data, kind) as picture:
             check_size(picture.size, max_pixels)
             if kind == "TIFF":
-                _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+                _check_tags(picture.tag_v2)  # type: ignore[attr-defined]
             if kind != "JPEG" and getattr(picture, "is_animated", False):
                 warnings.warn("the file has several pictures; the first is used", stacklevel=3)
             if kind == "AVIF" and _DEEP_AVIF.search(data, 0, 4096):
@@ -266,6 +267,8 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
                 resolution = resolution[::-1]
             photo = _decode_colours(picture, data, kind)
             exif = picture.getexif()  # after decoding, because Pillow itself turns TIFFs upright then
+            if kind != "TIFF":
+                resolution = resolution or resolution_of_exif(exif)
             xmp = picture.info.get("xmp")
         photo = _finished(replace(photo, exif=upright_exif(exif), xmp=xmp, resolution=resolution), _stated(exif))
         return photo if turned_by_pillow == 1 else replace(photo, orientation=turned_by_pillow)
@@ -274,15 +277,14 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
 
 
 def _stated(exif: Image.Exif) -> int:
-    """The orientation that EXIF states; 1 where it is none of those there are."""
+    """The orientation that EXIF states; 1 if it states none or an unknown one."""
     orientation = exif.get(_ORIENTATION, 1)
     return int(orientation) if orientation in range(1, 9) else 1
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
-    """Read the header; the plugin is called by name because the content has told which one it is."""
-    factory, _ = Image.OPEN[kind]
-    picture = factory(io.BytesIO(data), "")
+    """Read the header with the plugin for the format, which the content tells."""
+    picture = _open_by_content(data, kind)
     if kind == "BMP":
         _correct_bmp(picture, data)
     if picture.mode in ("I", "F", "LAB"):
@@ -290,8 +292,15 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     return picture
 
 
+def _open_by_content(data: bytes, kind: str) -> ImageFile.ImageFile:
+    if data.startswith(b"MM\0+"):
+        raise SyntaxError("Pillow takes a BigTIFF of this byte order for a TIFF")
+    factory, _ = Image.OPEN[kind]
+    return factory(io.BytesIO(data), "")
+
+
 def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
-    """Have indices of 4 and 8 bits read as such: Pillow takes those of a grey palette for 1 or 8 bits."""
+    """Read indices of 4 and 8 bits as indices: with a grey palette, Pillow takes them for 1 or 8 bits."""
     bits = int.from_bytes(data[24:26] if data[14:18] == b"\x0c\0\0\0" else data[28:30], "little")
     expected = {"1": 1, "L": 8}.get(picture.mode, bits)
     if bits == expected or bits not in (4, 8):
@@ -302,34 +311,39 @@ def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
     _with_raw_mode(picture, "P;4" if bits == 4 else "P")
 
 
-def _refuse_camera_raw(tags: Any) -> None:
-    """Raw files are TIFFs whose first picture is a thumbnail, which nobody wants matted."""
+def _check_tags(tags: Any) -> None:
+    """Refuse signed samples, which Pillow takes for unsigned ones, and raw files: TIFFs that start with a thumbnail."""
+    if 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)):
+        raise UnreadableError("a TIFF with signed samples is not supported; save it as 8- or 16-bit RGB")
     subfile_type = tags.get(_NEW_SUBFILE_TYPE, 0)
     if _DNG_VERSION in tags or (isinstance(subfile_type, int) and subfile_type & 1):
         raise UnreadableError("a camera raw file, or a TIFF that starts with a thumbnail; develop it to a TIFF first")
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
-    """By Pillow; what Pillow does not know by tifffile, once the camera raw files are out."""
+    """Decode with Pillow, or with tifffile what Pillow does not read; camera raw files are refused first."""
     try:
-        picture = Image.OPEN["TIFF"][0](io.BytesIO(data), "")
+        picture = _open_by_content(data, "TIFF")
     except (SyntaxError, OSError):
         pass
     else:
-        is_deep_in_planes = (
-            picture.tag_v2.get(_PLANAR_CONFIGURATION) == 2  # type: ignore[attr-defined]
-            and max(picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8  # type: ignore[attr-defined]
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        # of samples in planes, Pillow reads 8-bit colours with straight alpha or none
+        has_other_planes = tags.get(_PLANAR_CONFIGURATION) == 2 and (
+            max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8
+            or 1 in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
+            or (tags.get(_PHOTOMETRIC) in (0, 1) and tags.get(_SAMPLES_PER_PIXEL, 1) > 1)
         )
-        if picture.mode not in ("I", "F") and not is_deep_in_planes:
+        if picture.mode not in ("I", "F") and not has_other_planes:
             picture.close()
             return _decode_with_pillow("TIFF")(data, max_pixels)
-        _refuse_camera_raw(picture.tag_v2)  # type: ignore[attr-defined]
+        _check_tags(tags)
     photo, orientation = decode_deep_tiff(data, max_pixels)
     return _finished(photo, orientation if orientation in range(1, 9) else 1)
 
 
 def _check_heif_items(data: bytes) -> None:
-    """Refuse items whose kind or name is no text: pi_heif crashes the process on such metadata."""
+    """Refuse items whose kind or name is not text: pi_heif crashes the process on such metadata."""
     start = 0
     while start + 8 <= len(data):
         length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
@@ -342,7 +356,7 @@ def _check_heif_items(data: bytes) -> None:
             try:
                 entry[18 if entry[8:9] == b"\x03" else 16 :].decode()  # past the version, the number and the protection
             except UnicodeDecodeError:
-                raise UnreadableError("a damaged HEIC file: the kind or name of an item is no text") from None
+                raise UnreadableError("a damaged HEIC file: the kind or name of an item is not text") from None
             found = data.find(b"infe", found + 4, end)
         start = end
 
@@ -370,6 +384,7 @@ def _decode_heif(data: bytes, max_pixels: int) -> Photo:
         icc_profile=picture.info.get("icc_profile") or profile_of_heif(data, is_grey=colours.shape[2] == 1),
         exif=upright_exif(exif),
         xmp=picture.info.get("xmp"),
+        resolution=resolution_of_exif(exif),
     )
     return replace(_finished(_straight(photo) if mode == "RGBa" else photo, 1), orientation=_stated(exif))
 
@@ -408,31 +423,45 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
     """Colours, alpha and profile of what Pillow has opened."""
     profile = picture.info.get("icc_profile") or None
     if picture.mode == "CMYK":
+        if profile is None:
+            warnings.warn("CMYK without a colour profile: the colours are approximate", stacklevel=3)
         try:
             return Photo(pixels=np.asarray(colour.cmyk_to_srgb(picture, profile)))
         except colour.ProfileError as error:
             warnings.warn(f"the CMYK profile cannot be used; colours are approximate: {error}", stacklevel=3)
             return Photo(pixels=np.asarray(picture.convert("RGB")))
     raw_mode = next((mode for mode in map(_raw_mode, picture.tile) if ";16" in mode), None)
-    is_grey = picture.mode in ("L", "LA", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
-    if profile is None and kind == "PNG":
+    is_grey = picture.mode in ("L", "LA", "La", "1", "I;16", "I;16B", "I;16L") or raw_mode == "LA;16B"
+    if kind == "PNG":
         profile = profile_of_png(data, picture.info, is_grey=is_grey)
     elif profile is None and kind == "AVIF":
         profile = profile_of_heif(data, is_grey=is_grey)
+    elif profile is None and not is_grey:
+        profile = profile_of_exif(picture.info.get("exif"))
+    _scale_transparent_grey(picture)
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
         if kind == "TIFF" and is_grey and picture.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
             array = np.uint16(65535) - array  # white is zero, which Pillow heeds in 8 bits alone
+    elif picture.mode == "La":  # which Pillow converts to no colours
+        array = np.asarray(picture)[..., [0, 0, 0, 1]]
     else:
         array = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if array.ndim == 2:
         array = np.repeat(array[..., None], 3, axis=2)
-    alpha = array[..., 3] if array.shape[2] == 4 else None
+    alpha = array[..., 3] if array.shape[2] == 4 and not (raw_mode or "").startswith("RGBX") else None
     if raw_mode and alpha is None and "transparency" in picture.info:
         key = np.broadcast_to(np.asarray(picture.info["transparency"], dtype=np.uint16), (3,))
         alpha = np.where((array == key).all(axis=2), 0, 65535).astype(np.uint16)
     photo = Photo(pixels=array[..., :3], alpha=alpha, is_grey=is_grey, icc_profile=profile)
-    return _straight(photo) if raw_mode and raw_mode.startswith("RGBa") else photo
+    return _straight(photo) if picture.mode == "La" or (raw_mode or "").startswith("RGBa") else photo
+
+
+def _scale_transparent_grey(picture: ImageFile.ImageFile) -> None:
+    """Scale the transparent grey of a PNG of 2 or 4 bits to 8 bits, as Pillow does with the pixels."""
+    shallow = re.match(r"L;([24])", next(map(_raw_mode, picture.tile), ""))
+    if shallow and isinstance(picture.info.get("transparency"), int):
+        picture.info["transparency"] *= 255 // (2 ** int(shallow[1]) - 1)
 
 
 def _raw_mode(tile: Any) -> str:

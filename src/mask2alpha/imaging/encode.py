@@ -1,4 +1,4 @@
-"""Writing picture files, whole or not at all: PNG, WebP, TIFF, JPEG and OpenEXR, by the name's suffix.
+"""Writing picture files, whole or not at all: PNG, WebP, TIFF, JPEG, AVIF and OpenEXR, by the name's suffix.
 
 `write_image` writes a file, `encode_image` returns its bytes. `FORMATS`, at the end, is the only list of the formats: a
 new one is an encoder and an entry there.
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin, features
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.atomic import replacing
@@ -52,7 +52,7 @@ class FileFormat:
     name: str
     """In messages."""
     suffixes: tuple[str, ...]
-    """In lower case; the first is the one that we give."""
+    """In lower case; outputs in folders get the first."""
     media_type: str
     dtypes: tuple[str, ...]
     """Of the samples."""
@@ -95,7 +95,7 @@ def find_format(path: str | Path) -> FileFormat:
     """The format that a name's suffix asks for, in upper or lower case.
 
     Raises:
-        ImageFileError: We write no such files.
+        ImageFileError: Files with this suffix are not written.
     """
     suffix = Path(path).suffix
     for kind in FORMATS.values():
@@ -252,6 +252,16 @@ def _encode_webp(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     return _save(array, "WEBP", tags, lossless=True, exact=False, method=2, xmp=tags.xmp or b"")
 
 
+def _encode_avif(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
+    if not features.check("avif"):
+        raise UnreadableError("this Pillow writes no AVIF; a Pillow from PyPI does")
+    if tags.resolution:
+        tags = replace(tags, exif=with_resolution(tags.exif, tags.resolution))
+    # without loss but for the rounding of colours to YCbCr: alpha and grey come back exactly
+    options: dict[str, Any] = {"quality": 100, "subsampling": "4:4:4", "speed": 8}
+    return _save(array, "AVIF", tags, **options, **({"xmp": tags.xmp} if tags.xmp else {}))
+
+
 def _encode_jpeg(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     return _save(
         array, "JPEG", tags, quality=quality, subsampling=0, **_dpi(tags), **({"xmp": tags.xmp} if tags.xmp else {})
@@ -384,6 +394,15 @@ FORMATS = {
         encode=_encode_jpeg,
         has_alpha=False,
         has_premultiplied=False,
+    ),
+    "avif": FileFormat(
+        name="AVIF",
+        suffixes=(".avif",),
+        media_type="image/avif",
+        dtypes=("uint8",),
+        encode=_encode_avif,
+        has_premultiplied=False,
+        grey_channels=(),
     ),
 }
 """By the name that users choose it by."""

@@ -26,7 +26,7 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
     The picture is the display window; what lies outside the data window is black and transparent.
 
     Raises:
-        UnreadableError: It is too large or deep, or has no colours that we read.
+        UnreadableError: It is too large or deep, or has no colours that are read.
         OSError, RuntimeError, ValueError: It is damaged.
     """
     header = _header(data, max_pixels)
@@ -40,7 +40,7 @@ def decode_exr(data: bytes, max_pixels: int) -> Photo:
         pixels=_finite(np.stack(colours, axis=2)),
         alpha=None if alpha is None else _finite(alpha.astype(dtype, copy=False)),
         is_grey=wanted[0] == wanted[1],
-        primaries=usable_primaries(header["chromaticities"]) if "chromaticities" in header else None,
+        primaries=_primaries(header),
         resolution=_resolution(header),
     )
 
@@ -108,8 +108,8 @@ def _read_planes(
     left, top, width, height = _window(header["displayWindow"])
     data_left, data_top, data_width, data_height = _window(header["dataWindow"])
     rows, columns = slice(max(0, data_top - top), None), slice(max(0, data_left - left), None)
-    cut_rows = slice(max(0, top - data_top), max(0, top - data_top + height - rows.start))
-    cut_columns = slice(max(0, left - data_left), max(0, left - data_left + width - columns.start))
+    cut_rows = slice(max(0, top - data_top), max(0, top - data_top + height))
+    cut_columns = slice(max(0, left - data_left), max(0, left - data_left + width))
     whole = np.ones((data_height, data_width), dtype=np.bool_)
     planes: dict[str, NDArray[Any]] = {}
     for name, plane in [("", whole), *((name, parts[0].channels[name].pixels) for name in wanted)]:
@@ -162,6 +162,15 @@ def encode_exr(
     buffer = io.BytesIO()
     OpenEXR.File(header, channels, num_threads=0).write(buffer)
     return buffer.getvalue()
+
+
+def _primaries(header: Mapping[str, Any]) -> Primaries | None:
+    if "chromaticities" not in header:
+        return None
+    primaries = usable_primaries(header["chromaticities"])
+    if primaries is None:
+        warnings.warn("the chromaticities span no colour space and were left out", stacklevel=3)
+    return primaries
 
 
 def _resolution(header: Mapping[str, Any]) -> tuple[float, float] | None:

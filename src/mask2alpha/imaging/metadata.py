@@ -28,8 +28,8 @@ _KEPT_TAGS = {
     0x4746: "Rating",
     0x8298: "Copyright",
 }
-_DROPPED_EXIF_TAGS = (0x927C, 0xA005, 0xA002, 0xA003)
-"""MakerNote, the interoperability table, and the old size."""
+_DROPPED_EXIF_TAGS = (0x927C, 0xA001, 0xA005, 0xA002, 0xA003)
+"""MakerNote, the old file's colour space, the interoperability table, and the old size."""
 _TEXT_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))\s*[2-8]")
@@ -93,14 +93,14 @@ def upright_xmp(xmp: bytes, *, has_gps: bool) -> bytes | None:
     """An XMP packet with its orientation set to upright, without thumbnails and, unless `has_gps`, without the place.
 
     Returns:
-        None where something about GPS is left that we do not understand; with a warning.
+        None, with a warning, if something about GPS remains.
     """
     xmp = _XMP_THUMBNAILS.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", xmp))
     if has_gps:
         return xmp
     xmp = _XMP_GPS_ELEMENT.sub(b"", _XMP_GPS_ATTRIBUTE.sub(b"", xmp))
     if re.search(rb"gps(?:lat|lon)", xmp, re.IGNORECASE):
-        warnings.warn("the XMP packet states the place in a way we cannot remove; it was left out", stacklevel=2)
+        warnings.warn("the XMP packet states the location in an unknown form; the packet was left out", stacklevel=2)
         return None
     return xmp
 
@@ -112,6 +112,15 @@ def read_resolution(values: Any) -> tuple[float, float] | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (across, down) if 1 < across < 1e6 and 1 < down < 1e6 else None
+
+
+def resolution_of_exif(exif: Image.Exif) -> tuple[float, float] | None:
+    """Pixels per inch, across and down, that an EXIF block states."""
+    per_unit = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2), 0.0)
+    try:
+        return read_resolution(per_unit * float(exif[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 def text_tags(exif: bytes) -> Mapping[int, str]:

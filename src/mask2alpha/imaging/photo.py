@@ -46,7 +46,7 @@ class Photo:
     def in_srgb(self) -> "Photo":
         """What the network sees: uint8 or uint16, sRGB.
 
-        The photo itself where it is that already, its profile included where that says nothing else. Linear light above
+        The photo itself if it is sRGB already, with its profile. Linear light above
         0.8 is compressed, so that nothing is clipped.
         """
         if self.is_linear:

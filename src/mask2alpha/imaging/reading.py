@@ -24,7 +24,7 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     """
     width, height = size
     if width < 1 or height < 1:
-        raise UnreadableError(f"{width} x {height} is no picture")
+        raise UnreadableError(f"{width} x {height} is not the size of a picture")
     if width * height > max_pixels:
         raise UnreadableError(f"{width} x {height} is more than {max_pixels} pixels")
     if max(width, height) > MAX_SIDE:

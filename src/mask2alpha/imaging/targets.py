@@ -28,7 +28,7 @@ def names_a_file(target: Path, written: Sequence[str], *, accepted: str = "") ->
         accepted: What messages call these suffixes.
 
     Raises:
-        InputError: The suffix is that of a file that we do not write, or a file of another kind is in the way.
+        InputError: Files with this suffix are not written, or a file of another kind is in the way.
     """
     suffix = target.suffix.lower()
     accepted = accepted or ", ".join(written)
@@ -69,7 +69,7 @@ def _identities(path: Path | str) -> Iterator[object]:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder where there is none, remove what killed processes left there, and check that it can be written.
+    """Make a folder if it is missing, remove what killed processes left in it, and check that it can be written.
 
     Raises:
         InputError: It cannot; the message says why.

@@ -27,7 +27,7 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
     Strips or tiles are decompressed one by one, and never to more than they should hold.
 
     Raises:
-        UnreadableError: It is too large, or of a kind that we do not read.
+        UnreadableError: It is too large, or of a kind that is not read.
         Exception: tifffile's own ones, where the file is damaged.
     """
     with extra_needed("this kind of TIFF"):
@@ -46,7 +46,7 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
     if per_unit and all(fractions):
         resolution = read_resolution(per_unit * fraction[0] / max(1, fraction[1]) for fraction in fractions)
     is_premultiplied = tuple(page.extrasamples) == (1,)
-    colours, alpha = _split(samples, num_extra=len(page.extrasamples))
+    colours, alpha = _split(samples, tuple(page.extrasamples))
     if alpha is not None and is_premultiplied:
         colours = straight_colours(colours, alpha)
     photo = Photo(
@@ -107,18 +107,18 @@ def encode_deep_tiff(
     return buffer.getvalue()
 
 
-def _split(samples: NDArray[Any], *, num_extra: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Colours (H, W, 1 or 3) and, where the first extra sample is one, alpha (H, W)."""
-    num_colours = samples.shape[2] - num_extra
+def _split(samples: NDArray[Any], extra: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Colours (H, W, 1 or 3) and, where the first extra sample is declared as such, alpha (H, W)."""
+    num_colours = samples.shape[2] - len(extra)
     if num_colours not in (1, 3):
         raise UnreadableError(f"{num_colours} colour channels in a TIFF of this kind; save it as RGB")
-    alpha = np.ascontiguousarray(samples[..., num_colours]) if num_extra else None
+    alpha = np.ascontiguousarray(samples[..., num_colours]) if extra[:1] in ((1,), (2,)) else None
     return np.ascontiguousarray(samples[..., :num_colours]), alpha
 
 
 def _decode_page(page: "TiffPage", data: bytes) -> NDArray[Any]:
-    """All samples, (H, W, channels): uint16 or float32."""
-    is_white_zero = page.photometric == 0 and page.dtype == np.uint16
+    """All samples, (H, W, channels): uint8, uint16 or float32."""
+    is_white_zero = page.photometric == 0 and page.dtype is not None and page.dtype.kind == "u"
     if not (page.photometric in (1, 2) or is_white_zero) or page.dtype is None or page.dtype.name not in _DTYPES:
         raise UnreadableError(
             f"a TIFF with {page.dtype or 'odd'} samples is not supported; save it as 8- or 16-bit, or 32-bit float, RGB"
@@ -146,12 +146,12 @@ def _decode_page(page: "TiffPage", data: bytes) -> NDArray[Any]:
         target = samples[y : y + rows, x : x + tile_width, plane : plane + 1 if is_planar else channels]
         target[...] = segment[: target.shape[0], : target.shape[1]]
     if is_white_zero:
-        samples[..., 0] = 65535 - samples[..., 0]
+        samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
     return _finite(samples)
 
 
 _DTYPES: dict[str, type] = {
-    "uint16": np.uint16, "float16": np.float32, "float32": np.float32, "float64": np.float32,
+    "uint8": np.uint8, "uint16": np.uint16, "float16": np.float32, "float32": np.float32, "float64": np.float32,
 }  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def _decode_segment(raw: bytes, page: "TiffPage", shape: tuple[int, int, int]) -
         return np.asarray(np.ascontiguousarray(sums.swapaxes(1, 2)).view(dtype.newbyteorder(">"))).reshape(shape)
     samples = np.frombuffer(raw, dtype, num_bytes // dtype.itemsize).reshape(shape)
     if predictor == 2 and dtype.kind == "u":
-        return np.asarray(np.cumsum(samples, axis=1, dtype=np.uint16))
+        return np.asarray(np.cumsum(samples, axis=1, dtype=samples.dtype.newbyteorder("=")))
     if predictor != 1:
         raise UnreadableError("a TIFF with this predictor is not supported")
     return samples

@@ -1,4 +1,4 @@
-"""How a mask of another size, or in the camera's orientation, comes to lie over its photo."""
+"""Bringing a mask of another size, or in the camera's orientation, to its photo."""
 
 import math
 

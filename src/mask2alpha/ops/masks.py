@@ -60,7 +60,7 @@ class MaskChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mask:
-    """A mask whose values are settled: nobody has to ask again what they mean."""
+    """A mask whose values are understood."""
 
     values: NDArray[Any]
     """(H, W); bool, uint8 of which 255 is the target, or float32 in [0, 1]."""
@@ -76,7 +76,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DrawnMask:
-    """A mask as it lies in a file or an array, before anybody has said what its values mean."""
+    """A mask as a file or an array stores it, before its values are understood."""
 
     values: NDArray[Any]
     """(H, W), or (H, W, 3) in colours. Bool, whole numbers or floats; indices where there is a palette."""
@@ -172,8 +172,8 @@ def _whole(
         values: (H, W).
         top: White, where it is known.
         name: What messages call the mask.
-        notes: Gets what is to be said.
-        is_chosen: The user, or the nature of an alpha channel, says that these are no labels.
+        notes: Warnings are added to it.
+        is_chosen: The values are brightness for certain: the user named the channel, or it is an alpha channel.
         is_lossy: Compression has changed the values.
     """
     low, high = int(values.min()), int(values.max())
@@ -250,7 +250,7 @@ def _share_of_regions(values: NDArray[Any], is_inner: NDArray[np.bool_]) -> floa
 
 
 def _note_photograph(counts: NDArray[np.int64], white: int, name: str, notes: list[str]) -> None:
-    """Most pixels neither black nor white, in many shades: that is no mask's histogram."""
+    """Add a note if most pixels are neither black nor white and have many shades, unlike a mask."""
     shades = counts[int(0.1 * white) + 1 : int(0.9 * white)]
     if shades.sum() > 0.5 * counts.sum() and np.count_nonzero(shades) >= 64:
         notes.append(
@@ -318,7 +318,7 @@ def _luminance(colours: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_grey(drawn: DrawnMask) -> NDArray[Any] | None:
-    """The one plane of a picture without colours; None where it has some."""
+    """The values of a picture whose channels agree; None for a picture in colours."""
     if drawn.palette is not None:
         used = drawn.palette[_used(drawn.values)]
         if (used != used[:, :1]).any():

@@ -1,6 +1,7 @@
 """What the predictor returns: an encoded image, to be reused for many masks, and a matte."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,15 +44,18 @@ class EncodedImage:
         return self.image.shape[0], self.image.shape[1]
 
     @property
-    def factor(self) -> int:
-        """How much larger than `image` it is matted: 2 for a small photo, else 1."""
-        return int(self.pixels.shape[2] // self.image.shape[0])
+    def factor(self) -> Fraction:
+        """How much larger than `image` it is matted: 2 for a small photo, 3/2 for a larger one, else 1."""
+        return Fraction(round(2 * max(self.pixels.shape[2:]) / max(self.size)), 2)
 
     @property
     def padded_size(self) -> Size:
-        """(height, width) that the encoding spans, in pixels of `image`; multiples of 64 (32 for a small photo)."""
-        height, width = padded_size((self.pixels.shape[2], self.pixels.shape[3]), STRIDE_MULTIPLE)
-        return height // self.factor, width // self.factor
+        """(height, width) that the encoding spans, in pixels of `image`; multiples of 64 unless it is enlarged."""
+        return self.in_photo(padded_size((self.pixels.shape[2], self.pixels.shape[3]), STRIDE_MULTIPLE))
+
+    def in_photo(self, size: Size) -> Size:
+        """A (height, width) of `pixels` in pixels of `image`, rounded."""
+        return round(size[0] / self.factor), round(size[1] / self.factor)
 
     @property
     def padded(self) -> Float[Tensor, "1 3 _height _width"]:

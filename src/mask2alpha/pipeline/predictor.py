@@ -341,14 +341,14 @@ class Predictor(AbstractPredictor):
                 if (share := network_share(small_masks[index])) is not None:
                     weight = upsample(share, (alpha.shape[2], alpha.shape[3]), spanned=output.spanned)
                     alpha[index] = torch.lerp(as_unit(masks[index]), alpha[index : index + 1], weight)[0]
-            alpha = shrink_alpha(alpha, encoded.factor)
+            alpha = shrink_alpha(alpha, encoded.factor, encoded.size)
         trace = Trace(encoding=encoded.encoding, mask=small, output=output) if options.has_trace else None
         return [
             Matte(
                 alpha=alpha[index, 0].cpu().numpy(),
                 image=encoded.image,
                 coarse_error=coarse_error[index, 0].cpu().numpy(),
-                spanned=(output.spanned[0] // encoded.factor, output.spanned[1] // encoded.factor),
+                spanned=encoded.in_photo(output.spanned),
                 box=output.coarse.box,
                 trace=trace,
             )

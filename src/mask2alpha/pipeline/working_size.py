@@ -1,4 +1,10 @@
-"""Small photos are matted at twice their size, and their mattes averaged back."""
+"""Small photos are matted enlarged, and their mattes averaged back.
+
+The encoder sees half of the resolution, and of a small photo that is too little. Photos are enlarged by 2 or by 3/2, so
+that three pixels of the one size cover exactly two of the other, and all means are exact.
+"""
+
+from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
@@ -8,30 +14,53 @@ from torch import Tensor
 from mask2alpha.ops.units import as_unit
 from mask2alpha.shapes import Size
 
-FACTOR = 2
-"""How much larger a small photo is matted."""
+LARGE, MEDIUM, NONE = Fraction(2), Fraction(3, 2), Fraction(1)
 
 
-def working_factor(size: Size, least_side: int) -> int:
-    """By how much a photo of (height, width) is enlarged: `FACTOR` up to `least_side` on its longer side, else 1."""
-    return FACTOR if max(size) <= least_side else 1
+def working_factor(size: Size, least_side: int) -> Fraction:
+    """By how much a photo of (height, width) is enlarged.
+
+    The longer side decides: up to `least_side` it is enlarged by 2, up to 3/2 of `least_side` by 3/2, else not at all.
+    """
+    if max(size) <= least_side:
+        return LARGE
+    return MEDIUM if max(size) <= MEDIUM * least_side else NONE
 
 
-def enlarge_image(image: Shaped[Tensor, "1 3 _h _w"], factor: int) -> Shaped[Tensor, "1 3 height width"]:
-    """A photo at its working size: itself if `factor` is 1, else floats in [0, 1], by bicubic interpolation."""
-    if factor == 1:
+def enlarge_image(image: Shaped[Tensor, "1 3 _h _w"], factor: Fraction) -> Shaped[Tensor, "1 3 height width"]:
+    """A photo at its working size: itself if `factor` is 1, else floats in [0, 1], by bicubic interpolation.
+
+    For 3/2, an odd side first repeats its last pixel.
+    """
+    if factor == NONE:
         return image
-    enlarged = F.interpolate(as_unit(image), scale_factor=factor, mode="bicubic", align_corners=False)
+    whole = _pad(as_unit(image), factor)
+    enlarged = F.interpolate(whole, scale_factor=float(factor), mode="bicubic", align_corners=False)
     return enlarged.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def enlarge_mask(mask: Shaped[Tensor, "1 1 _h _w"], factor: int) -> Shaped[Tensor, "1 1 height width"]:
-    """A mask at the working size: each pixel repeated, so that a hard mask stays hard."""
-    if factor == 1:
+def enlarge_mask(mask: Shaped[Tensor, "1 1 _h _w"], factor: Fraction) -> Shaped[Tensor, "1 1 height width"]:
+    """A mask at the working size: each pixel has the mean of what it covers, so that by 2 a hard mask stays hard."""
+    if factor == NONE:
         return mask
-    return mask.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    if factor.denominator == 1:
+        return _repeat(mask, factor.numerator)
+    return F.avg_pool2d(_repeat(_pad(as_unit(mask), factor), factor.numerator), factor.denominator)
 
 
-def shrink_alpha(alpha: Float[Tensor, "batch 1 _h _w"], factor: int) -> Float[Tensor, "batch 1 height width"]:
-    """Alpha at the photo's size: the mean over the pixels that each of its pixels was enlarged to."""
-    return alpha if factor == 1 else F.avg_pool2d(alpha, factor)
+def shrink_alpha(
+    alpha: Float[Tensor, "batch 1 _h _w"], factor: Fraction, size: Size
+) -> Float[Tensor, "batch 1 height width"]:
+    """Alpha at the photo's size, (height, width): the mean over the area that each of its pixels was enlarged to."""
+    if factor == NONE:
+        return alpha
+    return F.avg_pool2d(_repeat(alpha, factor.denominator), factor.numerator)[:, :, : size[0], : size[1]]
+
+
+def _pad(x: Float[Tensor, "1 _c _h _w"], factor: Fraction) -> Float[Tensor, "1 _c height width"]:
+    height, width = (-side % factor.denominator for side in x.shape[2:])
+    return F.pad(x, (0, width, 0, height), mode="replicate")
+
+
+def _repeat(x: Shaped[Tensor, "batch 1 _h _w"], count: int) -> Shaped[Tensor, "batch 1 height width"]:
+    return x.repeat_interleave(count, dim=2).repeat_interleave(count, dim=3)

@@ -15,7 +15,7 @@ def active_map(trace: Trace | None, encoded: EncodedImage) -> NDArray[np.bool_]:
     """(H, W): the pixels that the detail stage recomputed; None, of an empty or a full mask: no pixel."""
     if trace is None:
         return np.zeros(encoded.size, dtype=np.bool_)
-    active = F.max_pool2d(trace.output.active.float(), encoded.factor)[0, 0] > 0
+    active = F.adaptive_max_pool2d(trace.output.active.float(), encoded.size)[0, 0] > 0
     return np.ascontiguousarray(active.cpu().numpy())
 
 

@@ -1,4 +1,4 @@
-"""What a training run is made of: frozen configurations, and the `key=value` overrides of the command line."""
+"""The configuration of a training run, and the `key=value` overrides of the command line."""
 
 import ast
 import dataclasses
@@ -11,7 +11,7 @@ from mask2alpha.model.config import ModelConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """Where samples come from and how large a batch is."""
+    """Samples and batches."""
 
     size: int = 320
     """Side of the square crops, in pixels; a multiple of 64."""
@@ -20,13 +20,13 @@ class DataConfig:
     masks_per_image: int = 2
     """Guided targets per composite: they share its encoding."""
     num_workers: int = 1
-    """Processes that prepare samples; 0: the training process does."""
+    """Processes that prepare samples; 0: the training process prepares them."""
     procedural_share: float = 0.5
-    """Share of the foregrounds that are made on the spot instead of taken from data sets, in [0, 1]."""
+    """Share of the foregrounds that are procedural instead of taken from data sets, in [0, 1]."""
     cutout_side: int = 512
     """Larger foregrounds are shrunk to this longest side, in pixels."""
     photo_side: int = 1024
-    """The same for backgrounds."""
+    """Larger backgrounds are shrunk to this longest side, in pixels."""
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.size % 64:
@@ -42,9 +42,9 @@ class OptimConfig:
     lr: float = 1.5e-3
     """Peak learning rate."""
     pretrained_lr_scale: float = 1.0
-    """Learning rate of a ViT that starts from published weights, over `lr`; its last block's."""
+    """Learning rate of the last block of a ViT that starts from published weights, relative to `lr`."""
     layer_decay: float = 1.0
-    """Learning rate of each block of that ViT over the next one's."""
+    """Learning rate of each block of that ViT, relative to the next block's."""
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices and kernels (not of norms, biases and scalars)."""
     num_steps: int = 20_000
@@ -54,15 +54,15 @@ class OptimConfig:
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
     ema_decay: float = 0.999
-    """Decay of the averaged weights, which are the ones that ship."""
+    """Decay of the averaged weights, which the run returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossWeights:
-    """Weights of the loss terms; names as in the log."""
+    """Weights of the loss terms, under the names of the log."""
 
     l1_os4: float = 1.0
-    """L1 of the coarse result, whole picture."""
+    """L1 of the coarse result, whole image."""
     unknown_os4: float = 0.5
     """L1 of the coarse result near soft or changing alpha."""
     entropy_os4: float = 0.1
@@ -70,7 +70,7 @@ class LossWeights:
     laplacian_os4: float = 0.25
     """Laplacian pyramid of the coarse result."""
     l1: float = 1.0
-    """L1 of the final alpha, whole picture."""
+    """L1 of the final alpha, whole image."""
     unknown: float = 0.5
     """L1 of the final alpha near soft or changing alpha."""
     laplacian: float = 0.5
@@ -83,20 +83,20 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A whole run: model, data, optimisation, loss."""
+    """All settings of a run."""
 
     name: str
-    """Written into the checkpoint."""
+    """Name of the recipe, which the checkpoint keeps."""
     model: ModelConfig
     """The network."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Samples."""
+    """Settings of the samples."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """Optimiser."""
+    """Settings of the optimiser."""
     loss: LossWeights = field(default_factory=LossWeights)
-    """Loss weights."""
+    """Weights of the loss terms."""
     own_state_share: float = 0.5
-    """Share of pictures whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
+    """Share of images whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     corrected_share: float = 0.0
     """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
     first_step_share: float = 0.3
@@ -112,14 +112,14 @@ class Recipe:
     uses_bfloat16: bool = True
     """Autocast to bfloat16."""
     seed: int = 0
-    """Of initial weights, samples and states."""
+    """Seed of the initial weights, the samples and the states."""
 
     def __post_init__(self) -> None:
         if not 0 < self.error_quantile < 1:
             raise InputError(f"error_quantile must be between 0 and 1; got {self.error_quantile}")
         if not 1 <= self.token_budgets[0] <= self.token_budgets[1]:
             raise InputError(
-                f"token_budgets must be two numbers from 1 on, the smaller first; got {self.token_budgets}"
+                f"token_budgets must be two numbers of at least 1, the smaller first; got {self.token_budgets}"
             )
         if self.detail_window < 4 or self.detail_window % 4:
             raise InputError(f"detail_window must be a positive multiple of 4; got {self.detail_window}")
@@ -129,14 +129,14 @@ Config = TypeVar("Config")
 
 
 def override(config: Config, assignment: str) -> Config:
-    """A copy of a (nested) configuration with one value replaced.
+    """Copy a (nested) configuration with one value replaced.
 
     Args:
         config: A frozen dataclass.
         assignment: `key=value`, the key dotted (`optim.lr=3e-4`), the value a Python literal or a bare word.
 
     Raises:
-        InputError: No such key, or a value of another type than the present one.
+        InputError: The key is unknown, or the value has another type than the present one.
     """
     key, separator, text = assignment.partition("=")
     if not separator:
@@ -151,14 +151,14 @@ def override(config: Config, assignment: str) -> Config:
 def _replace(config: Config, path: list[str], value: object, key: str) -> Config:
     names = [entry.name for entry in dataclasses.fields(config)]  # type: ignore[arg-type]
     if path[0] not in names:
-        raise InputError(f"{key!r} is no setting: {path[0]!r} is not one of {', '.join(names)}")
+        raise InputError(f"{key!r} is not a setting: {path[0]!r} is not one of {', '.join(names)}")
     present: Any = getattr(config, path[0])
     if len(path) > 1:
         if not dataclasses.is_dataclass(present):
-            raise InputError(f"{key!r} is no setting: {path[0]!r} has no parts")
+            raise InputError(f"{key!r} is not a setting: {path[0]!r} has no parts")
         value = _replace(present, path[1:], value, key)
     elif isinstance(present, float) and type(value) is int:
         value = float(value)
     elif type(value) is not type(present):
-        raise InputError(f"{key!r} is a {type(present).__name__}; got {value!r}")
+        raise InputError(f"{key!r} must be of type {type(present).__name__}; got {value!r}")
     return dataclasses.replace(config, **{path[0]: value})  # type: ignore[type-var]

@@ -1,7 +1,7 @@
-"""Several processes that train one model: what `torchrun` starts, on one machine or on many.
+"""Several processes that train one model; `torchrun` starts them, on one machine or on many.
 
-Every process makes its own part of each batch; gradients and the statistics of batch norm are averaged over all, so
-that W processes with a batch of B do what one process with a batch of W * B does.
+Every process makes its own part of each batch. Gradients and the statistics of batch norm are averaged over all, so W
+processes with a batch of B train as one process with a batch of W * B does.
 """
 
 import os
@@ -20,7 +20,7 @@ _PATIENCE = timedelta(hours=3)
 
 
 class Processes:
-    """The processes that share a run; without `torchrun`, one."""
+    """The processes that share a run: one without `torchrun`."""
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank = rank
@@ -69,7 +69,7 @@ class Processes:
         return DistributedDataParallel(module, device_ids=device_ids)
 
     def agree(self, seconds: float, is_stopped: bool, device: str) -> tuple[float, bool]:
-        """The first process's clock, and whether any process was asked to stop: decisions must be the same in all."""
+        """Share the first process's clock, and whether any process was asked to stop, so that all decide the same."""
         if self.count == 1:
             return seconds, is_stopped
         values = torch.tensor(
@@ -82,7 +82,7 @@ class Processes:
         """Check that all processes have the same value.
 
         Raises:
-            InputError: They have not.
+            InputError: The values differ.
         """
         if self.count == 1:
             return

@@ -47,29 +47,29 @@ def train(
     processes: Processes | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train, or go on with a stopped run in the same folder.
+    """Train, or continue the stopped run in the same folder.
 
     Args:
-        recipe: What to train and how.
-        sources: Cut-outs and photographs.
-        run_folder: Receives the state, the averaged weights and the log; if it holds a state, the run goes on from it.
-        initial_weights: A model to start a new run from instead of random weights.
-        about: For the metadata of the weights, JSON-able: `data_card`, and `initial_weights` (of a new run; one that
-            goes on remembers its own).
-        budget_minutes: Stop after this much training time (all resumptions together), the learning rate falling to
-            zero by then; None: after `recipe.optim.num_steps`.
+        recipe: Settings of the run.
+        sources: Cut-outs and photos.
+        run_folder: Receives the state, the averaged weights and the log. If it holds a state, the run continues it.
+        initial_weights: Model to start a new run from, instead of random weights.
+        about: JSON-able metadata of the weights: `data_card`, and `initial_weights` of a new run (a run that continues
+            remembers its own).
+        budget_minutes: Stop after this much training time (all resumptions together), with the learning rate falling
+            to zero by then. None: stop after `recipe.optim.num_steps`.
         checkpoint_minutes: Time between checkpoints.
         monitoring: Log, previews, validation. The time of previews and validation is not training time.
-        device: Where the network runs.
-        processes: Those that share the run; each has called this function, with the same arguments but for `device`.
-        should_stop: Asked after each step; True ends the run early with a checkpoint, to be resumed.
+        device: Device of the network.
+        processes: Processes that share the run; each calls this function with the same arguments but for `device`.
+        should_stop: Called after each step; True ends the run with a checkpoint, from which it can be resumed.
 
     Returns:
         The file with the averaged weights.
 
     Raises:
         TrainingError: A loss is not finite; the last checkpoint stays.
-        CheckpointError: The state in `run_folder` is of another model.
+        CheckpointError: The state in `run_folder` belongs to another model.
     """
     processes = processes or Processes()
     # 1. Model, loss, optimiser, averaged weights; or their state from a stopped run.
@@ -91,11 +91,20 @@ def train(
     processes.check_same("the step to go on from", progress.step, device)
     objective = processes.share(MattingObjective(model, recipe), device)
     about = describe_run(recipe, sources, device, processes.count, recall_origin(run_folder, about or {}, processes))
+    batch_size = recipe.data.batch_size * processes.count
+
+    def describe() -> dict[str, Any]:
+        samples = progress.step * batch_size * recipe.data.masks_per_image
+        run = {"step": progress.step, "samples": samples, "training_seconds": round(progress.seconds)}
+        return about | {key: str(value) for key, value in run.items()}
+
+    def write_checkpoint() -> None:
+        save_state(state_path, model, average, optimizer, progress)
+        save_model(averaged_model(recipe, average), run_folder / WEIGHTS_FILE, describe())
 
     # 2. Samples depend on the seed and their index alone, so a resumed run sees what an unbroken one would.
-    batch_size = recipe.data.batch_size * processes.count
     stream = SampleStream(
-        sources,
+        sources=sources,
         size=recipe.data.size,
         batch_size=recipe.data.batch_size,
         masks_per_image=recipe.data.masks_per_image,
@@ -105,9 +114,8 @@ def train(
         world_size=processes.count,
     )
     is_cuda = torch.device(device).type == "cuda"
-    batches = iter(
-        make_loader(stream, num_workers=recipe.data.num_workers, prefetch_factor=4, has_pinned_memory=is_cuda)
-    )
+    loader = make_loader(stream, num_workers=recipe.data.num_workers, has_pinned_memory=is_cuda)
+    batches = iter(loader)
     monitor = None
     if processes.is_first:
         monitor = TrainingMonitor(monitoring or MonitorOptions(), run_folder, recipe, sources, progress, device)
@@ -127,19 +135,15 @@ def train(
             break
         if monitor is not None:
             if progress.seconds - last_checkpoint > 60 * checkpoint_minutes:
-                save_state(state_path, model, average, optimizer, progress)
-                save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
+                write_checkpoint()
                 last_checkpoint = progress.seconds
-            metadata = run_metadata(recipe, progress, about, batch_size)
-            started += monitor.preview_and_validate(average, progress, metadata, is_last=False)
+            started += monitor.preview_and_validate(average, progress, describe(), is_last=False)
 
     # 4. The result.
     if monitor is not None:
-        save_state(state_path, model, average, optimizer, progress)
-        save_average(run_folder / WEIGHTS_FILE, average, recipe, progress, about, batch_size)
+        write_checkpoint()
         if is_finished(progress, recipe.optim, budget_minutes):
-            metadata = run_metadata(recipe, progress, about, batch_size)
-            monitor.preview_and_validate(average, progress, metadata, is_last=True)
+            monitor.preview_and_validate(average, progress, describe(), is_last=True)
         monitor.close()
     processes.finish()
     return run_folder / WEIGHTS_FILE
@@ -156,10 +160,10 @@ def train_step(
     device: str,
     processes: Processes,
 ) -> dict[str, float]:
-    """One batch: losses, gradient, step, average.
+    """Train on one batch: losses, gradient, step, average.
 
     Returns:
-        The loss terms, their weighted `total`, the gradient's `norm`, and `wait`, the seconds of waiting for samples.
+        The loss terms, their weighted `total`, the gradient's `norm`, and `wait`, the seconds that it waited.
     """
     asked = time.monotonic()
     batch = next(batches).to(device, non_blocking=True)
@@ -186,7 +190,7 @@ def train_step(
 
 
 def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
-    """`about` with the initial weights of the run's first start, which a new run writes down."""
+    """Add the initial weights of the run's first start to `about`; a new run writes them to a file."""
     path = run_folder / ORIGIN_FILE
     if (run_folder / STATE_FILE).exists():
         if path.exists():
@@ -194,25 +198,3 @@ def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Process
     elif processes.is_first:
         path.write_text(json.dumps(about.get("initial_weights")), encoding="utf-8")
     return dict(about)
-
-
-def run_metadata(recipe: Recipe, progress: Progress, about: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
-    """`about`, and how far the run has come; `batch_size` counts the pictures of all processes."""
-    return {
-        **about,
-        "step": str(progress.step),
-        "samples": str(progress.step * batch_size * recipe.data.masks_per_image),
-        "training_seconds": f"{progress.seconds:.0f}",
-    }
-
-
-def save_average(
-    path: Path,
-    average: AveragedWeights,
-    recipe: Recipe,
-    progress: Progress,
-    about: Mapping[str, Any],
-    batch_size: int,
-) -> None:
-    """Write the averaged weights as a model file, with where they come from."""
-    save_model(averaged_model(recipe, average), path, run_metadata(recipe, progress, about, batch_size))

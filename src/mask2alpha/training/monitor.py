@@ -1,4 +1,4 @@
-"""Shows how a run goes: the log, TensorBoard, preview pictures, validation. It never changes what is trained."""
+"""Log, TensorBoard, preview sheets and validation of a run. Nothing here changes what is trained."""
 
 import json
 import time
@@ -61,7 +61,7 @@ class MonitorOptions:
 
 
 class TrainingMonitor:
-    """Writes into a run's folder; only the first process has one."""
+    """Writes the log, previews and best weights into a run's folder; only the first process has one."""
 
     def __init__(
         self,
@@ -85,11 +85,8 @@ class TrainingMonitor:
         self._last = (progress, 0.0, 0)
         self._last_preview = self._last_validation = progress.seconds
         self._last_validated_step = progress.step
-        self._samples = (
-            [make_sample(sources, recipe.data.size, 1, _PREVIEW_SEED, index) for index in range(NUM_PREVIEWS)]
-            if options.preview_minutes
-            else []
-        )
+        indices = range(NUM_PREVIEWS if options.preview_minutes else 0)
+        self._samples = [make_sample(sources, recipe.data.size, 1, _PREVIEW_SEED, index) for index in indices]
         self._writer = _open_tensorboard(run_folder / TENSORBOARD_FOLDER) if options.has_tensorboard else None
 
     def record(self, terms: dict[str, float], progress: Progress, lr: float, num_images: int) -> None:
@@ -110,11 +107,10 @@ class TrainingMonitor:
         if not self._window:
             return
         progress, lr, num_images = self._last
-        means = {name: sum(step[name] for step in self._window) / len(self._window) for name in self._window[0]}
+        names, count = self._window[0], len(self._window)
+        means = {name: round(sum(step[name] for step in self._window) / count, 6) for name in names}
         self._window.clear()
-        self._write(
-            {"images": num_images, "lr": lr, **{name: round(mean, 6) for name, mean in means.items()}}, progress
-        )
+        self._write({"images": num_images, "lr": lr, **means}, progress)
 
     def preview_and_validate(
         self, average: AveragedWeights, progress: Progress, about: Mapping[str, Any], *, is_last: bool

@@ -6,8 +6,7 @@ about one lets the rare directions learn as fast, which reaches the same loss in
 is from J. Liu et al., "Muon is scalable for LLM training" (2025, section 2.2).
 """
 
-from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,17 +34,10 @@ class Muon(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": 0.0})
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; decoupled weight decay in both parts."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: Any = None) -> Any:
+        """One step; decoupled weight decay in both parts. A `closure` is not supported."""
+        assert closure is None
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if not parameters:
@@ -56,7 +48,6 @@ class Muon(Optimizer):
                 self._step_matrices(parameters, group)
             else:
                 self._step_adam(parameters, group)
-        return loss
 
     def _step_matrices(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         of_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}

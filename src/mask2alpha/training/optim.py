@@ -15,7 +15,7 @@ _UNDECAYED = ("class_token", "register_tokens", "table")
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> optim.Optimizer:
-    """AdamW or Muon; only tensors with two or more axes decay, and of the ViT's neither tokens nor position tables.
+    """Make AdamW or Muon; only tensors with two or more axes decay, but not the ViT's tokens and position tables.
 
     Muon's own steps are for matrices and kernels with at least two input channels and two output channels.
     Each group has a `scale`, by which `set_lr` multiplies the learning rate.
@@ -43,13 +43,13 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> optim.Optimizer:
 
 
 def lr_scale(name: str, depth: int, config: OptimConfig) -> float:
-    """The learning rate of a parameter over that of the newly made layers.
+    """The learning rate of a parameter, relative to that of new layers.
 
     Args:
         name: In the model's `state_dict`.
         depth: Number of blocks of the pretrained ViT.
-        config: `pretrained_lr_scale` is the last block's; each earlier block's is `layer_decay` times its successor's,
-            the embedding's and the positions' once more.
+        config: Its `pretrained_lr_scale` is that of the last block. Each earlier block has `layer_decay` times the
+            scale of the next one, and so have the embedding and the positions relative to the first.
     """
     if not name.startswith(_PRETRAINED):
         return 1.0
@@ -62,14 +62,14 @@ def lr_scale(name: str, depth: int, config: OptimConfig) -> float:
 
 
 def run_fraction(progress: Progress, config: OptimConfig, budget_minutes: float | None) -> float:
-    """The share of the run that is done, by steps or, if that is given, by time."""
+    """The share of the run that is done: of the time if there is a budget, else of the steps."""
     if budget_minutes is not None:
         return progress.seconds / (60 * budget_minutes)
     return progress.step / config.num_steps
 
 
 def is_finished(progress: Progress, config: OptimConfig, budget_minutes: float | None) -> bool:
-    """Whether steps or time are used up."""
+    """Whether the run has used up its steps or its time."""
     return run_fraction(progress, config, budget_minutes) >= 1
 
 

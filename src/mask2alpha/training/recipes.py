@@ -1,14 +1,14 @@
-"""Training runs as functions: what they are for, what they need, what to expect."""
+"""Training runs as functions; the docstrings say what they are for, what they need and what to expect."""
 
 from mask2alpha.model.config import PRESETS
 from mask2alpha.training.config import DataConfig, LossWeights, OptimConfig, Recipe
 
 
 def small() -> Recipe:
-    """The shipped default, made for a CPU.
+    """The light model that ships, made for a CPU.
 
-    Data: free cut-outs, renders and procedural foregrounds over free photographs. Hardware: one CPU core for the
-    network and one for the samples; about 1.5 hours bring a useful model, more is better.
+    Data: free cut-outs, renders and procedural foregrounds over free photos. Hardware: one CPU core for the network and
+    one for the samples; about 1.5 hours bring a useful model, more is better.
     """
     return Recipe(
         name="small",
@@ -23,9 +23,9 @@ def small() -> Recipe:
 def base() -> Recipe:
     """The shipped default: frozen DINOv2 ViT-S/14 beside the stem, made for a CPU.
 
-    Data: as for `small`, with renders of people drawn about as often as all other cut-outs together. Start: random but
-    for the backbone; `--init base` goes on from the shipped weights. Hardware: one CPU core for the network, 2 s a
-    step, and one for the samples.
+    Data: as for `small`, with renders of people drawn about as often as all other cut-outs together. Start: random
+    weights beside the backbone; `--init base` starts from the shipped weights. Hardware: one CPU core for the network,
+    2 s a step, and one for the samples.
     """
     return Recipe(
         name="base",
@@ -43,10 +43,10 @@ def paper() -> Recipe:
 
     Data: `--foregrounds dim=...` (on request from Adobe, research only) and `--backgrounds coco=...`; nothing
     procedural. Start: `--encoder-weights` with BEiT v2's published weights. Hardware: made for 4 GPUs of 40 GB or
-    more, with a dozen CPU cores each: 4 processes x 4 pictures x 2 masks a step. Time and result: not measured by us.
+    more, with a dozen CPU cores each: 4 processes x 4 images x 2 masks a step. Time and result: we have not trained it.
     The paper reports SAD 35.61 on AIM-500 and does not publish its masks.
 
-    The paper gives the data, the crop and the initial weights. The rest follows the line of work that it cites:
+    The paper gives the data, the crop and the initial weights. The rest follows the works that it cites:
     100,000 steps with 5,000 of warm-up as MGMatting; AdamW at 5e-4 for new layers and 1e-4 for the ViT, which falls by
     0.65 from block to block, as ViTMatte.
     """
@@ -54,13 +54,7 @@ def paper() -> Recipe:
         name="paper",
         model=PRESETS["beitv2_base"],
         data=DataConfig(
-            size=1024,
-            batch_size=4,
-            masks_per_image=2,
-            num_workers=12,
-            procedural_share=0.0,
-            cutout_side=1536,
-            photo_side=1536,
+            size=1024, batch_size=4, num_workers=12, procedural_share=0.0, cutout_side=1536, photo_side=1536
         ),
         optim=OptimConfig(
             lr=5e-4,
@@ -76,7 +70,7 @@ def paper() -> Recipe:
 
 
 def debug() -> Recipe:
-    """A few seconds of the whole machinery with the `tiny` model, for tests."""
+    """A few seconds of training with the `tiny` model, for tests and to try data."""
     return Recipe(
         name="debug",
         model=PRESETS["tiny"],
@@ -87,4 +81,4 @@ def debug() -> Recipe:
 
 
 RECIPES = {"base": base, "small": small, "paper": paper, "debug": debug}
-"""Runs by name; `mask2alpha train NAME`."""
+"""Recipes by name, for `mask2alpha train NAME`."""

@@ -1,7 +1,6 @@
 """The state that continues a stopped run exactly: weights, averaged weights, optimiser, counters. Safetensors only."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mask2alpha.errors import CheckpointError
+from mask2alpha.imaging.atomic import replacing
 
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run has come."""
+    """Progress of a run."""
 
     step: int = 0
     """Finished optimiser steps; also the index of the next batch."""
@@ -30,7 +30,7 @@ def trained_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 class AveragedWeights:
-    """Exponential moving average of a module's trained parameters; buffers follow, frozen parameters have no part."""
+    """Exponential moving average of a module's trained parameters and buffers; frozen parameters are left out."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -38,7 +38,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Move towards the module's weights; early steps (1-based) move further, so that the start is forgotten."""
+        """Move towards the module's weights; the first steps (from 1) move further, so that the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, tensor in trained_state(module).items():
             average = self.values[name]
@@ -59,14 +59,10 @@ def save_state(
             continue
         for key, value in optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = value
-    metadata = {
-        "step": str(progress.step),
-        "seconds": json.dumps(progress.seconds),
-        "optimizer": type(optimizer).__name__,
-    }
-    temporary = path.with_name(path.name + ".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
-    os.replace(temporary, path)
+    metadata = {"step": str(progress.step), "seconds": json.dumps(progress.seconds)}
+    metadata["optimizer"] = type(optimizer).__name__
+    with replacing(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
 
 
 def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer) -> Progress:
@@ -82,7 +78,7 @@ def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimize
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the training state {path} cannot be read: {error}") from error
     if (known := metadata["optimizer"]) != (wanted := type(optimizer).__name__):
-        raise CheckpointError(f"the training state {path} is of the optimiser {known}; this recipe has {wanted}")
+        raise CheckpointError(f"the training state {path} belongs to the optimiser {known}; this recipe has {wanted}")
     try:
         trained = _part(tensors, "model.")
         if missing := trained_state(module).keys() - trained.keys():
@@ -105,7 +101,7 @@ def load_state(path: Path, module: nn.Module, average: AveragedWeights, optimize
 
 
 def _moments(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """What the optimiser remembers of each parameter, by the parameter's name."""
+    """The optimiser's state of each parameter, by the parameter's name."""
     found: dict[str, dict[str, Tensor]] = {}
     for path, tensor in _part(tensors, "optimizer.").items():
         key, _, name = path.partition(".")

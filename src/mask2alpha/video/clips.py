@@ -3,7 +3,7 @@
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,6 @@ class AbstractClip(ABC):
     def frames(self, start: int = 0) -> Iterator[Photo]:
         """Read the frames from one on, upright, in their own values."""
 
-    def orientation(self, index: int) -> int:
-        """The EXIF orientation of a frame, which has been undone; 1 where the clip states none."""
-        return 1
-
 
 class FolderClip(AbstractClip):
     """The pictures of a folder, in the order of the numbers in their names."""
@@ -61,10 +57,6 @@ class FolderClip(AbstractClip):
         for path in self.paths[start:]:
             yield read_image(path)
 
-    def orientation(self, index: int) -> int:
-        """As the frame's file states it."""
-        return read_image(self.paths[index]).orientation
-
 
 class VideoClip(AbstractClip):
     """The frames of a video file, whose names are their numbers from 1 on."""
@@ -83,7 +75,7 @@ class VideoClip(AbstractClip):
         """Decode the frames from one on, in the clip's own colour space."""
         assert self.info is not None
         for frame in read_frames(self.info, start=start):
-            yield Photo(pixels=frame)
+            yield Photo(pixels=frame, orientation=self.info.orientation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +100,43 @@ class Masks:
         return self.video is not None or None not in self.paths
 
     def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8] | None]:
-        """(H, W), 0 to 255."""
+        """(H, W), 0 to 255; each kind of `UserWarning` comes once, for the first mask that gives reason for it."""
+        told: set[str] = set()
         if self.video is None:
             for path in self.paths[start:]:
-                yield None if path is None else read_mask(path, choice=self.choice)
+                yield None if path is None else _warning_once(told, str(path), read_mask, path, choice=self.choice)
         else:
             for number, frame in enumerate(read_frames(self.video, start=start), start + 1):
-                drawn = DrawnMask(values=frame, top=np.iinfo(frame.dtype).max, is_lossy=True)
-                mask, notes = understand(drawn, self.choice, name=f"frame {number} of {self.video.path}")
-                for note in notes:
-                    warnings.warn(note, stacklevel=2)
-                yield mask.as_bytes()
+                yield _warning_once(told, f"{self.video.path}, frame {number}", self._understood, frame)
+
+    def _understood(self, frame: NDArray[Any]) -> NDArray[np.uint8]:
+        drawn = DrawnMask(values=frame, top=np.iinfo(frame.dtype).max, is_lossy=True)
+        mask, notes = understand(drawn, self.choice, name="the mask")
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        return mask.as_bytes()
+
+
+def _warning_once(
+    told: set[str], name: str, read: Callable[..., NDArray[np.uint8]], *arguments: Any, **options: Any
+) -> NDArray[np.uint8]:
+    """Read a mask; of its warnings, pass on those whose like was not told before, with the mask's name.
+
+    Raises:
+        InputError: What the mask marks is ambiguous.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            mask = read(*arguments, **options)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+    for warning in caught:
+        kind = re.sub(r"\d+", "", str(warning.message))
+        if kind not in told:
+            told.add(kind)
+            warnings.warn(f"{name}: {warning.message}", stacklevel=3)
+    return mask
 
 
 def open_clip(path: Path) -> AbstractClip:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import VideoError
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.ops.orientation import SIDEWAYS
 
 SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mxf", ".mpg", ".mpeg", ".ogv")
 """Of clips that are read."""
@@ -39,6 +40,19 @@ _AUDIO = MappingProxyType(
     }
 )
 """Per container: the sound it holds, and what other sound is converted to."""
+_ORIENTATIONS = MappingProxyType(
+    {
+        (1, 0, 0, 1): 1,
+        (-1, 0, 0, 1): 2,
+        (-1, 0, 0, -1): 3,
+        (1, 0, 0, -1): 4,
+        (0, 1, 1, 0): 5,
+        (0, 1, -1, 0): 6,
+        (0, -1, -1, 0): 7,
+        (0, -1, 1, 0): 8,
+    }
+)
+"""The signs of a display matrix (its first two columns of the first two rows) to the EXIF orientation that means it."""
 _PIXEL_FORMATS = {
     (1, 1): "gray",
     (1, 2): "gray16le",
@@ -52,6 +66,16 @@ _PIXEL_FORMATS = {
 
 class DamagedClipError(VideoError):
     """The rest of a clip cannot be decoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """A sound stream."""
+
+    stream: int
+    """Its index in the file."""
+    codec: str
+    """ffmpeg's name; "" where ffmpeg does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +98,14 @@ class VideoInfo:
     tags: tuple[str, ...]
     """ffmpeg's options that mark an output with the same primaries, transfer curve and matrix."""
     pixel_shape: str
-    """Sample aspect ratio, such as "1/1"."""
-    audio_codec: str | None
-    """Of the first sound stream, if any."""
+    """Sample aspect ratio of the upright frames, such as "1/1"."""
+    sounds: tuple[Sound, ...]
     start: float
     """When the pictures start, in seconds after the file."""
+    orientation: int
+    """EXIF's number (1 to 8) for what the file says of its rotation; frames are read upright."""
+    timecode: str | None
+    """Of the first frame, such as "01:00:00:00"."""
 
 
 def find_program(name: str) -> str:
@@ -100,7 +127,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     """Read a clip's headers and count its frames; nothing is decoded.
 
     Raises:
-        VideoError: ffprobe is missing; the file is no clip of an accepted container, or has too large frames.
+        VideoError: ffprobe is missing, or the file is not a clip in an accepted container, or its frames are too large.
     """
     arguments = [find_program("ffprobe"), "-v", "error", *_guarded(path), "-count_packets"]
     arguments += ["-show_streams", "-show_format", "-of", "json"]
@@ -126,7 +153,10 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         raise VideoError(f"{path}: has no frames or no frame rate")
     matrix = _MATRICES.get(stream.get("color_space", ""), "bt709" if min(width, height) >= 720 else "bt601")
     tags = {"color_primaries": "-color_primaries", "color_transfer": "-color_trc", "color_space": "-colorspace"}
-    sounds = [sound["codec_name"] for sound in found["streams"] if sound.get("codec_type") == "audio"]
+    orientation = _orientation(stream)
+    pixel_shape = stream.get("sample_aspect_ratio", "1:1").replace("0:1", "1:1").split(":")
+    said = [part.get("tags", {}) for part in (stream, found["format"], *found["streams"])]
+    timecodes = [tags.get("timecode") or tags.get("TIMECODE") for tags in said]  # Matroska writes capitals
     return VideoInfo(
         path=path,
         stream=stream["index"],
@@ -142,9 +172,15 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
             if stream.get(key, "unknown") not in ("unknown", "reserved", "gbr")
             for part in (option, stream[key])
         ),
-        pixel_shape=stream.get("sample_aspect_ratio", "1:1").replace("0:1", "1:1").replace(":", "/"),
-        audio_codec=sounds[0] if sounds else None,
+        pixel_shape="/".join(pixel_shape[::-1] if orientation in SIDEWAYS else pixel_shape),
+        sounds=tuple(
+            Sound(stream=sound["index"], codec=sound.get("codec_name", "").replace("unknown", ""))
+            for sound in found["streams"]
+            if sound.get("codec_type") == "audio"
+        ),
         start=float(stream.get("start_time", 0)) - float(found["format"].get("start_time", 0)),
+        orientation=orientation,
+        timecode=next(filter(None, timecodes), None),
     )
 
 
@@ -244,19 +280,21 @@ def segment_writer(
 
 def join_segments(
     segments: Sequence[Path], num_frames: Sequence[int], path: Path, info: VideoInfo, *, longest: float | None = None
-) -> str | None:
-    """Put segments behind each other, copied bit for bit, and add the clip's sound; the file is complete or absent.
+) -> list[str]:
+    """Put segments behind each other, copied bit for bit, and add the clip's sounds and timecode.
+
+    The file is complete or absent.
 
     Args:
         segments: In order, in one folder, under plain names: ffmpeg reads them from a list, in which characters of the
             user's own names would have a meaning.
         num_frames: Of each.
         path: The file to write, of the segments' suffix.
-        info: The clip that the sound comes from.
+        info: The clip that the sounds and the timecode come from.
         longest: Cut the file off after so many seconds; None: do not.
 
     Returns:
-        What became of the sound, where it could not be kept as it is.
+        Notes on sounds and timecodes that could not be kept.
 
     Raises:
         VideoError: ffmpeg fails, or the file cannot be written.
@@ -268,23 +306,49 @@ def join_segments(
     (folder / "segments.ffconcat").write_text("\n".join(lines) + "\n")
     arguments = [find_program("ffmpeg"), "-nostdin", "-v", "error", "-itsoffset", f"{info.start:.6f}"]
     arguments += ["-protocol_whitelist", "file", "-f", "concat", "-i", "file:segments.ffconcat"]
-    note = None
-    sound: list[str] = []
-    if info.audio_codec:
-        held, substitute = _AUDIO[suffix]
-        is_kept = info.audio_codec in held
+    sounds, notes = _sounds(info, suffix)
+    if sounds:
         arguments += _guarded(info.path)
-        sound = ["-map", "1:a:0", "-c:a", "copy" if is_kept else substitute]
-        if not is_kept:
-            note = f"the sound ({info.audio_codec}) was converted, because {suffix} does not hold it"
+    timecode = ["-timecode", info.timecode] if info.timecode and suffix == ".mov" else []
+    if info.timecode and not timecode:
+        notes.append(f"the timecode ({info.timecode}) was left out, because {suffix} does not hold it")
     limit = [] if longest is None else ["-t", f"{longest:.6f}"]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        arguments += ["-map", "0:v", "-c:v", "copy", *sound, *limit, "-f", suffix[1:], f"file:{temporary.absolute()}"]
+        arguments += ["-map", "0:v", "-c:v", "copy", *sounds, *timecode, *limit]
+        arguments += ["-f", suffix[1:], f"file:{temporary.absolute()}"]
         finished = subprocess.run(arguments, capture_output=True, check=False, cwd=folder)
         if finished.returncode:
             raise VideoError(f"{path}: ffmpeg cannot write it: {_last_line(finished.stderr)}")
-    return note
+    return notes
+
+
+def _sounds(info: VideoInfo, suffix: str) -> tuple[list[str], list[str]]:
+    """Options that map every sound stream of the second input, and notes for the user."""
+    held, substitute = _AUDIO[suffix]
+    options: list[str] = []
+    notes = []
+    known = [sound for sound in info.sounds if sound.codec]
+    for place, sound in enumerate(known):
+        is_kept = sound.codec in held
+        options += ["-map", f"1:{sound.stream}", f"-c:a:{place}", "copy" if is_kept else substitute]
+        if not is_kept:
+            notes.append(f"the sound ({sound.codec}) was converted, because {suffix} does not hold it")
+    if len(known) < len(info.sounds):
+        notes.append("sound in a format that ffmpeg does not know was left out")
+    return options, notes
+
+
+def _orientation(stream: dict[str, Any]) -> int:
+    """The EXIF orientation that a stream's display matrix means; 1 where it states none."""
+    for part in stream.get("side_data_list", ()):
+        rows = [row.partition(":")[2].split() for row in part.get("displaymatrix", "").strip().splitlines()]
+        if len(rows) == 3 and all(len(row) == 3 for row in rows):
+            numbers = [int(number) for row in rows[:2] for number in row[:2]]
+            largest = max(map(abs, numbers))  # the matrix may also scale
+            signs = tuple((number > largest / 2) - (number < -largest / 2) for number in numbers)
+            return _ORIENTATIONS.get(signs, 1)  # type: ignore[arg-type]
+    return 1
 
 
 def try_target(path: Path, work_folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], info: VideoInfo) -> None:

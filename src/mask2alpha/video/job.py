@@ -1,8 +1,8 @@
-"""Matting a clip from end to end, so that a run that was stopped at any moment can be taken up again.
+"""Matting a clip from end to end, so that a run can be stopped at any moment and continued.
 
 The clip is done in segments of `SEGMENT` frames. After each, the files of the segment are whole, and `progress.npz` in
 the work folder beside the output says how far the run is and what the last matte was: all that the next segment needs.
-A run that finds that file goes on from there, and gives what an uninterrupted one would have given.
+A run that finds that file continues from there, with the result of an uninterrupted run.
 """
 
 import json
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
-from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,26 +208,25 @@ def _checked_frames(
             return
         size = size or (photo.pixels.shape[0], photo.pixels.shape[1])
         check_frame(photo.pixels, size, job.clip.names[index])
-        yield index, photo, None if mask is None else _fitted(mask, job, index, size)
+        yield index, photo, None if mask is None else _fitted(mask, job, index, photo, notes)
 
 
 def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
-    """The frames that can be decoded; why there are no more is added to the notes."""
+    """Yield the frames that can be decoded; the reason for a premature end is added to the notes."""
     try:
         yield from frames
     except DamagedClipError as error:  # not if ffmpeg was killed: then a further run goes on
         notes.append(str(error))
 
 
-def _fitted(mask: NDArray[np.uint8], job: VideoJob, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A mask over its frame."""
-    if mask.shape == size:
-        return mask
-    fit, name = job.masks.choice.fit, f"the mask of frame {job.clip.names[index]}"
-    orientation = job.clip.orientation(index) if mask.shape == size[::-1] else 1
-    fitted, notes = fit_mask(Mask(values=mask), size, orientation=orientation, fit=fit, name=name)
-    for note in notes:
-        warn(note, stacklevel=2)
+def _fitted(mask: NDArray[np.uint8], job: VideoJob, index: int, photo: Photo, notes: list[str]) -> NDArray[np.uint8]:
+    """A mask over its frame; what was done to it is added to the notes."""
+    size, fit = (photo.pixels.shape[0], photo.pixels.shape[1]), job.masks.choice.fit
+    try:
+        fitted, told = fit_mask(Mask(values=mask), size, orientation=photo.orientation, fit=fit, name="the mask")
+    except InputError as error:
+        raise InputError(f"frame {job.clip.names[index]}: {error}") from error
+    notes += told  # the same words for every frame, which the report has once
     return fitted.as_bytes()
 
 
@@ -276,18 +274,16 @@ def _segment_path(job: VideoJob, kind: str, target: Path, start: int) -> Path:
     return job.work_folder / f"{kind}-{start:08d}{target.suffix.lower()}"
 
 
-def _join(job: VideoJob, kind: str, target: Path, num_frames: int) -> Iterator[str]:
-    """Make a video file of its segments, and say what is to be said of the sound."""
+def _join(job: VideoJob, kind: str, target: Path, num_frames: int) -> list[str]:
+    """Make a video file of its segments, and return notes for the user."""
     assert job.clip.info is not None
     starts = range(0, num_frames, SEGMENT)
-    note = join_segments(
+    return join_segments(
         [_segment_path(job, kind, target, start) for start in starts],
         [min(SEGMENT, num_frames - start) for start in starts],
         target,
         job.clip.info,
     )
-    if note:
-        yield note
 
 
 def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
@@ -299,7 +295,7 @@ def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
         if str(saved["fingerprint"]) != job.fingerprint:
             raise InputError(
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
-                "start anew with --overwrite"
+                "restart with --overwrite"
             )
         return int(saved["num_done"]), saved["alpha"].astype(np.float32) / np.float32(65535)
 

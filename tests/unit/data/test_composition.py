@@ -3,7 +3,7 @@ import pytest
 
 from mask2alpha.data.composition import Composite, Layer, blend, compose, draw_background, place, visible_alphas
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def sources() -> Sources:
     for radius in (25, 40):
         alpha = np.clip(255 * (radius - np.hypot(rows - 50, columns - 45)) / 5, 0, 255).astype(np.uint8)
         cutouts.append(Cutout(rng.integers(0, 255, (100, 90, 3)).astype(np.uint8), alpha))
-    return Sources(CutoutFolder.from_arrays(cutouts), PhotoFolder.from_arrays(photos), procedural_share=0.2)
+    return Sources(Pool(cutouts), PhotoPool(photos), procedural_share=0.2)
 
 
 def draw(sources: Sources, seed: int, num_targets: int = 2) -> Composite:

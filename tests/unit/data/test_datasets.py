@@ -8,7 +8,7 @@ import pytest
 from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.datasets import BACKGROUNDS, FOREGROUNDS, CutoutFiles, DataSet, open_sources, read_cutout
 from mask2alpha.data.loading import make_sample
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import InputError
 
 HEIGHT, WIDTH = 60, 80
@@ -180,8 +180,8 @@ def test_coco_may_be_the_folder_of_photographs_itself(tmp_path: Path) -> None:
 def test_shares_are_of_whole_sets_and_mix_with_what_is_in_memory(tmp_path: Path, walls: DataSet) -> None:
     write_pairs(tmp_path / "pairs")
     base = Sources(
-        CutoutFolder.from_arrays([Cutout(np.zeros((9, 9, 3), np.uint8), np.full((9, 9), 255, np.uint8))] * 4),
-        PhotoFolder.from_arrays([np.zeros((70, 70, 3), np.uint8)]),
+        Pool([Cutout(np.zeros((9, 9, 3), np.uint8), np.full((9, 9), 255, np.uint8))] * 4),
+        PhotoPool([np.zeros((70, 70, 3), np.uint8)]),
     )
     sources = open_sources([DataSet("pairs", tmp_path / "pairs", 3.0)], [walls], base=base, procedural_share=0.0)
     assert sources.cutouts is not None
@@ -252,7 +252,7 @@ def test_wrong_forms_are_refused(text: str) -> None:
 
 
 def test_unknown_kinds_and_missing_backgrounds_are_refused(walls: DataSet) -> None:
-    with pytest.raises(InputError, match="'imagenet' is no kind of data set here; there are cutouts, pairs, dim"):
+    with pytest.raises(InputError, match="'imagenet' is not a kind of data set here; expected one of cutouts, pairs"):
         open_sources([DataSet("imagenet", walls.root)], [walls])
     with pytest.raises(InputError, match="backgrounds: none"):
         open_sources([], [])

@@ -9,7 +9,7 @@ import torch
 
 from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import InputError
 
 
@@ -20,14 +20,14 @@ def sources() -> Sources:
     alpha = np.clip(255 * (30 - np.hypot(rows - 40, columns - 40)) / 5, 0, 255).astype(np.uint8)
     cutout = Cutout(rng.integers(0, 255, (80, 80, 3)).astype(np.uint8), alpha)
     photo = rng.integers(0, 255, (100, 100, 3)).astype(np.uint8)
-    return Sources(CutoutFolder.from_arrays([cutout]), PhotoFolder.from_arrays([photo]), procedural_share=0.1)
+    return Sources(Pool([cutout]), PhotoPool([photo]), procedural_share=0.1)
 
 
 def make_stream(
     sources: Sources, *, batch_size: int = 2, start_index: int = 0, rank: int = 0, world_size: int = 1
 ) -> SampleStream:
     return SampleStream(
-        sources, size=64, batch_size=batch_size, masks_per_image=2, seed=7,
+        sources=sources, size=64, batch_size=batch_size, masks_per_image=2, seed=7,
         start_index=start_index, rank=rank, world_size=world_size,
     )  # fmt: skip
 
@@ -73,16 +73,16 @@ def test_two_processes_make_the_batch_of_one(sources: Sources) -> None:
 
 
 def test_seeds_differ(sources: Sources) -> None:
-    first = SampleStream(sources, size=64, batch_size=1, seed=0).make_batch(0)
-    second = SampleStream(sources, size=64, batch_size=1, seed=1).make_batch(0)
+    first = SampleStream(sources=sources, size=64, batch_size=1, seed=0).make_batch(0)
+    second = SampleStream(sources=sources, size=64, batch_size=1, seed=1).make_batch(0)
     assert not torch.equal(first.image, second.image)
 
 
 def test_wrong_numbers_are_named(sources: Sources) -> None:
     with pytest.raises(InputError, match="batch_size"):
-        SampleStream(sources, size=64, batch_size=0)
+        SampleStream(sources=sources, size=64, batch_size=0)
     with pytest.raises(InputError, match="rank"):
-        SampleStream(sources, size=64, batch_size=1, rank=2, world_size=2)
+        SampleStream(sources=sources, size=64, batch_size=1, rank=2, world_size=2)
 
 
 def test_ctrl_c_does_not_end_the_workers(sources: Sources) -> None:

@@ -7,7 +7,7 @@ import pytest
 from mask2alpha.data.cutout import Cutout
 from mask2alpha.data.loading import make_sample
 from mask2alpha.data.shards import INDEX, is_sharded, open_shards, write_shards
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import InputError
 
 
@@ -18,8 +18,8 @@ def sources(rng: np.random.Generator) -> Sources:
 
     cutouts = [Cutout(noise(40 + n, 50, 3), np.maximum(noise(40 + n, 50), 1)) for n in range(5)]
     return Sources(
-        cutouts=CutoutFolder.from_arrays(cutouts, np.array([1.0, 2, 3, 4, 5]), {"mine": 5}),
-        photos=PhotoFolder.from_arrays([noise(70, 80 + n, 3) for n in range(3)], None, {"walls": 3}),
+        cutouts=Pool(cutouts, np.array([1.0, 2, 3, 4, 5]), {"mine": 5}),
+        photos=PhotoPool([noise(70, 80 + n, 3) for n in range(3)], None, {"walls": 3}),
         procedural_share=0.0,
     )
 
@@ -68,7 +68,7 @@ def test_an_unfinished_or_damaged_folder_is_refused(sources: Sources, tmp_path: 
     with pytest.raises(InputError, match="not a folder of shards"):
         open_shards(tmp_path)
     write_shards(sources, tmp_path)
-    with pytest.raises(InputError, match="holds shards already"):
+    with pytest.raises(InputError, match="already holds shards"):
         write_shards(sources, tmp_path)
     shard = tmp_path / "shard-00000.tar"
     content = shard.read_bytes()

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from mask2alpha.data.sources import (
-    CutoutFolder,
     LazyItems,
-    PhotoFolder,
+    PhotoPool,
     Sources,
     extend_colours,
+    load_cutouts,
+    load_photos,
     make_solid,
     split_atlas,
 )
@@ -50,7 +51,7 @@ def test_layout_is_loaded_and_weighted_by_folder(layout: Path) -> None:
 
 
 def test_cutouts_are_trimmed_and_shrunk(layout: Path) -> None:
-    folder = CutoutFolder([layout / "foregrounds" / "hair"], max_side=40)
+    folder = load_cutouts([layout / "foregrounds" / "hair"], max_side=40)
     cutout = folder.items[0]
     assert max(cutout.alpha.shape) == 40
     assert cutout.colour.shape == (*cutout.alpha.shape, 3)
@@ -97,8 +98,8 @@ def test_files_whose_alpha_is_no_truth_are_left_out(tmp_path: Path) -> None:
     write_rgba(tmp_path / "layerdiffuse" / "man_crop.webp", disc())
     write_rgba(tmp_path / "layerdiffuse" / "one.webp", disc(60, 60))
     write_rgba(tmp_path / "mine" / "man_crop.webp", disc())
-    assert [cutout.alpha.shape[1] for cutout in CutoutFolder([tmp_path / "layerdiffuse"]).items] == [59]
-    assert len(CutoutFolder([tmp_path / "mine"])) == 1
+    assert [cutout.alpha.shape[1] for cutout in load_cutouts([tmp_path / "layerdiffuse"]).items] == [59]
+    assert len(load_cutouts([tmp_path / "mine"])) == 1
 
 
 def test_sets_are_listed_with_their_sizes(layout: Path) -> None:
@@ -116,7 +117,7 @@ def test_lazy_items_are_made_anew_each_time() -> None:
         made.append(1)
         return np.zeros((4, 4, 3), np.uint8)
 
-    pool = PhotoFolder.from_arrays(LazyItems([make, make]))
+    pool = PhotoPool(LazyItems([make, make]))
     assert len(pool) == 2
     made.clear()
     for number in range(3):
@@ -127,14 +128,14 @@ def test_lazy_items_are_made_anew_each_time() -> None:
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
-        CutoutFolder([tmp_path / "nowhere"])
+        load_cutouts([tmp_path / "nowhere"])
     (tmp_path / "void").mkdir()
     with pytest.raises(InputError, match="void"):
-        PhotoFolder([tmp_path / "void"])
+        load_photos([tmp_path / "void"])
     with pytest.raises(InputError, match="foregrounds"):
         Sources.from_shared_layout(tmp_path)
-    with pytest.raises(InputError, match="no folders"):
-        PhotoFolder([])
+    with pytest.raises(InputError, match="empty"):
+        load_photos([])
 
 
 def test_broken_files_are_named(layout: Path) -> None:

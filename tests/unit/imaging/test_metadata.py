@@ -68,7 +68,7 @@ def test_xmp_loses_place_thumbnail_and_rotation() -> None:
 
 
 def test_xmp_with_a_place_that_cannot_be_removed_is_left_out() -> None:
-    with pytest.warns(UserWarning, match="states the place"):
+    with pytest.warns(UserWarning, match="states the location"):
         assert upright_xmp(b"<exif:GPSLatitude><deep>47</deep></exif:GPSLatitude>", has_gps=False) is None
 
 

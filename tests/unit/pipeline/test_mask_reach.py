@@ -48,12 +48,40 @@ def test_larger_objects_reach_farther_and_reach_in_proportion() -> None:
     assert max(reaches) < 2 * min(reaches)
 
 
-def test_the_share_of_an_inverted_mask_is_the_same(rng: np.random.Generator) -> None:
+def test_specks_left_out_reach_no_farther_than_specks_marked(rng: np.random.Generator) -> None:
     mask = torch.from_numpy(rng.random((64, 64)) < 0.002).float()[None, None]
     here, there = network_share(mask), network_share(1 - mask)
     assert here is not None
     assert there is not None
-    assert torch.equal(here, there)
+    assert (there <= here).all()
+    assert (there[mask == 1] == 1).all()
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("is_diagonal", [False, True])
+def test_a_gap_across_a_full_mask_reaches_in_proportion_to_its_width(width: int, is_diagonal: bool) -> None:
+    mask = torch.ones(1, 1, 192, 256)
+    if is_diagonal:
+        for row in range(192):
+            mask[..., row, row : row + width] = 0
+    else:
+        mask[..., 90 : 90 + width, :] = 0
+    share = network_share(mask)
+    assert share is not None
+    assert share[mask == 0].min() == 1
+    assert share.mean() < 11 * (1 - mask).mean()
+
+
+def test_gaps_that_fill_more_and_more_of_a_mask_leave_more_and_more_to_the_network() -> None:
+    before = 0.0
+    for count in (1, 2, 4, 6, 8, 10, 12, 16, 24):
+        mask = torch.ones(1, 1, 192, 256)
+        mask[..., np.linspace(3, 188, count).astype(int), :] = 0
+        share = network_share(mask)
+        left = 1.0 if share is None else float(share.mean())
+        assert before <= left <= before + 0.3
+        before = left
+    assert before == 1
 
 
 def test_a_large_mask_is_measured_on_a_coarse_grid_like_a_small_one() -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -29,24 +30,51 @@ def mask() -> np.ndarray:
     return mask
 
 
-@pytest.mark.parametrize(("size", "factor"), [((640, 200), 2), ((641, 200), 1), ((200, 641), 1), ((1, 1), 2)])
-def test_only_small_photos_are_enlarged(size: tuple[int, int], factor: int) -> None:
+THREE_HALVES = Fraction(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"),
+    [((640, 200), 2), ((641, 200), THREE_HALVES), ((200, 960), THREE_HALVES), ((961, 200), 1), ((1, 1), 2)],
+)
+def test_only_small_photos_are_enlarged(size: tuple[int, int], factor: Fraction) -> None:
     assert working_factor(size, 640) == factor
     assert working_factor(size, 0) == 1
 
 
 def test_enlarging_and_shrinking_keeps_masks_and_constant_images() -> None:
     mask = torch.rand(1, 1, 5, 7)
-    torch.testing.assert_close(shrink_alpha(enlarge_mask(mask, 2), 2), mask)
+    torch.testing.assert_close(shrink_alpha(enlarge_mask(mask, Fraction(2)), Fraction(2), (5, 7)), mask)
     image = torch.full((1, 3, 5, 7), 200, dtype=torch.uint8)
-    torch.testing.assert_close(enlarge_image(image, 2), torch.full((1, 3, 10, 14), 200 / 255))
-    assert enlarge_image(image, 1) is image
+    torch.testing.assert_close(enlarge_image(image, Fraction(2)), torch.full((1, 3, 10, 14), 200 / 255))
+    torch.testing.assert_close(enlarge_image(image, THREE_HALVES), torch.full((1, 3, 9, 12), 200 / 255))
+    assert enlarge_image(image, Fraction(1)) is image
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 6), (5, 7)])
+def test_three_halves_keep_every_mean_over_two_pixels(size: tuple[int, int]) -> None:
+    mask = torch.rand(1, 1, *size) > 0.5
+    large = enlarge_mask(mask, THREE_HALVES)
+    assert large.shape[2:] == tuple(3 * (side + side % 2) // 2 for side in size)
+    back = shrink_alpha(large, THREE_HALVES, size)
+    whole = back[..., : size[0] // 2 * 2, : size[1] // 2 * 2]
+    given = mask.float()[..., : size[0] // 2 * 2, : size[1] // 2 * 2]
+    pool = torch.nn.functional.avg_pool2d
+    torch.testing.assert_close(pool(whole, 2), pool(given, 2))
+    assert back.shape == mask.shape
+
+
+def test_a_photo_at_three_halves_has_mattes_of_its_own_size(photo: np.ndarray, mask: np.ndarray) -> None:
+    predictor = make_predictor(least_side=64)
+    matte = predictor.predict(photo[:69, :89], mask[:69, :89])
+    assert predictor.encode(photo).factor == THREE_HALVES
+    assert matte.alpha.shape == matte.predicted_error.shape == (69, 89)
 
 
 def test_a_small_photo_is_matted_at_twice_its_size(photo: np.ndarray, mask: np.ndarray) -> None:
     matte = make_predictor(least_side=100).predict(photo, mask)
     assert matte.alpha.shape == matte.predicted_error.shape == (70, 90)
-    large = enlarge_image(torch.from_numpy(photo).permute(2, 0, 1)[None], 2)[0].permute(1, 2, 0).numpy()
+    large = enlarge_image(torch.from_numpy(photo).permute(2, 0, 1)[None], Fraction(2))[0].permute(1, 2, 0).numpy()
     expected = make_predictor(least_side=0).predict(large, mask.repeat(2, axis=0).repeat(2, axis=1))
     means = expected.alpha.reshape(70, 2, 90, 2).mean(axis=(1, 3))
     np.testing.assert_allclose(matte.alpha, means, atol=1e-6)

@@ -265,9 +265,9 @@ def test_formats_may_be_spelled_either_way(bench: Bench, spelling: str, media_ty
     assert bench.matte(format=spelling).media_type == media_type
 
 
-@pytest.mark.parametrize("spelling", ["avif", "mov", "", "png,jpg"])
+@pytest.mark.parametrize("spelling", ["gif", "mov", "", "png,jpg"])
 def test_formats_that_are_not_written_are_refused_with_those_that_are(bench: Bench, spelling: str) -> None:
-    with pytest.raises(ValidationError, match="accepted: png, tiff, exr, webp, jpeg"):
+    with pytest.raises(ValidationError, match="accepted: png, tiff, exr, webp, jpeg, avif"):
         bench.matte(format=spelling)
 
 
@@ -357,6 +357,7 @@ def test_attack_photographs_of_one_pixel_or_line(tmp_path: Path, tiny: Predictor
     assert bench.parts(bench.matte(**wishes))["object-1/alpha.png"].shape == size[::-1]
 
 
+@pytest.mark.filterwarnings("ignore:CMYK without a colour profile")
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_attack_photographs_of_every_mode(bench: Bench, mode: str) -> None:
     picture = Image.fromarray(left_half()) if mode == "I;16" else Image.fromarray(photo())

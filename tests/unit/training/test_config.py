@@ -22,7 +22,7 @@ def test_override_takes_a_whole_number_for_a_real_one() -> None:
         ("optim.lr", "key=value"),
         ("optim.rate=1", "'rate' is not one of"),
         ("seed.x=1", "has no parts"),
-        ("seed=often", "is a int"),
+        ("seed=often", "must be of type int"),
         ("data.size=100", "multiple of 64"),
     ],
 )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import InputError
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.training.config import Recipe, override
@@ -119,7 +119,7 @@ def make_sources() -> Sources:
     alpha = (np.hypot(x - 48, y - 48) < 30).astype(np.uint8) * 255
     cutout = Cutout(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), alpha)
     photo = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    return Sources(CutoutFolder.from_arrays([cutout]), PhotoFolder.from_arrays([photo]), procedural_share=0.0)
+    return Sources(Pool([cutout]), PhotoPool([photo]), procedural_share=0.0)
 
 
 def train_part(folder: Path) -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from mask2alpha.checkpoints import load_model
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import CheckpointError, TrainingError
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.training.config import Recipe, override
@@ -26,7 +26,7 @@ def sources() -> Sources:
     alpha = (np.hypot(x - 48, y - 48) < 30).astype(np.uint8) * 255
     cutout = Cutout(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), alpha)
     photo = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    cutouts, photos = CutoutFolder.from_arrays([cutout]), PhotoFolder.from_arrays([photo])
+    cutouts, photos = Pool([cutout]), PhotoPool([photo])
     return Sources(cutouts=cutouts, photos=photos, procedural_share=0.0)  # quickly made samples
 
 

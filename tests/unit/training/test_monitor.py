@@ -12,7 +12,7 @@ from PIL import Image
 
 from mask2alpha.checkpoints import load_model, read_metadata
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.sources import CutoutFolder, PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedFolder
 from mask2alpha.evaluation.metrics import MatteScores
@@ -39,7 +39,7 @@ def sources() -> Sources:
     alpha = (np.hypot(x - 48, y - 48) < 30).astype(np.uint8) * 255
     cutout = Cutout(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), alpha)
     photo = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-    return Sources(CutoutFolder.from_arrays([cutout]), PhotoFolder.from_arrays([photo]), procedural_share=0.0)
+    return Sources(Pool([cutout]), PhotoPool([photo]), procedural_share=0.0)
 
 
 @pytest.fixture

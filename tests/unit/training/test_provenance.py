@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mask2alpha.data.sources import PhotoFolder, Sources
+from mask2alpha.data.sources import PhotoPool, Sources
 from mask2alpha.errors import InputError
 from mask2alpha.training.provenance import commit, describe_run, find_data_card, hardware, read_data_card
 from mask2alpha.training.recipes import debug
@@ -15,7 +15,7 @@ CARD = [{"name": "walls", "licence": "CC0-1.0"}]
 
 @pytest.fixture
 def sources() -> Sources:
-    return Sources(None, PhotoFolder.from_arrays([np.zeros((8, 8, 3), np.uint8)], set_sizes={"walls": 1}))
+    return Sources(None, PhotoPool([np.zeros((8, 8, 3), np.uint8)], set_sizes={"walls": 1}))
 
 
 def test_a_card_beside_the_data_is_found(tmp_path: Path) -> None:

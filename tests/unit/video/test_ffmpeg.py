@@ -12,7 +12,10 @@ pytest.importorskip("cv2")
 from fakes import FakePredictor
 from mask2alpha.cli.video import plan_targets
 from mask2alpha.errors import InputError, VideoError
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.ops.masks import MaskChoice
+from mask2alpha.ops.orientation import turn_upright
 from mask2alpha.video import ffmpeg
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
@@ -82,7 +85,8 @@ def decode(path: Path, pixel_format: str, *options: str) -> np.ndarray:
 @needs_ffmpeg
 def test_frames_come_as_they_are_from_any_on(clip_file: Path) -> None:
     info = probe(clip_file)
-    assert (info.num_frames, info.rate, info.audio_codec) == (NUM_FRAMES, Fraction(30000, 1001), "flac")
+    assert (info.num_frames, info.rate) == (NUM_FRAMES, Fraction(30000, 1001))
+    assert [sound.codec for sound in info.sounds] == ["flac"]
     assert not info.is_rate_variable
     frames = list(read_frames(info, start=3))
     assert len(frames) == NUM_FRAMES - 3
@@ -119,7 +123,7 @@ def test_a_cutout_file_has_colours_alpha_rate_and_sound(
     monkeypatch.setattr(job_module, "SEGMENT", 4)  # three segments
     target = tmp_path / f"cut{suffix}"
     info = matte_to(target, clip_file, "cutout")
-    assert (info.num_frames, info.audio_codec is not None) == (NUM_FRAMES, True)
+    assert (info.num_frames, len(info.sounds)) == (NUM_FRAMES, 1)
     assert abs(float(info.rate) - 30000 / 1001) < 0.02
     decoder = ("-c:v", "libvpx-vp9") if suffix == ".webm" else ()
     frames = decode(target, "rgba", *decoder)
@@ -180,6 +184,118 @@ def test_a_failing_encoder_leaves_no_file(tmp_path: Path, clip_file: Path) -> No
     with pytest.raises(VideoError, match="cannot write"):
         write_many()
     assert not list(tmp_path.iterdir())
+
+
+def turned_file(path: Path, orientation: int) -> Path:
+    """A clip whose left upper corner is red, and whose display matrix says how the camera lay."""
+    stored = np.zeros((NUM_FRAMES, *SIZE, 3), np.uint8)
+    stored[:, : SIZE[0] // 2, : SIZE[1] // 2, 0] = 250
+    arguments = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE[1]}x{SIZE[0]}"]
+    arguments += ["-i", "pipe:0", "-c:v", "mpeg4", "-q:v", "1", str(path)]
+    subprocess.run(arguments, input=stored.tobytes(), check=True)
+    data = bytearray(path.read_bytes())
+    a, b, c, d = next(signs for signs, number in ffmpeg._ORIENTATIONS.items() if number == orientation)
+    matrix = np.array([[a, b, 0], [c, d, 0], [0, 0, 2**14]]) * 2**16
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = matrix.astype(">i4").tobytes()
+    path.write_bytes(data)
+    return path
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_rotated_clip_is_read_upright_and_says_how_it_lay(tmp_path: Path, orientation: int) -> None:
+    info = probe(turned_file(tmp_path / "clip.mp4", orientation))
+    assert info.orientation == orientation
+    stored = np.zeros(SIZE, bool)
+    stored[: SIZE[0] // 2, : SIZE[1] // 2] = True
+    frame = next(read_frames(info))
+    assert ((frame[..., 0] > 125) == turn_upright(stored, orientation)).mean() > 0.98
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("kind", ["folder", "clip"])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_masks_in_the_cameras_orientation_are_turned_as_the_clip_is(
+    tmp_path: Path, orientation: int, kind: str
+) -> None:
+    clip = open_clip(turned_file(tmp_path / "clip.mp4", orientation))
+    if kind == "clip":
+        mask_file = turned_file(tmp_path / "masks.mp4", 1)  # which has lost the rotation
+        masks = open_masks(mask_file, clip, MaskChoice(channel="red"))
+    else:
+        stored = np.zeros(SIZE, np.uint8)
+        stored[: SIZE[0] // 2, : SIZE[1] // 2] = 255
+        for index in range(NUM_FRAMES):
+            write_image(tmp_path / "masks" / f"{index}.png", stored)
+        masks = open_masks(tmp_path / "masks", clip)
+    job = VideoJob(clip=clip, masks=masks, targets={"alpha": tmp_path / "out"}, is_steady=False, settings={})
+    [note] = run(job, FakePredictor).notes
+    assert "as the camera saw it" in note
+    frame = next(clip.frames()).pixels[..., 0] > 125
+    alpha = read_image(tmp_path / "out" / "000001.png").pixels[..., 0] > 127
+    assert (frame == alpha).mean() > 0.97
+
+
+@needs_ffmpeg
+def test_every_sound_and_the_timecode_are_kept(tmp_path: Path) -> None:
+    sound = ("-f", "lavfi", "-i", "sine=frequency=900:duration=0.33", "-map", "0", "-map", "1", "-map", "2")
+    sound += ("-c:a:0", "pcm_s16le", "-c:a:1", "libvorbis", "-metadata:s:a:1", "language=fra")
+    sound += ("-metadata", "timecode=01:02:03:04")
+    info = matte_to(tmp_path / "cut.mov", make_file(tmp_path / "clip.mkv", "-c:v", "mpeg4", sound=sound), "alpha")
+    assert [each.codec for each in info.sounds] == ["pcm_s16le", "aac"]
+    assert info.timecode == "01:02:03:04"
+    assert (
+        b"fra"
+        in subprocess.run(
+            ["ffprobe", "-v", "error", "-show_entries", "stream_tags=language", str(tmp_path / "cut.mov")],
+            capture_output=True,
+            check=True,
+        ).stdout
+    )
+
+
+@needs_ffmpeg
+def test_a_webm_says_that_it_has_no_timecode(tmp_path: Path) -> None:
+    clip_file = make_file(tmp_path / "clip.mov", "-c:v", "mpeg4", "-timecode", "10:00:00:00")
+    clip = open_clip(clip_file)
+    for index in range(NUM_FRAMES):
+        write_image(tmp_path / "masks" / f"{index}.png", np.eye(*SIZE, dtype=np.uint8) * 255)
+    masks = open_masks(tmp_path / "masks", clip)
+    job = VideoJob(clip=clip, masks=masks, targets={"alpha": tmp_path / "a.webm"}, is_steady=False, settings={})
+    assert run(job, FakePredictor).notes == ("the timecode (10:00:00:00) was left out, because .webm does not hold it",)
+
+
+@needs_ffmpeg
+def test_the_masks_of_a_clip_are_warned_of_once(tmp_path: Path, clip_file: Path) -> None:
+    clip = open_clip(clip_file)
+    frames = np.zeros((NUM_FRAMES, *SIZE), np.uint8)
+    for index in range(NUM_FRAMES):
+        frames[index, :20] = 240 + index  # other values in each frame, none of them white
+    arguments = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{SIZE[1]}x{SIZE[0]}"]
+    arguments += ["-i", "pipe:0", "-c:v", "ffv1", str(tmp_path / "masks.mkv")]
+    subprocess.run(arguments, input=frames.tobytes(), check=True)
+    with pytest.warns(UserWarning, match="was taken for the target") as caught:
+        masks = list(open_masks(tmp_path / "masks.mkv", clip).frames())
+    assert len(caught) == 1
+    assert "frame 1" in str(caught[0].message)
+    assert all(mask is not None and mask[:20].all() and not mask[20:].any() for mask in masks)
+
+
+@needs_ffmpeg
+def test_a_label_is_chosen_in_every_frame_of_a_clip_and_an_ambiguous_frame_is_named(
+    tmp_path: Path, clip_file: Path
+) -> None:
+    frames = np.zeros((NUM_FRAMES, *SIZE), np.uint8)
+    frames[:, :20], frames[:, 30:] = 7, 9
+    arguments = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{SIZE[1]}x{SIZE[0]}"]
+    arguments += ["-i", "pipe:0", "-c:v", "ffv1", str(tmp_path / "labels.mkv")]
+    subprocess.run(arguments, input=frames.tobytes(), check=True)
+    clip = open_clip(clip_file)
+    [*chosen] = open_masks(tmp_path / "labels.mkv", clip, MaskChoice(label="7")).frames()
+    assert all(mask is not None and mask[:20].all() and not mask[20:].any() for mask in chosen)
+    with pytest.raises(InputError, match=r"labels\.mkv, frame 1: the mask has the whole values .* --label"):
+        next(open_masks(tmp_path / "labels.mkv", clip).frames())
 
 
 def test_without_ffmpeg_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

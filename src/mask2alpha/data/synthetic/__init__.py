@@ -1,7 +1,7 @@
 """Synthetic foregrounds with exact alpha, drawn on the fly: bodies, fur, hair, feathers, plants, nets, smoke, glass.
 
-Everything is drawn from a random generator and from photographs that serve as textures, so that a training run has as
-many cut-outs as it takes. A cut-out composes as `alpha * colour + (1 - alpha) * background`: so its alpha is exact.
+Everything is drawn with a random generator, and with photos as textures, so that a training run never runs out of
+cut-outs. A cut-out is composited as `alpha * colour + (1 - alpha) * background`, so its alpha is exact.
 """
 
 import numpy as np
@@ -11,16 +11,7 @@ from mask2alpha.data.synthetic.bodies import make_body
 from mask2alpha.data.synthetic.edges import EDGES, extend_colour, photograph
 from mask2alpha.data.synthetic.haired import feathered, furry, haired
 from mask2alpha.data.synthetic.plants import bush, flower, grass, plant, twigs
-from mask2alpha.data.synthetic.structures import (
-    Maker,
-    cables,
-    glass,
-    net,
-    pompom,
-    smoke,
-    web,
-    wicker,
-)
+from mask2alpha.data.synthetic.structures import Maker, cables, glass, net, pompom, smoke, web, wicker
 from mask2alpha.data.synthetic.wisps import wispy
 
 __all__ = ["KINDS", "make_cutout"]
@@ -62,7 +53,7 @@ def make_cutout(rng: np.random.Generator, size: int, textures: TextureSource, ki
     Args:
         rng: Random numbers; the same state gives the same cut-out.
         size: Side of the square picture [px], at least 64.
-        textures: Where photographs for surfaces come from.
+        textures: Source of photos for surfaces.
         kind: A key of `KINDS`; None draws one by its share.
 
     Returns:

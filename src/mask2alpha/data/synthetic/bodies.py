@@ -1,4 +1,4 @@
-"""Solid bodies: the outlines of things and figures, painted with photographs, light and details."""
+"""Solid bodies: the outlines of things and figures, painted with photos, light and details."""
 
 from dataclasses import dataclass
 
@@ -15,12 +15,14 @@ from mask2alpha.data.synthetic.canvas import (
     SKIN_COLOURS,
     TOY_COLOURS,
     Colours,
+    Floats,
     Points,
     fill_polygon,
     fixed_point,
     grain,
     light_field,
     pick_colour,
+    plain,
     shade,
     smooth_noise,
     tint,
@@ -49,10 +51,13 @@ def blob(rng: np.random.Generator, centre: tuple[float, float], radii: tuple[flo
         radius += roughness * rng.normal() / order**1.1 * np.cos(order * turn + rng.uniform(0, 2 * np.pi))
     radius = np.clip(radius, 0.3, 2.0)
     tilt = rng.uniform(-0.5, 0.5)
-    x, y = radii[0] * radius * np.cos(turn), radii[1] * radius * np.sin(turn)
-    return np.stack(
-        [centre[0] + x * np.cos(tilt) - y * np.sin(tilt), centre[1] + x * np.sin(tilt) + y * np.cos(tilt)], axis=1
-    ).astype(np.float32)
+    return tilted(centre, radii[0] * radius * np.cos(turn), radii[1] * radius * np.sin(turn), tilt).astype(np.float32)
+
+
+def tilted(centre: Floats | tuple[float, float], x: Floats, y: Floats, angle: float) -> Points:
+    """Points of a shape about `centre`, (N,) and (N,), turned by an angle [rad]; (N, 2)."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([centre[0] + x * cosine - y * sine, centre[1] + x * sine + y * cosine], 1)
 
 
 def capsule(start: tuple[float, float], end: tuple[float, float], start_radius: float, end_radius: float) -> Points:
@@ -166,15 +171,14 @@ def make_body(rng: np.random.Generator, size: int, textures: TextureSource, shap
 
 
 def _paint(rng: np.random.Generator, photo: NDArray[np.uint8], colour: Colours) -> NDArray[np.uint8]:
-    """Make a surface: the photograph as it is, tinted, or plain cloth, with an optional pattern."""
+    """Make a surface: the photo as it is, tinted, or plain cloth, with an optional pattern."""
     size, kind = photo.shape[0], rng.random()
     if kind < 0.25:
         surface = photo.copy()
     elif kind < 0.75:
         surface = tint(photo, np.clip(colour, 0, 255), rng.uniform(0.15, 0.9))
     else:
-        surface = np.empty_like(photo)
-        surface[:] = np.clip(colour, 0, 255).astype(np.uint8)
+        surface = plain(size, colour)
     if rng.random() < 0.35:
         surface = shade(surface, _pattern(rng, size))
     return surface

@@ -1,4 +1,4 @@
-"""What every synthetic foreground is painted with: fields of noise, light, colours, and two layers of strokes.
+"""Tools that paint every synthetic foreground: fields of noise, light, colours, and two layers of strokes.
 
 Coordinates are (x, y) in pixels of the finished cut-out; colours are RGB, 0 to 255.
 """
@@ -13,57 +13,24 @@ from mask2alpha.data.cutout import Cutout
 
 FRACTION_BITS = 4  # cv2 draws at 1/16 pixel
 
-NATURAL_COLOURS = (
-    (24, 20, 18),  # black
-    (58, 38, 26),  # dark brown
-    (104, 70, 44),  # brown
-    (150, 104, 62),  # light brown
-    (188, 142, 84),  # teddy bear
-    (214, 178, 116),  # blond
-    (236, 222, 190),  # cream
-    (246, 244, 240),  # white
-    (128, 126, 124),  # grey
-    (72, 72, 76),  # dark grey
-    (176, 84, 36),  # red
-    (222, 96, 24),  # orange doll
-)
+NATURAL_COLOURS = (  # black, browns, teddy bear, blond, cream, white, greys, red, orange
+    (24, 20, 18), (58, 38, 26), (104, 70, 44), (150, 104, 62), (188, 142, 84), (214, 178, 116), (236, 222, 190),
+    (246, 244, 240), (128, 126, 124), (72, 72, 76), (176, 84, 36), (222, 96, 24),
+)  # fmt: skip
 TOY_COLOURS = (
-    (240, 90, 150),
-    (250, 120, 30),
-    (150, 200, 70),
-    (70, 120, 220),
-    (140, 80, 190),
-    (220, 40, 40),
-    (250, 210, 60),
+    (240, 90, 150), (250, 120, 30), (150, 200, 70), (70, 120, 220), (140, 80, 190), (220, 40, 40), (250, 210, 60),
     (40, 170, 170),
-)
+)  # fmt: skip
 SKIN_COLOURS = (
-    (236, 196, 168),
-    (214, 160, 124),
-    (190, 130, 90),
-    (150, 98, 66),
-    (104, 66, 46),
-    (226, 170, 110),
-)
+    (236, 196, 168), (214, 160, 124), (190, 130, 90), (150, 98, 66), (104, 66, 46), (226, 170, 110),
+)  # fmt: skip
 PLANT_COLOURS = (
-    (70, 120, 40),
-    (110, 150, 60),
-    (50, 90, 50),
-    (150, 160, 70),
-    (120, 90, 60),
-    (90, 100, 80),
-    (180, 150, 90),
+    (70, 120, 40), (110, 150, 60), (50, 90, 50), (150, 160, 70), (120, 90, 60), (90, 100, 80), (180, 150, 90),
     (60, 110, 80),
-)
+)  # fmt: skip
 FLOWER_COLOURS = (
-    (225, 80, 20),
-    (245, 190, 40),
-    (220, 60, 90),
-    (240, 230, 230),
-    (150, 90, 170),
-    (200, 40, 30),
-    (120, 70, 90),
-)
+    (225, 80, 20), (245, 190, 40), (220, 60, 90), (240, 230, 230), (150, 90, 170), (200, 40, 30), (120, 70, 90),
+)  # fmt: skip
 
 Colours = NDArray[np.floating[Any]]
 Points = NDArray[np.floating[Any]]
@@ -141,7 +108,7 @@ def shade(colour: NDArray[np.uint8], gain: NDArray[np.float32]) -> NDArray[np.ui
 
 
 def tint(texture: NDArray[np.uint8], colour: Colours, contrast: float) -> NDArray[np.uint8]:
-    """Give a photograph one hue: its brightness about its own mean, times `contrast`, modulates `colour`."""
+    """Give a photo one hue: its brightness about its own mean, times `contrast`, modulates `colour`."""
     grey = np.asarray(cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY), np.uint8)
     mean = float(cv2.mean(grey)[0]) + 1.0
     gain = np.clip(1 + contrast * (np.arange(256, dtype=np.float32) - mean) / max(mean, 64.0), 0.1, 2.0)

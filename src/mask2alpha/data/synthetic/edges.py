@@ -53,9 +53,7 @@ def moving(rng: np.random.Generator, alpha: Alpha) -> Alpha:
     angle = rng.uniform(0, np.pi)
     reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
     fill_polygon(
-        kernel,
-        capsule((length - reach[0], length - reach[1]), (length + reach[0], length + reach[1]), 0.5, 0.5),
-        255,
+        kernel, capsule((length - reach[0], length - reach[1]), (length + reach[0], length + reach[1]), 0.5, 0.5), 255
     )
     weights = kernel.astype(np.float32)
     return np.asarray(cv2.filter2D(alpha, -1, weights / weights.sum()), np.uint8)

@@ -13,6 +13,7 @@ from mask2alpha.data.synthetic.canvas import (
     grain,
     lit,
     pick_hair_colour,
+    plain,
     sample,
     shade,
     smooth_noise,
@@ -20,7 +21,7 @@ from mask2alpha.data.synthetic.canvas import (
     vary,
 )
 from mask2alpha.data.synthetic.edges import extend_colour, fuzzy, sharp
-from mask2alpha.data.synthetic.strands import Growth, draw_strands, grow
+from mask2alpha.data.synthetic.strands import Growth, along_path, draw_strands, grow
 
 
 def _outward(alpha: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -45,7 +46,7 @@ def _roots(rng: np.random.Generator, alpha: NDArray[np.uint8], num: int) -> Poin
 
 
 def _palette(rng: np.random.Generator, colour: Colours, photo: NDArray[np.uint8] | None = None) -> Colours:
-    """Colours of one pelt: variations of one, sometimes with a second one or those of a photograph."""
+    """Colours of one pelt: variations of one, sometimes with a second one or those of a photo."""
     colours = vary(rng, colour, 20, light=rng.uniform(0.06, 0.3), hue=rng.uniform(2, 10))
     choice = rng.random()
     if choice < 0.25:
@@ -82,16 +83,10 @@ def furry(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
         vary(rng, grey, 20, light=rng.uniform(0.06, 0.3), hue=3.0) if is_coat else _palette(rng, pelt, body.colour)
     )
     draw_strands(
-        layers,
-        rng,
-        points,
-        palette,
-        tip_gain=rng.uniform(1.0, 1.3),
-        root_gain=rng.uniform(0.6, 1.0),
+        layers, rng, points, palette, tip_gain=rng.uniform(1.0, 1.3), root_gain=rng.uniform(0.6, 1.0),
         width=unit * rng.uniform(0.6, 1.1) if rng.random() < 0.8 else rng.uniform(1.2, 1.9),
-        tip_opacity=rng.uniform(0.4, 0.9),
-        num_batches=36,
-    )
+        tip_opacity=rng.uniform(0.4, 0.9), num_batches=36,
+    )  # fmt: skip
     if rng.random() < 0.6:  # a halo of thin hairs that stand out of the rest
         band = cv2.subtract(body.alpha, cv2.erode(body.alpha, np.ones((3, 3), np.uint8), iterations=3))
         roots = _roots(rng, np.asarray(band, np.uint8), int(rng.integers(100, 600)))
@@ -115,9 +110,8 @@ def _grow_pelt(rng: np.random.Generator, body: Body, roots: Points, length: floa
     steer = sample(smooth_noise(rng, size, int(rng.integers(2, 7))), roots) * rng.uniform(0.2, 0.9)
     angles = np.arctan2(y / norm + comb * np.sin(side), x / norm + comb * np.cos(side)) + steer
     angles = angles + rng.normal(0, rng.uniform(0.1, 0.5), num)
-    lengths = (
-        length * rng.uniform(0.5, 1.2, num) * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
-    )
+    lengths = length * rng.uniform(0.5, 1.2, num)
+    lengths = lengths * np.clip(1 + 0.5 * sample(smooth_noise(rng, size, 3), roots), 0.25, 1.8)
     downstream = roots[:, 0] * np.cos(side) + roots[:, 1] * np.sin(side)
     order = np.argsort(sample(depth, roots) - comb * downstream / size * 0.7 + rng.normal(0, 0.08, num))
     growth = Growth(
@@ -164,10 +158,9 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
     palette = _palette(rng, colour)
     x, y, r = body.head
     behind, before = _hair_roots(rng, body, upward, rng.uniform(0.1, 0.9))
-    layers = StrandLayers(_hair_base(rng, body, colour))
-    sets = [(behind, 0.8), (before, 1.0)]
+    layers = StrandLayers(plain(size, colour * rng.uniform(0.6, 0.95)))  # darker hair shows between the strands
     lean, width = rng.normal(0, 0.35), rng.uniform(0.45, 1.2)
-    for index, (roots, tone) in enumerate(sets):
+    for roots, tone in ((behind, 0.8), (before, 1.0)):
         away = np.arctan2(roots[:, 1] - y, roots[:, 0] - x)
         up = -np.pi / 2 + lean
         turn = np.angle(np.exp(1j * (up - away)))
@@ -175,28 +168,15 @@ def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: 
         lengths = r * reach * rng.uniform(0.6, 1.15, len(roots))
         points = grow(rng, roots, angles.astype(np.float32), lengths.astype(np.float32), growth)
         _draw_mass(layers, rng, points[:: max(1, len(points) // 90)], palette * np.float32(0.6 * tone), r)
-        light = {"tip_gain": rng.uniform(0.9, 1.3), "root_gain": rng.uniform(0.5, 1.0)}
+        tip_gain, root_gain, opacity = rng.uniform(0.9, 1.3), rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.8)
         draw_strands(
-            layers,
-            rng,
-            points,
-            palette * np.float32(tone),
-            width=width,
-            tip_opacity=rng.uniform(0.4, 0.8),
-            num_batches=30,
-            **light,
-        )
-        if index == 0:
+            layers, rng, points, palette * np.float32(tone),
+            tip_gain=tip_gain, root_gain=root_gain, width=width, tip_opacity=opacity, num_batches=30,
+        )  # fmt: skip
+        if roots is behind:
             layers.stamp(body.colour, body.alpha)
     _fly_away(layers, rng, body, palette, r * reach)
     return lit(rng, layers)
-
-
-def _hair_base(rng: np.random.Generator, body: Body, colour: Colours) -> NDArray[np.uint8]:
-    """What shows between strands: the hair's colour, darkened."""
-    base = np.empty_like(body.colour)
-    base[:] = np.clip(colour * rng.uniform(0.6, 0.95), 0, 255).astype(np.uint8)
-    return base
 
 
 def _hair_roots(rng: np.random.Generator, body: Body, upward: float, fringe: float) -> tuple[Points, Points]:
@@ -244,9 +224,8 @@ def feathered(rng: np.random.Generator, size: int, textures: TextureSource) -> C
     is_alone = rng.random() < 0.35
     depth, out_x, out_y = _outward(body.alpha)
     colour = pick_hair_colour(rng)
-    layers = StrandLayers(
-        extend_colour(body.colour, body.alpha), np.zeros_like(body.alpha) if is_alone else fuzzy(rng, body.alpha)
-    )
+    under = np.zeros_like(body.alpha) if is_alone else fuzzy(rng, body.alpha)
+    layers = StrandLayers(extend_colour(body.colour, body.alpha), under)
     num = int(rng.integers(2, 7)) if is_alone else int(rng.integers(12, 40))
     roots = _roots(rng, body.alpha, num)
     if len(roots) == 0:
@@ -271,10 +250,7 @@ def _draw_feather(
     """Draw one feather along `shaft`, (P, 2)."""
     per_step = max(2, int(length / 24 / 1.1))
     place = np.sort(rng.uniform(0.12, 1.0, per_step * 24)) * (len(shaft) - 1)
-    lower = np.minimum(place.astype(np.intp), len(shaft) - 2)
-    roots = shaft[lower] + (shaft[lower + 1] - shaft[lower]) * (place - lower)[:, None]
-    along = shaft[lower + 1] - shaft[lower]
-    heading = np.arctan2(along[:, 1], along[:, 0])
+    roots, heading = along_path(shaft, place)
     share = place / (len(shaft) - 1)
     width = length * rng.uniform(0.1, 0.26) * np.sin(np.pi * np.clip(share, 0, 1) ** 0.8 * 0.93 + 0.15)
     ragged = np.repeat(rng.uniform(0.75, 1.0, len(place) // 8 + 1), 8)[: len(place)]

@@ -16,7 +16,7 @@ from mask2alpha.data.synthetic.canvas import (
     plain,
     vary,
 )
-from mask2alpha.data.synthetic.strands import Growth, draw_strands, draw_tube, grow
+from mask2alpha.data.synthetic.strands import Growth, along_path, draw_strands, draw_tube, grow
 
 
 def _ribbon(path: Points, width: float, fullness: float) -> Points:
@@ -61,16 +61,8 @@ def grass(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
     growth = Growth(num_points=8, bend=rng.uniform(0.2, 1.0), wobble=0.06, gravity=rng.uniform(0, 0.5))
     blades = grow(rng, roots, angles, lengths, growth)
     wide = rng.uniform(0.6, 3.0)
-    draw_strands(
-        layers,
-        rng,
-        blades,
-        vary(rng, colour, 20, light=0.25),
-        width=wide,
-        tip_gain=rng.uniform(0.9, 1.4),
-        root_gain=0.7,
-        num_batches=40,
-    )
+    tones = vary(rng, colour, 20, light=0.25)
+    draw_strands(layers, rng, blades, tones, width=wide, tip_gain=rng.uniform(0.9, 1.4), root_gain=0.7, num_batches=40)
     return lit(rng, layers)
 
 
@@ -151,19 +143,11 @@ def _draw_fern(layers: StrandLayers, rng: np.random.Generator, path: Points, col
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     num = int(rng.integers(12, 22))
     place = np.linspace(0.5, len(path) - 1.1, num)
-    lower = place.astype(np.intp)
-    roots = path[lower] + (path[lower + 1] - path[lower]) * (place - lower)[:, None]
-    step = path[lower + 1] - path[lower]
-    heading = np.arctan2(step[:, 1], step[:, 0])
+    roots, heading = along_path(path, place)
     reach = length * rng.uniform(0.12, 0.25) * (1.05 - place / len(path))
     for side in (-1, 1):
-        leaflets = grow(
-            rng,
-            roots.astype(np.float32),
-            (heading + side * 1.0).astype(np.float32),
-            reach.astype(np.float32),
-            Growth(num_points=5),
-        )
+        angles, growth = (heading + side * 1.0).astype(np.float32), Growth(num_points=5)
+        leaflets = grow(rng, roots.astype(np.float32), angles, reach.astype(np.float32), growth)
         for leaflet, span in zip(leaflets, reach, strict=True):
             layers.fill(_ribbon(leaflet, max(1.0, span * 0.22), 0.8), np.clip(colour * rng.uniform(0.75, 1.25), 0, 255))
     layers.draw(path[None], np.clip(colour * 0.7, 0, 255), 2)
@@ -176,13 +160,8 @@ def flower(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
         colour = pick_colour(rng, FLOWER_COLOURS)
         x, y = size * rng.uniform(0.25, 0.75, 2)
         radius = size * rng.uniform(0.18, 0.45)
-        stem = grow(
-            rng,
-            np.array([[x, y]], np.float32),
-            np.array([np.pi / 2], np.float32),
-            np.array([size], np.float32),
-            Growth(num_points=8),
-        )
+        place, down, length = (np.array(values, np.float32) for values in ([[x, y]], [np.pi / 2], [size]))
+        stem = grow(rng, place, down, length, Growth(num_points=8))
         draw_tube(layers, rng, stem[0], pick_colour(rng, PLANT_COLOURS), size * rng.uniform(0.006, 0.02))
         num, wide = int(rng.integers(10, 26)), rng.uniform(0.12, 0.35)
         for ring in range(int(rng.integers(1, 4))):
@@ -207,15 +186,8 @@ def _draw_tuft(
     roots = np.stack([centre[0] + away * np.cos(turn), centre[1] + away * np.sin(turn)], 1).astype(np.float32)
     lengths = (reach * rng.uniform(0.2, 0.6, num)).astype(np.float32)
     points = grow(rng, roots, turn.astype(np.float32), lengths, Growth(num_points=4, bend=0.6))
-    draw_strands(
-        layers,
-        rng,
-        points[np.argsort(-away)],
-        vary(rng, colour, 12, light=0.3),
-        width=rng.uniform(0.6, 1.6),
-        root_gain=0.7,
-        num_batches=14,
-    )
+    tones, width = vary(rng, colour, 12, light=0.3), rng.uniform(0.6, 1.6)
+    draw_strands(layers, rng, points[np.argsort(-away)], tones, width=width, root_gain=0.7, num_batches=14)
 
 
 def twigs(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
@@ -226,13 +198,8 @@ def twigs(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
     angles, lengths = np.array([-np.pi / 2 + rng.normal(0, 0.3)]), np.array([size * rng.uniform(0.25, 0.5)])
     width, spread, tips = size * rng.uniform(0.008, 0.03), rng.uniform(0.3, 0.8), []
     for level in range(int(rng.integers(4, 6))):
-        paths = grow(
-            rng,
-            start,
-            angles.astype(np.float32),
-            lengths.astype(np.float32),
-            Growth(num_points=6, bend=0.3, wobble=0.15),
-        )
+        growth = Growth(num_points=6, bend=0.3, wobble=0.15)
+        paths = grow(rng, start, angles.astype(np.float32), lengths.astype(np.float32), growth)
         for batch in np.array_split(paths, min(len(paths), 6)):
             tone = vary(rng, bark, 1)[0]
             if width > 1.2:

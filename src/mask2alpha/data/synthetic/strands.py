@@ -1,4 +1,4 @@
-"""Strands, the thin things that make matting hard: how they grow and how they are drawn."""
+"""Strands, the thin things that make matting hard: growing and drawing them."""
 
 from dataclasses import dataclass
 
@@ -22,22 +22,16 @@ class Growth:
     curl_turns: float = 2.0
     """Periods of that turn along a strand."""
     gravity: float = 0.0
-    """How far directions turn downwards until the tip, 0 to 1."""
+    """How far strands turn downwards until the tip, 0 to 1."""
     gravity_onset: float = 0.7
-    """Where that happens: below 1 near the root (hair that lies on a head), above 1 near the tip."""
+    """Where they turn: below 1 near the root (hair that lies on a head), above 1 near the tip."""
     clump: float = 0.0
-    """How far tips gather at those of a few guide strands, 0 to 1."""
+    """How far tips gather at the tips of a few guide strands, 0 to 1."""
     num_clumps: int = 40
     """Number of guide strands."""
 
 
-def grow(
-    rng: np.random.Generator,
-    roots: Points,
-    angles: Floats,
-    lengths: Floats,
-    growth: Growth,
-) -> Points:
+def grow(rng: np.random.Generator, roots: Points, angles: Floats, lengths: Floats, growth: Growth) -> Points:
     """Grow strands from their roots.
 
     Args:
@@ -81,6 +75,13 @@ def _gather(rng: np.random.Generator, points: Points, growth: Growth) -> Points:
     return np.asarray(points + (guides[nearest] - points) * pull, np.float32)
 
 
+def along_path(path: Points, place: Floats) -> tuple[Points, Floats]:
+    """Points of a polyline (P, 2) and its direction there [rad], at `place` (N,) from 0 to P - 1; (N, 2) and (N,)."""
+    lower = np.minimum(place.astype(np.intp), len(path) - 2)
+    step = path[lower + 1] - path[lower]
+    return path[lower] + step * (place - lower)[:, None], np.arctan2(step[:, 1], step[:, 0])
+
+
 def draw_strands(
     layers: StrandLayers,
     rng: np.random.Generator,
@@ -96,13 +97,13 @@ def draw_strands(
     """Draw tapering strands in their order, the first at the bottom.
 
     Args:
-        layers: Where to.
+        layers: The layers to draw on.
         rng: Random numbers.
         points: (N, P, 2), roots first.
         colours: (C, 3) a palette; strands take random ones of it.
         tip_gain: Brightness of tips relative to the middle.
         root_gain: Brightness of roots relative to the middle.
-        width: At the root [px]; below 0.75 the whole strand becomes faint.
+        width: Width at the root [px]; below 0.75 the whole strand becomes faint.
         tip_opacity: Opacity of the last part, which is what tapering below a pixel looks like.
         num_batches: Strands of one batch share a colour (one call of cv2 each).
     """

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mask2alpha.data.cutout import Cutout, TextureSource
-from mask2alpha.data.synthetic.bodies import ALL_COLOURS, blob, make_body
+from mask2alpha.data.synthetic.bodies import ALL_COLOURS, blob, make_body, tilted
 from mask2alpha.data.synthetic.canvas import (
     NATURAL_COLOURS,
     StrandLayers,
@@ -58,9 +58,9 @@ def net(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
                 layers.draw(path[None], tone, 2 if width > 1 else 1)
     flat = lit(rng, layers)
     if rng.random() < 0.6:  # the net ends within the picture
-        hem = np.asarray(
-            cv2.max(sharp(rng, body.alpha), under) if under is not None else sharp(rng, body.alpha), np.uint8
-        )
+        hem = sharp(rng, body.alpha)
+        if under is not None:
+            hem = np.asarray(cv2.max(hem, under), np.uint8)
         return Cutout(flat.colour, np.asarray(cv2.multiply(flat.alpha, hem, scale=1 / 255), np.uint8))
     return flat
 
@@ -146,10 +146,7 @@ def wicker(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
     for _ in range(int(rng.integers(8, 26))):
         squash, tilt = rng.uniform(0.05, 1.0), rng.uniform(0, np.pi)
         reach = radius * (1 + 0.06 * rng.normal()) * (1 + 0.05 * np.sin(3 * turn + rng.uniform(0, 6)))
-        x, y = reach * np.cos(turn), reach * squash * np.sin(turn)
-        ring = np.stack(
-            [centre[0] + x * np.cos(tilt) - y * np.sin(tilt), centre[1] + x * np.sin(tilt) + y * np.cos(tilt)], 1
-        )
+        ring = tilted(centre, reach * np.cos(turn), reach * squash * np.sin(turn), tilt)
         first = int(rng.integers(0, 30))
         for arc in (ring[first : first + 31], np.concatenate([ring[first + 30 :], ring[: first + 1]])):
             draw_tube(layers, rng, arc.astype(np.float32), vary(rng, colour, 1)[0], width * rng.uniform(0.7, 1.2))
@@ -184,10 +181,8 @@ def _draw_wheel(layers: StrandLayers, rng: np.random.Generator, size: int) -> No
     circle = np.stack([np.cos(turn), squash * np.sin(turn)], 1)
     num, metal = int(rng.integers(8, 37)), pick_colour(rng, NATURAL_COLOURS)
     spokes = np.arange(num) / num * 2 * np.pi
-    inner = np.stack(
-        [np.cos(spokes + 1.2 * (-1) ** np.arange(num)), squash * np.sin(spokes + 1.2 * (-1) ** np.arange(num))], 1
-    )
-    outer = np.stack([np.cos(spokes), squash * np.sin(spokes)], 1)
+    turned = spokes + 1.2 * (-1) ** np.arange(num)
+    inner, outer = (np.stack([np.cos(at), squash * np.sin(at)], 1) for at in (turned, spokes))
     lines = np.stack([centre + inner * radius * 0.1, centre + outer * radius], 1).astype(np.float32)
     layers.draw(lines, metal, int(rng.integers(1, 3)))
     for share, width in ((1.0, 0.05), (0.1, 0.08)):
@@ -217,15 +212,9 @@ def pompom(rng: np.random.Generator, size: int, textures: TextureSource) -> Cuto
             draw_tube(layers, rng, end, pick_colour(rng, ALL_COLOURS), size * rng.uniform(0.01, 0.04))
         points = grow(rng, roots[order].astype(np.float32), turn[order].astype(np.float32), lengths, growth)
         draw_strands(
-            layers,
-            rng,
-            points,
-            vary(rng, tone, 16, light=0.22),
-            width=rng.uniform(0.4, 1.4),
-            root_gain=rng.uniform(0.5, 1.0),
-            tip_gain=rng.uniform(1, 1.4),
-            num_batches=30,
-        )
+            layers, rng, points, vary(rng, tone, 16, light=0.22), width=rng.uniform(0.4, 1.4),
+            root_gain=rng.uniform(0.5, 1.0), tip_gain=rng.uniform(1, 1.4), num_batches=30,
+        )  # fmt: skip
         if rng.random() < 0.3:  # seeds at the ends
             dots = np.stack([points[:, -1], points[:, -1] + 0.5], 1)
             layers.draw(dots.astype(np.float32), np.clip(tone * 1.2, 0, 255), 3)

@@ -1,9 +1,9 @@
-"""Hair as photographs show it at arm's length: thousands of strands thinner than a pixel, in depth, in a hard light.
+"""Hair as photos show it at arm's length: thousands of strands thinner than a pixel, in depth, in a hard light.
 
 In such hair the brightness of neighbouring strands differs far more than their alpha: lit strands lie beside shaded
 ones, a highlight runs across them, the depth is dark. Alpha falls from one to nothing over a wide band, for strands of
 all lengths overlap there and none of them is opaque. A network that has not seen this takes bright strands for the
-object and the dark between them for the background.
+object and the dark hair between them for the background.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """What all hair of one head has in common."""
+    """Properties that all hair of one head shares."""
 
     colour: Colours
     """(3,) RGB in full light."""
@@ -63,19 +63,19 @@ class Style:
     growth: Growth
     """How strands bend."""
     upward: float
-    """How far roots turn upwards (1) or downwards (-1) from straight out of the head."""
+    """How far roots turn upwards (1) or downwards (-1), away from straight out of the head."""
     lean: float
-    """Where upwards is [rad]."""
+    """Deviation of that upward direction from the vertical [rad]."""
     opacity: float
-    """Of a strand; below 1 it is thinner than a line of cv2."""
+    """Opacity of a strand; below 1 it is thinner than a line of cv2."""
     contrast: float
-    """Between the brightness of neighbouring strands (standard deviation of the logarithm)."""
+    """Standard deviation of the logarithm of the brightness of neighbouring strands."""
     darkest: float
-    """Brightness of the deepest sheet over that of the topmost."""
+    """Brightness of the deepest sheet, relative to the topmost one."""
     sheen: float
-    """Where along the strands the highlight lies, 0 to 1."""
+    """Place of the highlight along the strands, from 0 (root) to 1 (tip)."""
     gloss: float
-    """How much brighter than the rest it is."""
+    """How much brighter the highlight is than the rest."""
 
 
 def wispy(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
