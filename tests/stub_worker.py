@@ -25,7 +25,7 @@ def main() -> None:
         say({"problem": {"kind": "starting", "detail": "missing: neither a shipped name nor a file"}})
         sys.exit(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    say({"ready": {"device": "cpu", "dtype": "float32", "steps": 2, "error_threshold": 0.02}})
+    say({"ready": {"device": "cpu", "dtype": "float32", "steps": 2, "error_threshold": 0.02, "selects": 1}})
     for line in sys.stdin:
         message = json.loads(line)
         if "forget" in message:

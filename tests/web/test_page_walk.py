@@ -53,9 +53,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("service") / "log.txt"
+    options = ["--port", str(port)]
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # as the command: sums differ with the number of threads
+        options += ["--threads", threads]
     with log.open("w") as output:
         service = subprocess.Popen(
-            [sys.executable, "-m", "mask2alpha", "serve", "--port", str(port)], stdout=output, stderr=output
+            [sys.executable, "-m", "mask2alpha", "serve", *options], stdout=output, stderr=output
         )
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/ready", service, log)
@@ -140,11 +143,24 @@ class Walker:
         self.page.wait_for_selector("#canvas:not([aria-busy=true])", state="attached")
         self.page.wait_for_selector("#progress", state="hidden")
 
-    def stroke(self, *points: tuple[float, float]) -> None:
-        """Paint along points given as shares of the stage."""
+    def spot(self, x: float, y: float) -> tuple[float, float]:
+        """The place on the screen of a share of the stage's width and height."""
         box = self.page.locator("#canvas").bounding_box()
         assert box
-        spots = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    def click(self, x: float, y: float, *, key: str | None = None) -> None:
+        """Click the stage, with a key held down."""
+        if key:
+            self.page.keyboard.down(key)
+        self.page.mouse.click(*self.spot(x, y))
+        if key:
+            self.page.keyboard.up(key)
+        self.settle()
+
+    def stroke(self, *points: tuple[float, float]) -> None:
+        """Press, move along points given as shares of the stage, and let go."""
+        spots = [self.spot(x, y) for x, y in points]
         self.page.mouse.move(*spots[0])
         self.page.mouse.down()
         for spot in spots[1:]:
@@ -200,6 +216,88 @@ def command(photo: Path, mask: Path, tmp_path: Path) -> np.ndarray:
     return np.asarray(Image.open(out))
 
 
+def test_clicks_select_a_person_who_is_then_downloaded(walker: Walker) -> None:
+    page = walker.page
+    walker.open()
+    assert page.get_attribute("[data-tool=select]", "aria-pressed") == "true"
+    assert page.is_hidden("[data-tool=box]")
+    walker.click(0.5, 0.75)
+    assert page.is_hidden("#hint")
+    walker.look("alpha")
+    assert min(walker.pixel(0.5, 0.75)) > 250
+    assert walker.pixel(0.2, 0.15) == (0, 0, 0)
+    dark_corner = (0.78, 0.6)
+    walker.click(*dark_corner, key="Alt")
+    assert walker.pixel(*dark_corner) == (0, 0, 0)
+    assert min(walker.pixel(0.5, 0.75)) > 250
+    walker.look("edit")
+    walker.photograph("select")
+
+    # each click is undone by itself
+    page.keyboard.press("Control+z")
+    walker.settle()
+    page.keyboard.press("Control+Shift+z")
+    walker.settle()
+
+    # a correction by the brush stays when a further click takes something away
+    page.keyboard.press("b")
+    walker.stroke((0.25, 0.1), (0.25, 0.2))
+    walker.settle()
+    page.keyboard.press("s")
+    assert page.is_disabled("input[name=scale][value=part]")
+    page.check("input[name=mark][value=away]")
+    walker.click(0.6, 0.95)
+    mask = grey(walker.download("mask"))
+    assert mask[60:70, 66:76].min() == 255  # the stroke
+    assert mask[496:504, 324:332].max() == 0  # the click
+    page.click("#undo")
+    walker.settle()
+
+    # how much a click takes, on an object of its own
+    page.keyboard.press("n")
+    page.keyboard.press("s")
+    page.check("input[name=mark][value=add]")
+    walker.click(0.5, 0.3)
+    page.keyboard.press("g")
+    page.keyboard.press("g")
+    walker.settle()
+    assert page.is_checked("input[name=scale][value=part]")
+    page.click(".object:nth-child(2) .object-delete")
+
+    walker.look("result")
+    file = walker.download("cutout")
+    with Image.open(file) as picture:
+        assert (picture.mode, picture.size) == ("RGBA", (512, 512))
+        opacity = np.asarray(picture.getchannel("A"))
+    assert opacity[400, 250] > 250
+    assert opacity[60, 20] == 0
+
+
+def test_a_model_that_selects_nothing_offers_brush_and_box(browser: Any, address: str) -> None:
+    walker = Walker(browser, "about:blank")
+    page = walker.page
+
+    def answer(route: Any) -> None:
+        info = route.fetch().json()
+        route.fulfill(json=info | {"selects": False})
+
+    page.route("**/v1/info", answer)
+    page.goto(address)
+    page.wait_for_selector("[data-tool=select]", state="hidden")
+    walker.open()
+    assert page.get_attribute("[data-tool=brush]", "aria-pressed") == "true"
+    assert "cannot select by a click" in page.inner_text("#hint")
+    page.keyboard.press("s")
+    assert page.is_hidden("#select-options")
+    page.keyboard.press("r")
+    walker.stroke((0.2, 0.05), (0.86, 0.94))  # GrabCut makes the rough mask
+    page.wait_for_selector("#hint", state="hidden")
+    walker.settle()
+    walker.look("alpha")
+    assert min(walker.pixel(0.5, 0.75)) > 250
+    walker.close()
+
+
 def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path) -> None:
     page = walker.page
     walker.photograph("empty")
@@ -208,8 +306,7 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     assert page.inner_text("#photo-name") == "astronaut.png"
     assert page.is_visible("#hint")
 
-    # a box: GrabCut makes the rough mask, and the matte follows
-    page.keyboard.press("r")
+    # a box: what it holds is selected, and the matte follows
     walker.stroke((0.2, 0.05), (0.86, 0.94))
     page.wait_for_selector("#hint", state="hidden")
     walker.settle()
@@ -328,6 +425,7 @@ def test_the_downloaded_alpha_is_the_commands(walker: Walker, tmp_path: Path) ->
 
     # and of what was painted: the command gets the same rough mask
     walker.look("edit")
+    walker.page.keyboard.press("b")
     walker.stroke((0.5, 0.1), (0.8, 0.2))
     walker.settle()
     mask = walker.download("mask").rename(tmp_path / "painted.png")
@@ -340,6 +438,7 @@ def test_a_stroke_on_a_2k_photograph_shows_its_matte_soon(walker: Walker, tmp_pa
     photo = tmp_path / "2k.jpg"
     Image.open(PHOTO).convert("RGB").resize((2048, 2048)).crop((0, 0, 2048, 1365)).save(photo, quality=92)
     walker.open(photo)
+    walker.page.keyboard.press("b")
     walker.stroke((0.5, 0.3), (0.5, 0.7))
     walker.settle()
     seconds = []
@@ -369,6 +468,7 @@ def test_a_photograph_of_24_megapixels_is_painted_on_smoothly(
             requestAnimationFrame(tick);
         }"""
     )
+    walker.page.keyboard.press("b")
     walker.stroke((0.5, 0.3), (0.5, 0.7), (0.6, 0.7), (0.6, 0.3))
     gaps = np.array(walker.page.evaluate("() => window.frames24"))
     record_property("median_frame_ms", float(np.median(gaps)))
@@ -408,6 +508,7 @@ def test_a_forgotten_photograph_is_sent_again(walker: Walker) -> None:
         route.fulfill(status=404, content_type="application/problem+json", body=json.dumps(problem))
 
     walker.page.route("**/v1/encodings/*/mattes", forget)
+    walker.page.keyboard.press("b")
     with walker.page.expect_request("**/v1/encodings", timeout=PATIENCE):
         walker.stroke((0.4, 0.5), (0.4, 0.9))
     walker.settle()
@@ -454,9 +555,24 @@ def test_everything_can_be_done_with_the_keyboard(walker: Walker) -> None:
         page.keyboard.press(f"Shift+{key}")
     page.keyboard.press("Enter")
     walker.settle()
-    page.keyboard.press("1")
-    assert page.locator(".object").count() == 2
     assert page.is_enabled("#clear")
+    page.keyboard.press("n")
+    page.keyboard.press("s")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # selects at the crosshair
+    walker.settle()
+    assert page.is_enabled("#clear")
+    for key in ("Alt+Enter", "Shift+Enter"):  # takes away, and begins a box
+        page.keyboard.press("Shift+ArrowRight")
+        page.keyboard.press(key)
+        walker.settle()
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Enter")
+    walker.settle()
+    page.keyboard.press("1")
+    assert page.locator(".object").count() == 3
+    assert page.is_hidden("#toast")
     names = page.evaluate(
         """() => [...document.querySelectorAll("button, input, select, [tabindex]")]
             .filter((control) => control.checkVisibility())
@@ -467,14 +583,12 @@ def test_everything_can_be_done_with_the_keyboard(walker: Walker) -> None:
     assert not names
 
 
-def test_a_phone_shows_all_of_it_and_fingers_paint(browser: Any, address: str) -> None:
+def test_a_phone_shows_all_of_it_and_fingers_select(browser: Any, address: str) -> None:
     walker = Walker(
         browser, address, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, color_scheme="light"
     )
     walker.open()
-    box = walker.page.locator("#canvas").bounding_box()
-    assert box
-    walker.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.6)
+    walker.page.touchscreen.tap(*walker.spot(0.5, 0.6))
     walker.page.wait_for_selector("#hint", state="hidden")
     walker.drop(MASK, as_="mask")
     walker.page.wait_for_selector(".object:nth-child(2)")

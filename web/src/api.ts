@@ -1,11 +1,14 @@
 /** The service, as described in docs/service.md: one function per endpoint, errors in plain words. */
 
-import type { Rect, Size } from "./geometry";
+import type { Point, Rect, Size } from "./geometry";
+import type { Scale } from "./prompt";
 
 export interface ServiceInfo {
   version: string;
   model: string;
   defaults: { steps: number; error_threshold: number };
+  /** Whether the model selects what is pointed at. */
+  selects: boolean;
   needs_key: boolean;
   /** Suffixes of the files it reads. */
   input_formats: string[];
@@ -47,6 +50,15 @@ export interface MatteOptions {
   errorThreshold?: number;
   /** Most pixels recomputed at full resolution. */
   activeBudget?: number;
+}
+
+export interface SelectOptions {
+  points: Point[];
+  notPoints: Point[];
+  box: Rect | null;
+  scale: Scale;
+  /** A picture of the mask to begin from. */
+  mask: Blob | null;
 }
 
 export interface Progress {
@@ -114,6 +126,30 @@ export class Service {
   drop(encoding: Encoding): void {
     const headers = { ...this.#headers(), ...tokenOf(encoding) };
     void fetch(`v1/encodings/${encoding.id}`, { method: "DELETE", headers, keepalive: true }).catch(() => undefined);
+  }
+
+  /** The rough mask of what is pointed at, no larger than `maxSide`. */
+  async select(
+    encoding: Encoding,
+    { points, notPoints, box, scale, mask }: SelectOptions,
+    maxSide: number,
+    signal: AbortSignal,
+    requestId: string,
+  ): Promise<Blob> {
+    const selection = {
+      points: points.map(({ x, y }) => [x, y]),
+      not_points: notPoints.map(({ x, y }) => [x, y]),
+      boxes: box ? [[box.left, box.top, box.right, box.bottom]] : [],
+      scale,
+      ...(mask && { mask: await base64Of(mask) }),
+    };
+    const response = await this.#send(`v1/encodings/${encoding.id}/selections?max_side=${maxSide}`, {
+      method: "POST",
+      body: JSON.stringify(selection),
+      signal,
+      headers: { "Content-Type": "application/json", ...tokenOf(encoding), ...this.#headers(requestId) },
+    });
+    return response.blob();
   }
 
   /** Pictures by output; `steps` gives several, `step-1_fine` and so on. */
@@ -218,6 +254,15 @@ function tokenOf(encoding: Encoding): Record<string, string> {
 
 function numbers(rect: Rect): string {
   return [rect.left, rect.top, rect.right, rect.bottom].map(Math.round).join(",");
+}
+
+async function base64Of(file: Blob): Promise<string> {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let text = "";
+  for (let start = 0; start < bytes.length; start += 0x8000) {
+    text += String.fromCharCode(...bytes.subarray(start, start + 0x8000));
+  }
+  return btoa(text);
 }
 
 async function problemOf(response: Response): Promise<ServiceError> {

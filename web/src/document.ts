@@ -4,6 +4,7 @@ import { OBJECT_COLOURS } from "./colours";
 import { joined, rectOf, shrunk, type Point, type Rect, type Size } from "./geometry";
 import { History } from "./history";
 import { Mask, type Patch } from "./mask";
+import type { Prompt } from "./prompt";
 
 /** Longest side of what is painted on and of the mattes shown meanwhile; larger photographs are shown shrunk to it. */
 export const DRAFT_SIDE = 2048;
@@ -37,14 +38,18 @@ export interface ObjectMatte {
   revision: number;
 }
 
+export type Source = Blob | Prompt | null;
+
 export interface MaskedObject {
   readonly id: number;
   name: string;
   colour: string;
   isVisible: boolean;
   readonly mask: Mask;
-  /** The file the mask was read from, while nothing was changed since: it may be finer than `mask`. */
-  file: Blob | null;
+  /** The file that the mask was read from, which may be finer, or the prompt that made it; null after other changes. */
+  source: Source;
+  /** What the service is selecting for it. */
+  pending: Prompt | null;
   /** Counts the changes of the mask. */
   revision: number;
   strokes: Stroke[];
@@ -62,7 +67,7 @@ export class PageDocument {
   readonly history = new History();
   #listeners: ((event: DocumentEvent) => void)[] = [];
   #count = 0;
-  #unfinished: { object: MaskedObject; before: Uint8Array; file: Blob | null; rect: Rect | null } | null = null;
+  #unfinished: { object: MaskedObject; before: Uint8Array; source: Source; rect: Rect | null } | null = null;
 
   listen(listener: (event: DocumentEvent) => void): void {
     this.#listeners.push(listener);
@@ -145,7 +150,7 @@ export class PageDocument {
   beginStroke(point: Point, radius: number, isErasing: boolean): void {
     const object = this.selected;
     if (!object) return;
-    this.#unfinished = { object, before: object.mask.data.slice(), file: object.file, rect: null };
+    this.#unfinished = { object, before: object.mask.data.slice(), source: object.source, rect: null };
     object.strokes.push({ points: [point], radius, isErasing, revision: object.revision + 1 });
     this.#paint(point, point);
   }
@@ -163,13 +168,13 @@ export class PageDocument {
     const unfinished = this.#unfinished;
     if (!unfinished) return;
     this.#unfinished = null;
-    const { object, before, rect, file } = unfinished;
+    const { object, before, rect, source } = unfinished;
     const patch = rect && object.mask.patchSince(before, rect);
     if (patch) {
-      this.#remember(object, object.strokes.at(-1)!.isErasing ? "Eraser stroke" : "Brush stroke", patch, file);
+      this.#remember(object, object.strokes.at(-1)!.isErasing ? "Eraser stroke" : "Brush stroke", patch, source);
       this.#tell({ kind: "mask", object, rect: patch.rect, isComplete: true });
     } else {
-      object.file = file;
+      object.source = source;
       object.strokes.pop();
       this.#tell({ kind: "mask", object, rect: rectOf(object.mask), isComplete: true });
     }
@@ -180,19 +185,19 @@ export class PageDocument {
     const unfinished = this.#unfinished;
     if (!unfinished) return;
     this.#unfinished = null;
-    const { object, before, file } = unfinished;
+    const { object, before, source } = unfinished;
     object.mask.data.set(before);
-    object.file = file;
+    object.source = source;
     object.strokes.pop();
     this.#changed(object, rectOf(object.mask), true);
   }
 
   /** Make a finished change of a mask known and undoable; null is no change. */
-  apply(object: MaskedObject, label: string, patch: Patch | null, file: Blob | null): void {
-    const oldFile = object.file;
-    object.file = file;
+  apply(object: MaskedObject, label: string, patch: Patch | null, source: Source): void {
+    const before = object.source;
+    object.source = source;
     if (!patch) return;
-    this.#remember(object, label, patch, oldFile);
+    this.#remember(object, label, patch, before);
     this.#changed(object, patch.rect, true);
   }
 
@@ -219,26 +224,26 @@ export class PageDocument {
       stroke.radius * scale,
       stroke.isErasing,
     );
-    object.file = null;
+    object.source = null;
     this.#unfinished!.rect = joined(rect, painted);
     this.#changed(object, painted, false);
     stroke.revision = object.revision;
   }
 
-  #remember(object: MaskedObject, label: string, patch: Patch, oldFile: Blob | null): void {
-    const newFile = object.file;
-    const put = (values: Uint8Array, file: Blob | null): void => {
+  #remember(object: MaskedObject, label: string, patch: Patch, before: Source): void {
+    const after = object.source;
+    const put = (values: Uint8Array, source: Source): void => {
       object.mask.paste(patch.rect, values);
-      object.file = file;
+      object.source = source;
       object.strokes = [];
       this.selected = object;
       this.#changed(object, patch.rect, true);
     };
     this.history.push({
       label,
-      bytes: 2 * patch.before.length,
-      undo: () => put(patch.before, oldFile),
-      redo: () => put(patch.after, newFile),
+      bytes: 2 * patch.before.length + (baseOf(after) === baseOf(before) ? 0 : (baseOf(after)?.length ?? 0)),
+      undo: () => put(patch.before, before),
+      redo: () => put(patch.after, after),
     });
   }
 
@@ -256,7 +261,8 @@ export class PageDocument {
       colour: OBJECT_COLOURS[(number - 1) % OBJECT_COLOURS.length]!,
       isVisible: true,
       mask: new Mask(width, height),
-      file: null,
+      source: null,
+      pending: null,
       revision: 0,
       strokes: [],
       matte: null,
@@ -279,4 +285,8 @@ export class PageDocument {
   #tell(event: DocumentEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+function baseOf(source: Source): Uint8Array | null {
+  return source instanceof Blob ? null : (source?.base ?? null);
 }

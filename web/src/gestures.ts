@@ -1,7 +1,8 @@
-/** Mouse, pen, fingers and keys on the stage: they paint, draw boxes, move and zoom. */
+/** Mouse, pen, fingers and keys on the stage: they select, paint, draw boxes, move and zoom. */
 
 import type { PageDocument } from "./document";
 import { clipped, isEmptyRect, rectOf, spanned, type Point, type Rect } from "./geometry";
+import type { Mark } from "./prompt";
 import type { View } from "./view";
 import { moved, toPhoto, zoomedTo, type Viewport } from "./viewport";
 
@@ -12,13 +13,20 @@ const KEY_STEP_LARGE = 60;
 const SMALLEST_BOX = 6;
 
 export interface StageActions {
+  /** With the Box tool. */
   boxDrawn(box: Rect): void;
+  /** With the Select tool. */
+  marked(mark: Mark): void;
   viewMoved(): void;
   redraw(): void;
   say(text: string): void;
 }
 
-type Drag = { kind: "move"; last: Point } | { kind: "paint" } | { kind: "box"; from: Point };
+type Drag =
+  | { kind: "move"; last: Point }
+  | { kind: "paint" }
+  | { kind: "box"; from: Point }
+  | { kind: "mark"; from: Point; takesAway: boolean };
 
 export class Gestures {
   readonly #fingers = new Map<number, Point>();
@@ -78,8 +86,10 @@ export class Gestures {
     const spot = toPhoto(this.view.viewport, point);
     if (isMoving) this.#drag = { kind: "move", last: point };
     else if (this.view.tool === "box") this.#drag = { kind: "box", from: spot };
-    else {
-      const isErasing = (this.view.tool === "eraser") !== (event.altKey || event.button === 2 || event.button === 5);
+    else if (this.view.tool === "select") {
+      this.#drag = { kind: "mark", from: spot, takesAway: this.view.takesAway !== isOther(event) };
+    } else {
+      const isErasing = (this.view.tool === "eraser") !== isOther(event);
       this.#drag = { kind: "paint" };
       this.page.beginStroke(spot, this.#brushRadius, isErasing);
     }
@@ -97,7 +107,7 @@ export class Gestures {
     if (drag?.kind === "move") {
       this.#setViewport(this.#movedBy(point.x - drag.last.x, point.y - drag.last.y));
       drag.last = point;
-    } else if (drag?.kind === "box") {
+    } else if (drag?.kind === "box" || drag?.kind === "mark") {
       this.view.box = spanned(drag.from, toPhoto(this.view.viewport, point));
       this.actions.redraw();
     } else if (drag?.kind === "paint") {
@@ -118,18 +128,36 @@ export class Gestures {
     this.#drag = null;
     if (event.type === "pointercancel") this.#abandon();
     else if (drag?.kind === "paint") this.page.endStroke();
-    else if (drag?.kind === "box") this.#finishBox();
+    else if (drag?.kind === "box" || drag?.kind === "mark") this.#finish(drag);
   }
 
-  #finishBox(): void {
+  /** A box, or a point where the Select tool was hardly moved. */
+  #finish(drag: Drag & { kind: "box" | "mark" }): void {
+    const box = this.#takeBox();
+    if (drag.kind === "box") {
+      if (box) this.actions.boxDrawn(box);
+      return;
+    }
+    const { from: at, takesAway } = drag;
+    if (box) this.actions.marked({ kind: "box", box, takesAway });
+    else if (this.#isOnPhoto(at)) this.actions.marked({ kind: "point", at, takesAway });
+  }
+
+  #isOnPhoto({ x, y }: Point): boolean {
+    const { photo } = this.page;
+    return photo !== null && x >= 0 && y >= 0 && x < photo.width && y < photo.height;
+  }
+
+  /** The box that was drawn, on the photograph; null for a slip of the hand. */
+  #takeBox(): Rect | null {
     const { box, viewport } = this.view;
     this.view.box = null;
     this.actions.redraw();
-    if (!box || !this.page.photo) return;
+    if (!box || !this.page.photo) return null;
     const inside = clipped(box, rectOf(this.page.photo));
     const smallest = SMALLEST_BOX / viewport.scale;
     const isSlip = inside.right - inside.left < smallest || inside.bottom - inside.top < smallest;
-    if (!isSlip && !isEmptyRect(inside)) this.actions.boxDrawn(inside);
+    return isSlip || isEmptyRect(inside) ? null : inside;
   }
 
   /** Give up what a first finger began. */
@@ -170,7 +198,7 @@ export class Gestures {
 
   /** Arrows move a crosshair, Enter does with the tool what the mouse button does. */
   #key(event: KeyboardEvent): void {
-    if (!this.page.photo || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.page.photo || event.ctrlKey || event.metaKey || (event.altKey && event.key !== "Enter")) return;
     const direction = DIRECTIONS[event.key];
     if (direction) {
       event.preventDefault();
@@ -178,7 +206,7 @@ export class Gestures {
       this.#moveCrosshair(direction.x * step, direction.y * step);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      this.#pressCrosshair();
+      this.#pressCrosshair(event);
     } else if (event.key === "Escape") this.#leaveKeyboard();
   }
 
@@ -197,12 +225,12 @@ export class Gestures {
     this.view.isCrosshair = true;
     const spot = toPhoto(viewport, to);
     if (this.#drag?.kind === "paint") this.page.continueStroke(spot);
-    if (this.#drag?.kind === "box") this.view.box = spanned(this.#drag.from, spot);
+    if (this.#drag?.kind === "box" || this.#drag?.kind === "mark") this.view.box = spanned(this.#drag.from, spot);
     this.#hover(to);
     this.actions.say(`${Math.round(spot.x)}, ${Math.round(spot.y)}`);
   }
 
-  #pressCrosshair(): void {
+  #pressCrosshair(event: KeyboardEvent): void {
     const { cursor, isCrosshair, tool, viewport } = this.view;
     if (!isCrosshair || !cursor) {
       this.#moveCrosshair(0, 0);
@@ -214,9 +242,12 @@ export class Gestures {
     if (drag?.kind === "paint") {
       this.page.endStroke();
       this.actions.say("Stroke finished");
-    } else if (drag?.kind === "box") this.#finishBox();
-    else if (tool === "box") {
-      this.#drag = { kind: "box", from: spot };
+    } else if (drag?.kind === "box" || drag?.kind === "mark") this.#finish(drag);
+    else if (tool === "select" && !event.shiftKey) {
+      this.#finish({ kind: "mark", from: spot, takesAway: this.view.takesAway !== event.altKey });
+    } else if (tool === "box" || tool === "select") {
+      const takesAway = this.view.takesAway !== event.altKey;
+      this.#drag = tool === "box" ? { kind: "box", from: spot } : { kind: "mark", from: spot, takesAway };
       this.actions.say("First corner set. Move to the other corner and press Enter.");
     } else if (tool !== "hand") {
       this.#drag = { kind: "paint" };
@@ -244,6 +275,11 @@ export class Gestures {
     this.view.viewport = viewport;
     this.actions.viewMoved();
   }
+}
+
+/** Whether a press does the reverse of what the tool does: Alt, the right button, or the pen's eraser. */
+function isOther(event: PointerEvent): boolean {
+  return event.altKey || event.button === 2 || event.button === 5;
 }
 
 const DIRECTIONS: Record<string, Point> = {

@@ -13,6 +13,8 @@ import { decodedHere, decodedThere, hasShapeOf } from "./photo";
 import { valuesOf } from "./pixels";
 import { Renderer } from "./render";
 import { PageError, PageReporter } from "./report";
+import { SelectOptions } from "./select-options";
+import { Selecting } from "./selecting";
 import { listenForShortcuts } from "./shortcuts";
 import { followTheme } from "./theme";
 import { initialView, type Mode, type Overlay, type Tool } from "./view";
@@ -28,6 +30,7 @@ const reporter = new PageReporter();
 const canvas = element<HTMLCanvasElement>("canvas");
 const renderer = new Renderer(canvas, page, view);
 const matting = new Matting(service, page, view, reporter, renderer.redraw);
+const selecting = new Selecting(page, (prompt, signal) => matting.select(prompt, signal), reporter);
 let info: ServiceInfo | null = null;
 /** The newest photograph asked for: an older one that arrives later is not shown. */
 let opening: SentPhoto | null = null;
@@ -137,15 +140,34 @@ function attempt(work: Promise<void>): void {
 
 // ---- the stage --------------------------------------------------------------------------------------------------
 
+const TOOL_HINTS: Partial<Record<Tool, string>> = {
+  box: "Drag a box around the object",
+  hand: "Drag to move, scroll to zoom",
+};
+const STAGE_LABELS: Record<Tool, string> = {
+  select: "Arrow keys move a crosshair, Enter selects there, Alt+Enter takes away, Shift+Enter begins a box.",
+  brush: "Arrow keys move the brush, Enter starts and stops painting.",
+  eraser: "Arrow keys move the eraser, Enter starts and stops erasing.",
+  box: "Arrow keys move a crosshair, Enter sets the corners of the box.",
+  hand: "Arrow keys move the photograph.",
+};
+
+function toolButton(tool: Tool): HTMLElement {
+  return document.querySelector<HTMLElement>(`[data-tool="${tool}"]`)!;
+}
+
+/** A tool that this service does not offer is not set. */
 function setTool(tool: Tool): void {
+  if (toolButton(tool).hidden) return;
   view.tool = tool;
   for (const other of document.querySelectorAll<HTMLElement>("[data-tool]")) {
     other.setAttribute("aria-pressed", String(other.dataset["tool"] === tool));
   }
   canvas.dataset["tool"] = tool;
-  element("brush-size-row").hidden = tool === "box" || tool === "hand";
-  element("tool-hint").textContent =
-    tool === "box" ? "Drag a box around the object" : tool === "hand" ? "Drag to move, scroll to zoom" : "";
+  element("brush-size-row").hidden = tool !== "brush" && tool !== "eraser";
+  element("select-options").hidden = tool !== "select";
+  element("tool-hint").textContent = TOOL_HINTS[tool] ?? "";
+  canvas.setAttribute("aria-label", `Photograph. ${STAGE_LABELS[tool]}`);
   renderer.redraw();
 }
 
@@ -194,6 +216,7 @@ function viewMoved(): void {
 
 new Gestures(canvas, page, view, {
   boxDrawn: (box) => attempt(useBox(box)),
+  marked: (mark) => selecting.mark(mark),
   viewMoved,
   redraw: renderer.redraw,
   say: (text) => {
@@ -232,6 +255,7 @@ splitLine.addEventListener("pointermove", (event) => {
 // ---- the panel --------------------------------------------------------------------------------------------------
 
 new ObjectsPanel(page);
+const selectOptions = new SelectOptions(page, view, selecting);
 
 function setColour(value: string): void {
   view.background = value === "checker" ? { kind: "checker" } : { kind: "colour", value };
@@ -321,7 +345,7 @@ async function download(): Promise<void> {
     chosen === ALL ? isVisible && !mask.isEmpty : String(id) === chosen,
   );
   if (!objects.length || !page.photo)
-    throw new PageError("Mark an object first: paint over it, draw a box, or load a mask.");
+    throw new PageError("Mark an object first: click it, paint over it, or load a mask.");
   running?.abort();
   const { signal } = (running = new AbortController());
   const isComposed = output === "composite" || output === "comparison";
@@ -356,14 +380,20 @@ button("download").addEventListener("click", () => attempt(download()));
 page.listen((event) => {
   document.body.classList.toggle("is-empty", !page.photo);
   if (event.kind === "mask" && !event.isComplete) return;
-  button("undo").disabled = !page.history.canUndo;
+  button("undo").disabled = !page.history.canUndo && !page.selected?.pending;
   button("redo").disabled = !page.history.canRedo;
   updateDownloadObjects();
   const isUnmarked = page.photo !== null && page.objects.every(({ mask }) => mask.isEmpty);
   element("hint").hidden = !isUnmarked;
 });
 
+/** First of all, a selection that is still being made is given up. */
 function undo(): void {
+  if (page.selected && selecting.cancel(page.selected)) {
+    page.touch();
+    reporter.said("Selection cancelled");
+    return;
+  }
   const label = page.undo();
   if (label) reporter.said(`Undone: ${label}`);
 }
@@ -395,6 +425,9 @@ button("help").addEventListener("click", () => void shown(dialog("help-dialog"))
 followTheme(() => renderer.readColours());
 
 listenForShortcuts({
+  s: () => setTool("select"),
+  t: () => selectOptions.toggle(),
+  g: () => selectOptions.cycle(),
   b: () => setTool("brush"),
   e: () => setTool("eraser"),
   r: () => setTool("box"),
@@ -438,14 +471,26 @@ function megabytes(bytes: number): string {
   return `${Math.round(bytes / 2 ** 20)} MB`;
 }
 
+/** The Select tool draws boxes, too; the Box tool is for models that select nothing. */
+function offerSelecting(isOffered: boolean): void {
+  toolButton("select").hidden = !isOffered;
+  toolButton("box").hidden = isOffered;
+  if (!isOffered && view.tool === "select") setTool("brush");
+  element("keys-select").hidden = !isOffered;
+  element("hint").textContent = isOffered
+    ? "Click what you want to keep, or drag a box around it."
+    : "Paint over what you want to keep, or draw a box. This service’s model cannot select by a click.";
+}
+
 async function start(): Promise<void> {
-  setTool("brush");
+  offerSelecting(true);
+  setTool("select");
   setBrushSize(view.brushSize);
   setMode("edit");
   setSplit(view.split);
   updateFormats();
-  element("hint").textContent = "Paint over what you want to keep. Roughly is enough.";
   info = await service.info();
+  offerSelecting(info.selects);
   const { limits, version, model } = info;
   element("limits").textContent =
     `Up to ${Math.round(limits.pixels / 1e6)} megapixels and ${megabytes(limits.body_bytes)}. ` +

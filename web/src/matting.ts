@@ -13,8 +13,9 @@ import {
 import { DRAFT_SIDE, type Layered, type MaskedObject, type ObjectMatte, type PageDocument } from "./document";
 import { clipped, contains, grown, rectOf, type Rect } from "./geometry";
 import { Latest } from "./latest";
-import { bitmapOf } from "./pixels";
+import { bitmapOf, valuesOf } from "./pixels";
 import { encodeGreyPng } from "./png";
+import type { Prompt } from "./prompt";
 import { showsColours, type View } from "./view";
 import { inSight } from "./viewport";
 
@@ -168,6 +169,22 @@ export class Matting {
       this.#ask({ object, outputs: ["mask"], maxSide: this.#draftSide }, signal, id),
     );
     return pictures.get("mask")!;
+  }
+
+  /** The rough mask of what a prompt means, of the size of the masks; a box does not begin from the prompt's mask. */
+  async select(prompt: Prompt, signal: AbortSignal): Promise<Uint8Array> {
+    const id = newRequestId();
+    const { width, height } = this.page.maskSize;
+    const mask = prompt.base && !prompt.box ? await encodeGreyPng(prompt.base, width, height) : null;
+    this.reporter.busy(++this.#running > 0);
+    try {
+      const picture = await followed(this.service, this.reporter, id, "Selecting", () =>
+        this.#photo!.use((encoding) => this.service.select(encoding, { ...prompt, mask }, DRAFT_SIDE, signal, id)),
+      );
+      return await valuesOf(picture, width, height);
+    } finally {
+      this.reporter.busy(--this.#running > 0);
+    }
   }
 
   /** A file at full size, for keeping: of one object, or of several as one. */
@@ -353,7 +370,8 @@ export class Matting {
   }
 
   async #maskOf(object: MaskedObject): Promise<Blob> {
-    return object.file ?? encodeGreyPng(object.mask.data, object.mask.width, object.mask.height);
+    const { source, mask } = object;
+    return source instanceof Blob ? source : encodeGreyPng(mask.data, mask.width, mask.height);
   }
 }
 

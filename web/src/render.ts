@@ -1,7 +1,8 @@
 /** Draws the stage: everything is composed at the stage's own size, whatever the photograph's. */
 
 import type { Layered, MaskedObject, PageDocument, Photo, Stroke } from "./document";
-import { covering, rectOf, type Rect } from "./geometry";
+import { covering, rectOf, type Point, type Rect } from "./geometry";
+import { promptOf } from "./selecting";
 import type { View } from "./view";
 import { onStage, toStage } from "./viewport";
 
@@ -10,6 +11,9 @@ const PIXELS_FROM = 3;
 const CHECKER_SIZE = 12;
 /** Of what lies under an overlay, as a share of the dimming of what is not kept. */
 const OVERLAY_DIMMING = 0.6;
+/** Of the points of the Select tool, on the stage. */
+const MARK_RADIUS = 7;
+const TAKEN_AWAY = "#33353b";
 
 type Context = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 
@@ -84,7 +88,8 @@ export class Renderer {
     this.#drawStrokes();
     context.restore();
     this.#drawOutlines();
-    this.#drawBox();
+    this.#drawMarks();
+    this.#drawBox(this.view.box);
     this.#drawCursor();
   }
 
@@ -210,9 +215,37 @@ export class Renderer {
     }
   }
 
-  #drawBox(): void {
-    if (!this.view.box) return;
-    const { left, top, right, bottom } = onStage(this.view.viewport, this.view.box);
+  /** What the selected object was, or is being, selected by. */
+  #drawMarks(): void {
+    const { selected } = this.page;
+    const prompt = selected && promptOf(selected);
+    if (!prompt || this.view.tool !== "select" || this.view.mode !== "edit") return;
+    if (selected.pending) this.#drawBox(prompt.box);
+    for (const point of prompt.points) this.#drawMark(point, selected.colour, true);
+    for (const point of prompt.notPoints) this.#drawMark(point, TAKEN_AWAY, false);
+  }
+
+  #drawMark(point: Point, colour: string, isPlus: boolean): void {
+    const { x, y } = toStage(this.view.viewport, point);
+    const context = this.#context;
+    context.beginPath();
+    context.arc(x, y, MARK_RADIUS, 0, 2 * Math.PI);
+    context.fillStyle = colour;
+    context.fill();
+    context.strokeStyle = "#fff";
+    context.lineWidth = 1.5;
+    context.moveTo(x - MARK_RADIUS / 2, y);
+    context.lineTo(x + MARK_RADIUS / 2, y);
+    if (isPlus) {
+      context.moveTo(x, y - MARK_RADIUS / 2);
+      context.lineTo(x, y + MARK_RADIUS / 2);
+    }
+    context.stroke();
+  }
+
+  #drawBox(box: Rect | null): void {
+    if (!box) return;
+    const { left, top, right, bottom } = onStage(this.view.viewport, box);
     const context = this.#context;
     context.setLineDash([6, 4]);
     for (const [style, width] of [["rgb(0 0 0 / 60%)", 3] as const, ["#fff", 1.5] as const]) {

@@ -4,7 +4,7 @@ import type { Layered, MaskedObject } from "./document";
 import type { Point, Rect, Size } from "./geometry";
 import type { Viewport } from "./viewport";
 
-export type Tool = "brush" | "eraser" | "box" | "hand";
+export type Tool = "select" | "brush" | "eraser" | "box" | "hand";
 export type Mode = "edit" | "result" | "compare" | "alpha";
 export type Overlay = "none" | "error" | "active" | "steps";
 
@@ -14,6 +14,8 @@ export type Background =
 
 export interface View {
   tool: Tool;
+  /** Whether a click of the Select tool takes away. */
+  takesAway: boolean;
   mode: Mode;
   background: Background;
   overlay: Overlay;
@@ -36,7 +38,8 @@ export interface View {
 
 export function initialView(): View {
   return {
-    tool: "brush",
+    tool: "select",
+    takesAway: false,
     mode: "edit",
     background: { kind: "checker" },
     overlay: "none",

@@ -71,13 +71,13 @@ test("a mask's own file is used until the first stroke, and again after undoing 
   const object = page.selected!;
   const file = new Blob(["mask"]);
   page.apply(object, "Mask", object.mask.replace(new Uint8Array(object.mask.data.length).fill(255)), file);
-  expect(object.file).toBe(file);
+  expect(object.source).toBe(file);
   paint(1000, 600, true);
-  expect(object.file).toBeNull();
+  expect(object.source).toBeNull();
   page.undo();
-  expect(object.file).toBe(file);
+  expect(object.source).toBe(file);
   page.redo();
-  expect(object.file).toBeNull();
+  expect(object.source).toBeNull();
 });
 
 test("a deleted object comes back with its mask, in its place", () => {

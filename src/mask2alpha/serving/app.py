@@ -276,6 +276,7 @@ def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounter
             "model": Path(settings.model).name,
             "device": pool.about["device"],
             "defaults": {name: pool.about[name] for name in ("steps", "error_threshold")},
+            "selects": bool(pool.about["selects"]),
             "needs_key": bool(settings.api_key_hashes),
             "limits": {
                 "body_bytes": settings.max_body,
@@ -371,7 +372,16 @@ def _add_encodings(app: FastAPI) -> None:
         service = _service(request)
         kept = service.photos.get(encoding_id, token)
         folder = service.folder(request)
-        job = SelectJob(photo=_borrow(kept, folder), key=kept.id, max_side=max_side, selection=selection, folder=folder)
+        job = SelectJob(
+            photo=_borrow(kept, folder),
+            key=kept.id,
+            max_side=max_side,
+            selection=selection.model_copy(update={"mask": None}),
+            mask=folder / "given" if selection.mask is not None else None,
+            folder=folder,
+        )
+        if job.mask is not None:
+            await asyncio.to_thread(job.mask.write_bytes, selection.mask or b"")
         return await service.answer(request, job)
 
     @app.delete(

@@ -141,9 +141,10 @@ class JobRunner:
         self.cache.forget(key)
 
     def _photo(self, job: EncodeJob | SelectJob | MatteJob, report: Report) -> ReadPhoto:
-        kept = self.cache.get((job.key, job.max_side)) if job.key else None
-        if isinstance(kept, ReadPhoto):
-            return kept
+        for side in (job.max_side, None):
+            kept = self.cache.get((job.key, side)) if job.key else None
+            if isinstance(kept, ReadPhoto) and (side == job.max_side or max(kept.full_size) <= (job.max_side or 0)):
+                return kept
         report("reading", 0.0)
         photo = self._read(job.photo, "the photo")
         full_size = photo.pixels.shape[0], photo.pixels.shape[1]
@@ -151,8 +152,8 @@ class JobRunner:
         shown = photo.in_srgb()
         report("encoding", 0.1)
         read = ReadPhoto(photo=photo, shown=shown, encoded=self.predictor.encode(shown.pixels), full_size=full_size)
-        if job.key:
-            self.cache.put((job.key, job.max_side), read)
+        if job.key:  # a photo that was not shrunk serves requests for the full size, too
+            self.cache.put((job.key, None if read.encoded.size == full_size else job.max_side), read)
         return read
 
     def _show(self, job: ShowJob, report: Report) -> JobResult:
@@ -175,12 +176,14 @@ class JobRunner:
             raise InputError("the model of this service selects nothing; send a mask, a box or strokes")
         read, asked = self._photo(job, report), job.selection
         report("masking", 0.5)
+        given = self._read_mask(job.mask, "the mask", MaskChoice(), read) if job.mask else None
         x, y = read.scale
         selected = self.predictor.select(
             read.encoded,
             points=[(px * x, py * y) for px, py in asked.points],
             not_points=[(px * x, py * y) for px, py in asked.not_points],
             boxes=[(left * x, top * y, right * x, bottom * y) for left, top, right, bottom in asked.boxes],
+            mask=None if given is None else Mask(values=given),
             scale=asked.scale,
         )
         path = job.folder / "mask.png"
@@ -228,9 +231,8 @@ class JobRunner:
         """The rough mask of one object, at the size at which the photo is matted."""
         size = read.encoded.size
         if target.mask is not None:
-            mask = self._read_mask(job, target.mask, read)
-            if mask.shape != size:
-                mask = _scale_mask(mask, size)
+            choice = MaskChoice(label=job.label, channel=job.channel, is_inverted=job.invert, fit=job.fit)
+            mask = self._read_mask(job.masks[target.mask], f"mask {target.mask + 1}", choice, read)
         elif target.box is not None:
             left, top, right, bottom = target.box
             x, y = read.scale
@@ -274,10 +276,8 @@ class JobRunner:
         _check_sides(photo.pixels.shape, name)
         return photo
 
-    def _read_mask(self, job: MatteJob, index: int, read: ReadPhoto) -> NDArray[np.uint8]:
-        """A mask at the size of the upload or, if it came at that size, of the photo that is matted."""
-        path, name = job.masks[index], f"mask {index + 1}"
-        choice = MaskChoice(label=job.label, channel=job.channel, is_inverted=job.invert, fit=job.fit)
+    def _read_mask(self, path: Path, name: str, choice: MaskChoice, read: ReadPhoto) -> NDArray[np.uint8]:
+        """An uploaded mask, fitted to the upload and then scaled to the photo that is matted."""
         with _naming(path, name), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             values = read_mask(path, choice=choice, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
@@ -288,7 +288,8 @@ class JobRunner:
         mask, told = fit_mask(Mask(values=values), size, orientation=orientation, fit=choice.fit, name=name)
         for note in (*notes, *told):
             warnings.warn(note, stacklevel=2)
-        return mask.as_bytes()
+        fitted = mask.as_bytes()
+        return fitted if fitted.shape == read.encoded.size else _scale_mask(fitted, read.encoded.size)
 
 
 def configure(

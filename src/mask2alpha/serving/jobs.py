@@ -6,7 +6,7 @@ Coordinates are pixels of the upright photo at its full size; (0, 0) is its uppe
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import Base64Bytes, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.ops.masks import Fit
@@ -121,7 +121,9 @@ class Selection(_Strict):
     boxes: list[Box] = Field(default=[], max_length=MAX_OBJECTS)
     """left, top, right, bottom around the target, or around each of its parts."""
     scale: Literal["part", "object", "group"] = "object"
-    """How much a point means."""
+    """How much a point means; without effect where boxes or a mask are given."""
+    mask: Base64Bytes | None = None
+    """The selection to begin from, a file in base64: a mask of the photo's aspect. Only what points reach changes."""
 
 
 class SelectJob(_PhotoJob):
@@ -129,6 +131,9 @@ class SelectJob(_PhotoJob):
 
     kind: Literal["select"] = "select"
     selection: Selection
+    """Its mask is not set."""
+    mask: Path | None = None
+    """File of the selection's mask."""
     folder: Path
 
 

@@ -66,6 +66,7 @@ def main() -> None:
         "dtype": str(predictor.dtype).removeprefix("torch."),
         "steps": config.decoder.num_steps,
         "error_threshold": config.detail.error_threshold,
+        "selects": int(config.encoder.kind == "backbone"),
     }
     _send(answers, {"ready": ready})
     jobs: TypeAdapter[Any] = TypeAdapter(Job)

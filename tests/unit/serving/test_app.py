@@ -1,3 +1,4 @@
+import base64
 import json
 import re
 import threading
@@ -38,6 +39,7 @@ def test_it_says_what_can_be_asked_for(client: TestClient) -> None:
     assert {"png", "jpeg"} <= set(info["formats"])
     assert {"alpha", "steps"} <= set(info["outputs"])
     assert info["needs_key"] is False
+    assert info["selects"] is True
 
 
 def test_the_example_is_a_photograph_and_its_mask(client: TestClient) -> None:
@@ -89,6 +91,8 @@ def test_a_kept_photograph_answers_selections_of_its_owner(client: TestClient) -
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
     assert answer.text.endswith(" select")
+    given = {"not_points": [[3, 4]], "mask": base64.b64encode(b"picture").decode()}
+    assert client.post(address, json=given, headers=owner).status_code == 200
     assert client.post(address, json={"points": [[3, 4]]}).status_code == 404
     for wrong in ({"points": [[3]]}, {"scale": "huge"}, {"mask": 1}, {"points": [[1, 1]] * 201}):
         assert client.post(address, json=wrong, headers=owner).status_code == 422

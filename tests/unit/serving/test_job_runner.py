@@ -117,6 +117,15 @@ def test_a_kept_photograph_is_read_and_encoded_once(bench: Bench) -> None:
         bench.matte(key="cat")
 
 
+def test_a_photograph_that_is_no_larger_than_a_preview_is_encoded_once(bench: Bench) -> None:
+    bench.do(EncodeJob(photo=bench.folder / "photo", key="cat", max_side=1000))
+    for max_side in (None, 1000, 30):
+        bench.matte(key="cat", max_side=max_side)
+    assert bench.fake.num_encoded == 1
+    assert bench.read(bench.matte(key="cat", max_side=15)).shape == (10, 15)
+    assert bench.fake.num_encoded == 2
+
+
 def test_a_preview_is_smaller_and_takes_masks_of_either_size(bench: Bench) -> None:
     result = bench.matte(max_side=15)
     assert np.array_equal(bench.read(result)[:, [0, 5, 9, 14]], np.tile([255, 255, 0, 0], (10, 1)))
@@ -174,6 +183,23 @@ def test_a_selection_of_a_kept_photograph_is_a_mask(tmp_path: Path) -> None:
     outside = job.model_copy(update={"selection": Selection(points=[(4000, 9)])})
     with pytest.raises(ProblemError, match="outside the photograph"):
         bench.do(outside)
+
+
+def test_a_selection_begins_from_a_mask_of_either_size(tmp_path: Path) -> None:
+    predictor = Predictor(Mask2Alpha(PRESETS["tiny_backbone"]), device="cpu", dtype=torch.float32)
+    bench = Bench(tmp_path, predictor)
+    job = SelectJob(photo=tmp_path / "photo", folder=tmp_path, key="k", selection=Selection(), mask=tmp_path / "given")
+    for size in ((30, 20), (15, 10)):
+        bench.save("given", to_file(left_half(*size)))
+        mask = bench.read(bench.do(job))
+        assert mask[:, :14].all()
+        assert not mask[:, 15:].any()
+        assert bench.read(bench.do(job.model_copy(update={"max_side": 15}))).shape == (10, 15)
+    dot = job.model_copy(update={"selection": Selection(not_points=[(3, 9)])})
+    assert bench.read(bench.do(dot))[9, 3] == 0
+    bench.save("given", b"notes")
+    with pytest.raises(ProblemError, match="mask"):
+        bench.do(job)
 
 
 def test_a_selection_needs_a_backbone(tmp_path: Path, tiny: Predictor) -> None:
