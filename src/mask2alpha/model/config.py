@@ -216,7 +216,7 @@ PRESETS: dict[str, ModelConfig] = {
             stem_blocks=(6, 6, 5),
             least_side=640,
         ),
-        decoder=DecoderConfig(has_semantic_cue=True, token_channels=384, num_corrections=2),
+        decoder=DecoderConfig(has_semantic_cue=True, token_channels=384, num_corrections=1),
     ),
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(

@@ -16,7 +16,7 @@ from mask2alpha.model.values import CoarseMatte
 
 NEAR = 2
 """Pixels of stride 4 on each side of the mask's border in which a contradiction alone corrects nothing."""
-LARGEST_REACH = 24
+LARGEST_REACH = 12
 """How far a correction reaches around the part of a contradiction far from the border, in pixels of stride 4."""
 
 
