@@ -30,5 +30,5 @@ def test_every_file_of_the_paper_map_exists() -> None:
 
 def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
-    listed = set(targets(folder / "README.md"))
+    listed = {target for target in targets(folder / "README.md") if "/" not in target}
     assert listed == {path.name for path in folder.glob("0*.md")}
