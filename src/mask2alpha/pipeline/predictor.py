@@ -19,8 +19,9 @@ from mask2alpha.model.config import DEFAULT_MODEL
 from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
-from mask2alpha.model.stage2_decoding.refine import refine
+from mask2alpha.model.stage2_decoding.refine import refine, start_coarse
 from mask2alpha.model.values import ImageEncoding, RunOptions
+from mask2alpha.ops.dtypes import cpu_runs_bfloat16, default_dtype
 from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
 from mask2alpha.ops.prompt import Box as UserBox
@@ -70,7 +71,7 @@ class Predictor(AbstractPredictor):
                 used as it is.
             device: Default: CUDA where there is one, else the CPU.
             dtype: Number format of the network: `torch.float32`, `bfloat16` or (not on a CPU) `float16`. Default:
-                bfloat16 if the hardware computes in it, else float32.
+                bfloat16 if the hardware computes in it, else float32. A CPU without AVX-512 has no bfloat16.
             num_steps: Decoding steps, at least 1; default: the model's.
             error_threshold: In [0, 1]: pixels with a higher predicted error are recomputed at full resolution;
                 default: the model's.
@@ -200,8 +201,9 @@ class Predictor(AbstractPredictor):
         """Select what a user points at: a rough mask, for `predict`.
 
         Coordinates are pixels of the photo, from its upper left corner. Each call answers all that it is given, so a
-        further point refines when it is passed together with those before it. Points and strokes always hold: they
-        are inside of the selection, or outside of it, whatever the rest says.
+        further point refines when it is passed together with those before it; with the earlier selection as `mask`, it
+        changes nothing else. Points and strokes always hold: they are inside of the selection, or outside of it,
+        whatever the rest says.
 
         Args:
             encoded: From `encode`.
@@ -211,7 +213,8 @@ class Predictor(AbstractPredictor):
                 is selected.
             strokes: Corners (x, y) of lines over the target.
             not_strokes: Corners of lines over what is not the target.
-            mask: (H, W), as for `predict`: the selection to begin from. Only what points and strokes reach changes.
+            mask: (H, W), as for `predict`: the selection to begin from, such as that of an earlier call. Points and
+                strokes of the target add to it, the others take away from it; what they do not reach stays as it is.
             brush: Width of points and strokes, in pixels; default: a hundredth of the photo's longer side.
             scale: How much a point means: "part", "object" or "group". Call again with the next to offer another.
 
@@ -240,7 +243,9 @@ class Predictor(AbstractPredictor):
 
             def decode(rough: Float[Tensor, "1 1 _h _w"]) -> Float[Tensor, "1 1 _h _w"]:
                 small = rough.to(self.device).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
-                return self._decode(encoding, small).float().sigmoid().cpu()
+                fused = self.model.fuse(guided, small, find_box(small))  # unguided tokens and one step do here
+                coarse = self.model.step(fused, start_coarse(fused))
+                return spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT).float().sigmoid().cpu()
 
             with torch.autocast(self.device.type, enabled=False), torch.autocast("cpu", enabled=False):
                 selected = select(
@@ -363,21 +368,6 @@ class Predictor(AbstractPredictor):
             yield
 
 
-def default_dtype(device: torch.device) -> torch.dtype:
-    """The dtype in which the network runs best on a device: bfloat16 where computed in hardware, else float32."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type == "cpu" and cpu_has_bfloat16():
-        return torch.bfloat16
-    return torch.float32
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); elsewhere it is slower than float32."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, check)() for check in checks if hasattr(torch.cpu, check))
-
-
 def _group_by_box(small_masks: dict[str, Float[Tensor, "1 1 _h _w"]]) -> list[tuple[Box | None, list[str]]]:
     """The masks of small targets one by one, each with its box; all others together."""
     boxes = {name: find_box(mask) for name, mask in small_masks.items()}
@@ -422,6 +412,8 @@ def _checked_dtype(dtype: torch.dtype | None, device: torch.device) -> torch.dty
     accepted = [torch.float32, torch.bfloat16] + ([] if device.type == "cpu" else [torch.float16])
     if dtype not in accepted:
         raise InputError(f"dtype must be one of {', '.join(map(str, accepted))} on {device.type}; got {dtype}")
+    if device.type == "cpu" and dtype == torch.bfloat16 and not cpu_runs_bfloat16():
+        raise InputError("dtype torch.bfloat16 needs a CPU with AVX-512, which this one lacks; use torch.float32")
     return dtype
 
 

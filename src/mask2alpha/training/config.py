@@ -110,7 +110,7 @@ class Recipe:
     detail_window: int = 128
     """Side of the window of each crop on which the detail stage is trained, in pixels; a multiple of 4."""
     uses_bfloat16: bool = True
-    """Autocast to bfloat16."""
+    """Autocast to bfloat16 where the device computes in it."""
     seed: int = 0
     """Seed of the initial weights, the samples and the states."""
 

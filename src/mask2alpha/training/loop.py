@@ -18,6 +18,7 @@ from mask2alpha.model.fast.attention import FastAttention
 from mask2alpha.model.fast.optimise import put_twins
 from mask2alpha.model.layers import Attention
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.ops.dtypes import default_dtype
 from mask2alpha.training.components import fit_components
 from mask2alpha.training.config import Recipe
 from mask2alpha.training.distributed import Processes
@@ -170,7 +171,8 @@ def train_step(
     wait = time.monotonic() - asked
     seed = recipe.seed * 1_000_003 + progress.step + (processes.rank << 40)
     generator = torch.Generator(device).manual_seed(seed)
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.uses_bfloat16):
+    is_mixed = recipe.uses_bfloat16 and default_dtype(torch.device(device)) == torch.bfloat16
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=is_mixed):
         terms = objective(batch.image, batch.mask, batch.true_alpha, generator)
     total = weighted_sum(terms, asdict(recipe.loss))
     if not torch.isfinite(total):

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from mask2alpha.ops.dtypes import default_dtype
+
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz polynomial; singular values end between about 0.7 and 1.2."""
 ITERATIONS = 5
@@ -86,11 +88,14 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrices: Float[Tensor, "count rows columns"]) -> Float[Tensor, "count rows columns"]:
-    """Set each matrix's singular values to about one and keep its singular vectors; Newton-Schulz in bfloat16."""
+    """Set each matrix's singular values to about one and keep its singular vectors, by Newton-Schulz iteration.
+
+    It is computed in bfloat16 where the hardware does that, else in float32.
+    """
     a, b, c = QUINTIC
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = (matrices.transpose(1, 2) if is_tall else matrices).contiguous()
-    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)).bfloat16()
+    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)).to(default_dtype(x.device))
     for _ in range(ITERATIONS):
         gram = x @ x.transpose(1, 2)
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from marks import needs_bfloat16
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.ablations import switch
 from mask2alpha.evaluation.inspection import Inspection, inspect, measure_spread, summarise
@@ -130,6 +131,7 @@ def test_a_mask_that_the_network_never_sees_is_refused(value: int, model: Mask2A
         inspect(make_predictor(model), image, np.full((150, 200), value, dtype=np.uint8))
 
 
+@needs_bfloat16
 def test_the_run_is_the_predictors_in_its_own_dtype(
     model: Mask2Alpha, image: NDArray[np.uint8], mask: NDArray[np.uint8]
 ) -> None:

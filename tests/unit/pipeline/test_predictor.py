@@ -3,11 +3,14 @@ import pytest
 import torch
 
 from fakes import EchoNetwork
+from marks import needs_bfloat16
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.ops import dtypes
+from mask2alpha.ops.dtypes import cpu_has_bfloat16, default_dtype
 from mask2alpha.pipeline import predictor as predictor_module
-from mask2alpha.pipeline.predictor import Predictor, cpu_has_bfloat16, default_dtype
+from mask2alpha.pipeline.predictor import Predictor
 
 
 @pytest.fixture
@@ -151,6 +154,7 @@ def test_the_number_of_active_pixels_is_bounded_by_default(echo: EchoNetwork, rn
     assert echo.options.active_budget == predictor_module.MAX_ACTIVE_PIXELS
 
 
+@needs_bfloat16
 def test_the_model_is_copied_and_left_as_it_was(tiny: Mask2Alpha, rng: np.random.Generator) -> None:
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
     tiny.train()
@@ -184,10 +188,11 @@ def test_bfloat16_is_the_default_only_where_the_cpu_has_it(monkeypatch: pytest.M
     cpu = torch.device("cpu")
     assert default_dtype(cpu) == (torch.bfloat16 if cpu_has_bfloat16() else torch.float32)
     for has_it in (True, False):
-        monkeypatch.setattr(predictor_module, "cpu_has_bfloat16", lambda has_it=has_it: has_it)
+        monkeypatch.setattr(dtypes, "cpu_has_bfloat16", lambda has_it=has_it: has_it)
         assert default_dtype(cpu) == (torch.bfloat16 if has_it else torch.float32)
 
 
+@needs_bfloat16
 def test_bfloat16_is_close_to_float32(tiny: Mask2Alpha, rng: np.random.Generator) -> None:
     image, mask = picture(rng, 128, 128), disc(128, 128)
     exact = Predictor(tiny, dtype=torch.float32).predict(image, mask)
@@ -205,3 +210,9 @@ def test_the_same_call_gives_the_same_bits_and_leaves_its_inputs_alone(
     assert np.array_equal(first.alpha, second.alpha)
     assert np.array_equal(image, image_before)
     assert np.array_equal(mask, mask_before)
+
+
+def test_bfloat16_is_refused_on_a_cpu_that_cannot_run_it(tiny: Mask2Alpha, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictor_module, "cpu_runs_bfloat16", lambda: False)
+    with pytest.raises(InputError, match="needs a CPU with AVX-512, which this one lacks; use torch"):
+        Predictor(tiny, device="cpu", dtype=torch.bfloat16)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from marks import needs_bfloat16
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.fast.folding import fold_batch_norm, store_weights_as
 from mask2alpha.model.fast.onednn import JoinedMixBlock, JoinedResidualBlock, JoinedSumConv, join_activations
@@ -87,7 +88,9 @@ def test_stored_weights_give_what_autocast_gives(
     assert torch.equal(result.alpha, expected.alpha)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), pytest.param(torch.bfloat16, 0.05, marks=needs_bfloat16)]
+)
 def test_joined_convolutions_equal_the_separate_operations(
     model: Mask2Alpha, image_and_mask: tuple[torch.Tensor, torch.Tensor], dtype: torch.dtype, tolerance: float
 ) -> None:
