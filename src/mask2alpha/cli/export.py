@@ -8,7 +8,8 @@ import click
 @click.command()
 @click.argument("source", metavar="MODEL")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def command(source: str, folder: Path) -> None:
+@click.option("--single", is_flag=True, help="Write one file, model.onnx, from photo and mask to alpha.")
+def command(source: str, folder: Path, single: bool) -> None:
     """Write MODEL (a shipped name, a .safetensors file or its folder, or a hub id) as ONNX files into FOLDER.
 
     The six files run one after the other: encoder, state, guide, fusion, step, detail. They accept any size and any
@@ -16,6 +17,8 @@ def command(source: str, folder: Path) -> None:
     `mask2alpha.export.runtime.load_predictor(FOLDER)`.
     """
     from mask2alpha.export.onnx_files import export_model
+    from mask2alpha.imaging.targets import names_a_file
 
-    for path in export_model(source, folder):
+    names_a_file(folder, ())
+    for path in export_model(source, folder, is_single=single):
         click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

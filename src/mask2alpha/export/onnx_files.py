@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from mask2alpha.export.graphs import (
     list_graphs,
 )
 from mask2alpha.export.metadata import require, write_metadata
+from mask2alpha.export.single import SINGLE_GRAPH, SingleGraph
 from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
 from mask2alpha.model.config import ModelConfig
@@ -46,12 +47,13 @@ _EXAMPLE_SIZE = (128, 192)
 _EXAMPLE_MASKS = 2
 
 
-def export_model(source: str | Path, folder: str | Path) -> list[Path]:
+def export_model(source: str | Path, folder: str | Path, *, is_single: bool = False) -> list[Path]:
     """Write a model's graphs as `encoder.onnx`, `state.onnx`, `guide.onnx`, `fusion.onnx`, `step.onnx`, `detail.onnx`.
 
     Args:
         source: As for `load_model`.
         folder: Created if it does not exist; files of the same names are replaced.
+        is_single: Write one file in place of the six, `model.onnx` (`SingleGraph`), with the model's number of steps.
 
     Returns:
         The files, in the order in which they run.
@@ -64,7 +66,8 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
     require("onnx")
     checkpoint = find_checkpoint(source)
     model = load_model(checkpoint).eval()
-    check_inputs_stay((Path(folder) / f"{name}.onnx" for name in list_graphs(model.config)), [checkpoint])
+    names = [SINGLE_GRAPH.name] if is_single else list(list_graphs(model.config))
+    check_inputs_stay((Path(folder) / f"{name}.onnx" for name in names), [checkpoint])
     _check_can_be_traced(model.config, source)
     fold_batch_norm(model)
     has_backbone = isinstance(model.encoder, BackboneEncoder)
@@ -81,7 +84,7 @@ def export_model(source: str | Path, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     prepare_folder(folder)
     written = []
-    for graph, module, examples, results in _traced(model):
+    for graph, module, examples, results in _traced_single(model) if is_single else _traced(model):
         path = folder / f"{graph.name}.onnx"
         with replacing(path) as temporary:
             _export(graph, module, examples, temporary)
@@ -104,7 +107,22 @@ def _check_can_be_traced(config: ModelConfig, source: str | Path) -> None:
         )
 
 
-def _traced(model: Mask2Alpha) -> Iterator[tuple[Graph, nn.Module, tuple[Tensor, ...], tuple[Tensor, ...]]]:
+Traced: TypeAlias = tuple[Graph, nn.Module, tuple[Tensor, ...], tuple[Tensor, ...]]
+"""A graph with its module, example inputs and their results."""
+
+
+def _traced_single(model: Mask2Alpha) -> Iterator[Traced]:
+    """The one graph of a whole model."""
+    height, width = _EXAMPLE_SIZE
+    mask = torch.zeros(_EXAMPLE_MASKS, 1, height, width)
+    mask[:, :, height // 4 : height // 2, width // 4 : width // 2] = 1
+    examples = (torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)), mask)
+    module = SingleGraph(model)
+    with torch.no_grad():
+        yield SINGLE_GRAPH, module, examples, module(*examples)
+
+
+def _traced(model: Mask2Alpha) -> Iterator[Traced]:
     """Each graph with its module, example inputs and their results, which later graphs read."""
     (height, width), masks = _EXAMPLE_SIZE, _EXAMPLE_MASKS
     generator = torch.Generator().manual_seed(0)

@@ -35,10 +35,7 @@ def correct_mask(
     """
     alpha_os4 = spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT).sigmoid()
     is_wrong = find_contradictions(F.avg_pool2d(mask, 4) > 0.5, alpha_os4 > 0.5)
-    if not is_wrong.any():
-        return None
-    alpha = F.interpolate(alpha_os4.to(mask.dtype), scale_factor=4, mode="bilinear", align_corners=False)
-    return torch.where(is_wrong.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), alpha, mask)
+    return replace_in_mask(mask, alpha_os4, is_wrong) if is_wrong.any() else None
 
 
 def find_contradictions(
@@ -48,12 +45,34 @@ def find_contradictions(
 
     Each is enlarged by one pixel, so that its outline lies where mask and matte agree.
     """
+    deep, differ = find_deep_contradictions(is_masked, is_target)
+    return enlarge_contradictions(deep, differ) if deep.any() else deep > 0
+
+
+def find_deep_contradictions(
+    is_masked: Bool[Tensor, "batch 1 h w"], is_target: Bool[Tensor, "batch 1 h w"]
+) -> tuple[Float[Tensor, "batch 1 h w"], Float[Tensor, "batch 1 h w"]]:
+    """The contradictions further than `NEAR` from the mask's border, and all contradictions; 0 or 1."""
     masked, differ = is_masked.float(), (is_masked != is_target).float()
     window = 2 * NEAR + 1
     is_near_border = F.max_pool2d(masked, window, 1, NEAR) + F.max_pool2d(-masked, window, 1, NEAR) > 0
-    found = differ * ~is_near_border
-    if not found.any():
-        return found > 0
+    return differ * ~is_near_border, differ
+
+
+def enlarge_contradictions(
+    deep: Float[Tensor, "batch 1 h w"], differ: Float[Tensor, "batch 1 h w"]
+) -> Bool[Tensor, "batch 1 h w"]:
+    """The contradictions that deep ones reach within `LARGEST_REACH`, enlarged by one pixel."""
     for _ in range(LARGEST_REACH):
-        found = F.max_pool2d(found, 3, 1, 1) * differ
-    return F.max_pool2d(found, 3, 1, 1) > 0
+        deep = F.max_pool2d(deep, 3, 1, 1) * differ
+    return F.max_pool2d(deep, 3, 1, 1) > 0
+
+
+def replace_in_mask(
+    mask: Float[Tensor, "batch 1 height width"],
+    alpha_os4: Float[Tensor, "batch 1 _h _w"],
+    is_wrong: Bool[Tensor, "batch 1 _h _w"],
+) -> Float[Tensor, "batch 1 height width"]:
+    """The mask with alpha, enlarged, where `is_wrong`."""
+    alpha = F.interpolate(alpha_os4.to(mask.dtype), scale_factor=4, mode="bilinear", align_corners=False)
+    return torch.where(is_wrong.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), alpha, mask)
