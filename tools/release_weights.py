@@ -31,6 +31,11 @@ def summarise(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "mean": mean, "kinds": kinds}
 
 
+def _origin(initial: Any) -> dict[str, Any] | str:
+    """Name, commit and step of the weights that a run began with; those before them are in the training log."""
+    return {key: initial.get(key) for key in ("name", "commit", "step")} if initial else "random"
+
+
 def main() -> None:
     """Read the arguments and write the shipped file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,7 +53,7 @@ def main() -> None:
         "recipe": json.loads(trained["recipe"]) if isinstance(trained["recipe"], str) else trained["recipe"],
         "commit": commit.strip(),
         "hardware": arguments.hardware,
-        "initial_weights": trained["initial_weights"] or "random",
+        "initial_weights": _origin(trained["initial_weights"]),
         "licence": "Apache-2.0",
         "training_data": json.loads((ROOT / "docs/training_data.json").read_text(encoding="utf-8")),
         "metrics": {**first, "also": others},

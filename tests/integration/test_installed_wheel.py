@@ -173,7 +173,7 @@ def test_it_says_its_version(installation: Installation) -> None:
 def test_it_says_what_it_runs_on_and_with_which_weights(installation: Installation) -> None:
     told = run(installation.program, "info", cwd=installation.folder)
     assert re.search(rf"^mask2alpha +{re.escape(__version__)}$", told, re.MULTILINE)
-    weights = re.search(r"^weights +small: (.+)$", told, re.MULTILINE)
+    weights = re.search(r"^small .*\n +(.+)$", told, re.MULTILINE)
     assert weights
     assert Path(weights.group(1)).is_relative_to(installation.folder / "venv")
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-COMMANDS = ["matte", "video", "serve", "batch", "eval", "compare", "explain", "ablate", "train", "info"]
+COMMANDS = ["matte", "video", "serve", "batch", "eval", "compare", "explain", "ablate", "train", "info", "doctor"]
 SLOWEST_S = 1.0
 """Aim: 0.3 s. A busy machine gets three tries and a generous bound."""
 

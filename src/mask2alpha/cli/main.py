@@ -24,7 +24,9 @@ COMMANDS = {
     "train": "Train a model with a recipe.",
     "export": "Write a model as ONNX files.",
     "push": "Upload weights to the Hugging Face hub.",
+    "mcp": "Serve agents over the Model Context Protocol.",
     "info": "Show versions, devices, and where the weights come from.",
+    "doctor": "Check this installation, and what is missing for which feature.",
 }
 """Subcommand (the module `mask2alpha.cli.<name>`, attribute `command`; - is _ there) to its line of help."""
 
