@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from mask2alpha.model.config import PRESETS, ModelConfig
     from mask2alpha.model.mask2alpha import Mask2Alpha
     from mask2alpha.model.values import RunOptions
+    from mask2alpha.ops.edges import EdgeOptions
     from mask2alpha.pipeline.matte import EncodedImage, Matte
     from mask2alpha.pipeline.predictor import Predictor
 
 _HOMES = {
+    "EdgeOptions": "mask2alpha.ops.edges",
     "EncodedImage": "mask2alpha.pipeline.matte",
     "Mask2Alpha": "mask2alpha.model.mask2alpha",
     "Matte": "mask2alpha.pipeline.matte",
@@ -29,6 +31,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "CheckpointError",
+    "EdgeOptions",
     "EncodedImage",
     "ImageFileError",
     "InputError",

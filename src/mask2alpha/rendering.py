@@ -8,7 +8,7 @@ matte, in the values that the photo came in, and are then converted as the photo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +22,7 @@ from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import FORMATS, Tags, encode_image, encode_passes, find_format, write_file, write_image
 from mask2alpha.imaging.metadata import upright_xmp, without_gps_exif
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.ops.edges import EdgeOptions
 
 if TYPE_CHECKING:  # PyTorch is imported by what renders, so that the command line answers at once
     from mask2alpha.pipeline.matte import Matte
@@ -46,6 +47,8 @@ class OutputOptions:
     """Whether the target's own colours are estimated in soft edges; False: the photo's are kept there."""
     key: Photo | None = None
     """One pixel: the colour of a screen whose spill is removed."""
+    edges: EdgeOptions = field(default_factory=EdgeOptions)
+    """How the edge of the matte is changed, before the target's colours are estimated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +120,10 @@ class RenderedMatte:
             mask: (H, W), 0 to 255, of any size; comparisons and the output `mask` need it.
             options: How outputs are rendered.
         """
-        self.photo = photo
-        self.matte = matte
-        self.mask = mask
         self.options = options or OutputOptions()
+        self.photo = photo
+        self.matte = matte.with_edges(self.options.edges)
+        self.mask = mask
 
     def write(self, path: Path, kind: str, *, window: Window | None = None) -> None:
         """Write one kind of output.

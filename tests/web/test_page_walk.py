@@ -209,10 +209,11 @@ def grey(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("L"))
 
 
-def command(photo: Path, mask: Path, tmp_path: Path) -> np.ndarray:
+def command(photo: Path, mask: Path, tmp_path: Path, *options: str) -> np.ndarray:
     """The alpha that `mask2alpha matte` writes."""
     out = tmp_path / f"alpha_of_{mask.name}"
-    subprocess.run([sys.executable, "-m", "mask2alpha", "matte", photo, mask, "-o", out], check=True, timeout=600)
+    call = [sys.executable, "-m", "mask2alpha", "matte", photo, mask, "-o", out, "--overwrite", *options]
+    subprocess.run(call, check=True, timeout=600)
     return np.asarray(Image.open(out))
 
 
@@ -384,7 +385,7 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     page.select_option("#overlay", "none")
 
     # steps and threshold
-    page.click("summary")
+    page.click("#advanced summary")
     page.focus("#steps")
     page.keyboard.press("ArrowRight")
     walker.settle()
@@ -432,6 +433,41 @@ def test_the_downloaded_alpha_is_the_commands(walker: Walker, tmp_path: Path) ->
     assert not np.array_equal(grey(mask), grey(MASK))
     alpha = np.asarray(Image.open(walker.download("alpha")))
     assert np.array_equal(alpha, command(PHOTO, mask, tmp_path))
+
+
+def test_the_edge_follows_its_sliders_and_is_downloaded_as_the_command_writes_it(
+    walker: Walker, tmp_path: Path, record_property: Any
+) -> None:
+    page = walker.page
+    walker.open()
+    walker.drop(MASK, as_="mask")
+    walker.settle()
+    walker.look("alpha")
+    page.click("#edges summary")
+    assert page.is_disabled("#edges-reset")
+    plain = grey(walker.download("alpha"))
+    before = walker.page.locator("#stage").screenshot()
+
+    shift = page.get_by_role("slider", name="Shift")
+    shift.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    assert shift.get_attribute("aria-valuetext") == "-2 px"
+    page.get_by_role("slider", name="Only near soft pixels").focus()
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    walker.settle()
+    assert walker.page.locator("#stage").screenshot() != before
+    record_property("seconds_to_follow_a_slider", page.inner_text("#status"))
+    changed = grey(walker.download("alpha"))
+    assert changed.mean() < plain.mean()
+    assert np.array_equal(changed, command(PHOTO, MASK, tmp_path, "--edges", "shift=-2,band=3"))
+
+    page.click("#edges-reset")
+    walker.settle()
+    assert shift.get_attribute("aria-valuetext") == "0 px"
+    assert np.array_equal(grey(walker.download("alpha")), plain)
 
 
 def test_a_stroke_on_a_2k_photograph_shows_its_matte_soon(walker: Walker, tmp_path: Path, record_property: Any) -> None:

@@ -48,6 +48,8 @@ export interface MatteOptions {
   region?: Rect;
   steps?: number;
   errorThreshold?: number;
+  /** Controls of the edge, such as "shift=-1,feather=2"; lengths in the photograph's pixels. */
+  edges?: string;
   /** Most pixels recomputed at full resolution. */
   activeBudget?: number;
 }
@@ -196,6 +198,7 @@ export class Service {
       ["region", options.region && numbers(options.region)],
       ["steps", options.steps],
       ["error_threshold", options.errorThreshold],
+      ["edges", options.edges || undefined],
       ["active_budget", options.activeBudget],
     ];
     for (const [name, value] of fields) {

@@ -36,6 +36,8 @@ export interface ObjectMatte {
   colours: Layered | null;
   /** Of the mask it was made of. */
   revision: number;
+  /** The controls of the edge that it was made with. */
+  edges: string;
 }
 
 export type Source = Blob | Prompt | null;

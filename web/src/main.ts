@@ -4,6 +4,7 @@ import { Service, ServiceError, type Format, type Output, type ServiceInfo } fro
 import { PageDocument, type MaskedObject, type Photo } from "./document";
 import { button, dialog, element, input, radios, select, shown } from "./dom";
 import { fileName, formatProblem, save } from "./downloads";
+import { EdgeControls } from "./edges";
 import { acceptFiles, choose, type Use } from "./files";
 import type { Rect } from "./geometry";
 import { Gestures } from "./gestures";
@@ -306,6 +307,8 @@ button("advanced-reset").addEventListener("click", () => {
   showAdvanced();
   matting.recompute();
 });
+
+new EdgeControls((edges) => matting.reshape(edges));
 
 // ---- downloading ------------------------------------------------------------------------------------------------
 

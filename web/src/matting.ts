@@ -101,6 +101,7 @@ export class SentPhoto {
 
 export class Matting {
   advanced: Advanced = {};
+  #edges = "";
   #photo: SentPhoto | null = null;
   #running = 0;
   readonly #runs = new Map<MaskedObject, { draft: Latest; finish: Latest }>();
@@ -138,6 +139,13 @@ export class Matting {
       draft.cancel();
       finish.cancel();
     }
+    this.refresh();
+  }
+
+  /** Change the edge; the service has the mattes, so that only their pictures are made again. */
+  reshape(edges: string): void {
+    this.#edges = edges;
+    for (const { finish } of this.#runs.values()) finish.cancel();
     this.refresh();
   }
 
@@ -199,7 +207,8 @@ export class Matting {
     const { width, height } = this.page.maskSize;
     const object =
       objects.length === 1 ? await this.#maskOf(objects[0]!) : await encodeGreyPng(united(objects), width, height);
-    const options: MatteOptions = { ...this.advanced, object, outputs: [output], format, background };
+    const own: MatteOptions = { object, outputs: [output], format, background };
+    const options = { ...this.advanced, edges: this.#edges, ...own };
     return followed(this.service, this.reporter, id, "Making the picture at full size", () =>
       this.#photo!.use((encoding) => this.service.matteFile(encoding, options, signal, id)),
     );
@@ -211,7 +220,9 @@ export class Matting {
   }
 
   #ask(options: MatteOptions, signal: AbortSignal, id = newRequestId()): Promise<Map<string, Blob>> {
-    return this.#photo!.use((encoding) => this.service.matte(encoding, { ...this.advanced, ...options }, signal, id));
+    return this.#photo!.use((encoding) =>
+      this.service.matte(encoding, { ...this.advanced, edges: this.#edges, ...options }, signal, id),
+    );
   }
 
   #changed(object: MaskedObject, isComplete: boolean): void {
@@ -262,7 +273,7 @@ export class Matting {
     const { overlay, overlayPicture } = this.view;
     const wantsOverlay = object === this.page.selected && overlay !== "none";
     const lacksOverlay = wantsOverlay && (overlayPicture?.object !== object || overlayPicture.kind !== overlay);
-    return lacksOverlay || object.matte?.revision !== object.revision;
+    return lacksOverlay || object.matte?.revision !== object.revision || object.matte.edges !== this.#edges;
   }
 
   /** The matte, as small as it is shown, and the overlay where one is wanted. */
@@ -270,6 +281,7 @@ export class Matting {
     if (!this.#isOutdated(object)) return;
     const started = performance.now();
     const { revision } = object;
+    const edges = this.#edges;
     const overlay = object === this.page.selected ? this.view.overlay : "none";
     const mask = await this.#maskOf(object);
     const id = newRequestId();
@@ -279,6 +291,7 @@ export class Matting {
           object: mask,
           outputs: overlay === "none" ? ["alpha"] : ["alpha", overlay],
           maxSide: this.#draftSide,
+          edges,
           activeBudget: DRAFT_ACTIVE_PIXELS,
         },
         signal,
@@ -288,7 +301,7 @@ export class Matting {
     const draft = await bitmapOf({ kind: "alpha", picture: pictures.get("alpha")! });
     const map = await overlayOf(overlay, pictures);
     if (signal.aborted) return;
-    object.matte = { alpha: { draft, detail: null }, colours: null, revision };
+    object.matte = { alpha: { draft, detail: null }, colours: null, revision, edges };
     object.strokes = object.strokes.filter((stroke) => stroke.revision > revision);
     if (overlay !== "none") {
       this.view.overlayPicture = { object, kind: overlay, picture: map && { draft: map, detail: null } };

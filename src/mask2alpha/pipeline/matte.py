@@ -16,6 +16,7 @@ from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE
 from mask2alpha.model.values import ImageEncoding, MattingOutput
 from mask2alpha.ops.compositing import composite
+from mask2alpha.ops.edges import EdgeOptions, apply_edges
 from mask2alpha.ops.padding import pad_to_multiple, padded_size
 from mask2alpha.ops.resize import resize
 from mask2alpha.ops.units import as_unit
@@ -114,6 +115,14 @@ class Matte:
         if image.shape[:2] != self.alpha.shape:
             raise InputError(f"image is {image.shape[:2]}, the matte {self.alpha.shape}; they must be of one size")
         return replace(self, image=image)
+
+    def with_edges(self, edges: EdgeOptions) -> "Matte":
+        """This matte with a changed edge; its colours are then estimated for the new alpha.
+
+        Args:
+            edges: Which controls to apply; those at their defaults leave alpha as it is, bit for bit.
+        """
+        return replace(self, alpha=apply_edges(self.alpha, edges))
 
     def foreground(self) -> NDArray[Any]:
         """The target's own colours without the old background: (H, W, 3), in the image's dtype.

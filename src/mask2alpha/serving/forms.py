@@ -11,8 +11,9 @@ from fastapi import File, Form, UploadFile
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile as ReceivedFile
 
+from mask2alpha.ops.edges import RANGES
 from mask2alpha.ops.masks import Fit
-from mask2alpha.serving.jobs import Box, Format, MatteJob, Output, Stroke, Target
+from mask2alpha.serving.jobs import Box, Edges, Format, MatteJob, Output, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS
 
@@ -90,6 +91,15 @@ class MatteForm:
         BeforeValidator(lambda text: int(text) if text in ("8", "16", "32") else text),
         Form(description="Bits per sample: 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as in the photo."),
     ] = None
+    edges: Annotated[
+        Edges,
+        Form(
+            max_length=400,
+            description="Changes the edge of the matte: name=value, separated by commas. Names, applied in this order: "
+            f"{', '.join(RANGES)}.",
+            examples=["shift=-1.5,feather=2"],
+        ),
+    ] = ""
     max_side: MaxSide = None
     region: Annotated[
         str | None,

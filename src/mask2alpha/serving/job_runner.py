@@ -21,6 +21,7 @@ from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.ops.mask_fit import fit_mask
 from mask2alpha.ops.masks import Mask, MaskChoice
 from mask2alpha.ops.resize import resize
@@ -194,9 +195,10 @@ class JobRunner:
         for kind in job.outputs:
             _check_output(kind, job)
         read = self._photo(job, report)
-        options = OutputOptions(bits=job.bits, background=self._background(job))
+        edges = EdgeOptions.parse(job.edges).scaled(min(read.scale))
+        options = OutputOptions(bits=job.bits, background=self._background(job), edges=edges)
         window = _window(job, read)
-        predictor = configure(self.predictor, job, window)
+        predictor = configure(self.predictor, job, window and _grown(window, edges.reach, read.encoded.size))
         parts: dict[str, Path] = {}
         shares: list[float] = []
         for index, target in enumerate(job.targets):
@@ -384,6 +386,14 @@ def _window(job: MatteJob, read: ReadPhoto) -> tuple[slice, slice] | None:
     if job.region is None:
         return None
     return clip_box(job.region, read.encoded.size, name="region")
+
+
+def _grown(window: tuple[slice, slice], reach: int, size: Size) -> tuple[slice, slice]:
+    """A window with a margin, as far as there are pixels."""
+    rows, columns = (
+        slice(max(0, part.start - reach), min(part.stop + reach, side)) for part, side in zip(window, size, strict=True)
+    )
+    return rows, columns
 
 
 def _scale_mask(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

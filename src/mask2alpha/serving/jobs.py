@@ -6,9 +6,19 @@ Coordinates are pixels of the upright photo at its full size; (0, 0) is its uppe
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Base64Bytes, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Base64Bytes,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from mask2alpha.imaging.encode import FORMATS
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.ops.masks import Fit
 from mask2alpha.serving.settings import MAX_MARKS, MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
@@ -47,6 +57,8 @@ Format: TypeAlias = Annotated[
     str, BeforeValidator(read_format), WithJsonSchema({"type": "string", "enum": list(SUFFIXES)})
 ]
 
+Edges: TypeAlias = Annotated[str, AfterValidator(lambda text: EdgeOptions.parse(text).text)]
+"""What `EdgeOptions.parse` reads."""
 Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
 Box: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 """Left, top, right, bottom."""
@@ -123,7 +135,8 @@ class Selection(_Strict):
     scale: Literal["part", "object", "group"] = "object"
     """How much a point means; without effect where boxes or a mask are given."""
     mask: Base64Bytes | None = None
-    """The selection to begin from, a file in base64: a mask of the photo's aspect. Only what points reach changes."""
+    """The selection to begin from, a file in base64: a mask of the photo's aspect. Points add to it, the others take
+    away; what they do not reach stays as it is."""
 
 
 class SelectJob(_PhotoJob):
@@ -159,6 +172,8 @@ class MatteJob(_PhotoJob):
     """Background of composites: a colour."""
     background_photo: Path | None = None
     """File of an uploaded background, in place of the colour."""
+    edges: Edges = ""
+    """How the edges of the mattes are changed; lengths are pixels of the photo at its full size."""
     region: Box | None = None
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)
