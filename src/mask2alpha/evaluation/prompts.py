@@ -16,8 +16,9 @@ from mask2alpha.errors import InputError
 from mask2alpha.extras import import_extra
 from mask2alpha.ops.prompt import Point, Prompt
 
-Answer: TypeAlias = Callable[[Prompt], NDArray[np.bool_]]
-"""The rough mask (H, W) that a prompt over one photo gives; may raise `InputError` where nothing is found."""
+Answer: TypeAlias = Callable[[Prompt, NDArray[np.bool_] | None], NDArray[np.bool_]]
+"""The rough mask (H, W) that a prompt over one photo gives, and the mask of all its clicks but the last, if there are
+any before it; may raise `InputError` where nothing is found."""
 MattePhoto: TypeAlias = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """Alpha (H, W) of a rough mask of one photo."""
 GOOD = 0.9
@@ -72,10 +73,10 @@ def score_maker(
         raise InputError(f"number of clicks is {num_clicks}; accepted: at least {MATTED_CLICKS}")
     times: list[float] = []
 
-    def ask(prompt: Prompt) -> NDArray[np.bool_]:
+    def ask(prompt: Prompt, mask: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
         start = time.perf_counter()
         try:
-            return answer(prompt)
+            return answer(prompt, mask)
         except InputError:  # it finds nothing that fits
             return np.zeros_like(truth)
         finally:
@@ -91,7 +92,7 @@ def score_maker(
             prompt = replace(prompt, target=(*prompt.target, (point,)))
         else:
             prompt = replace(prompt, rest=(*prompt.rest, (point,)))
-        mask = ask(prompt)
+        mask = ask(prompt, mask if count > 1 else None)
         overlaps.append(overlap(mask, truth))
         if count == MATTED_CLICKS:
             matted = mask_error(true_alpha, matte(mask))

@@ -3,7 +3,8 @@
 Three steps. A prior says what the target probably is: what stands out in the photo, what a box holds (a regression on
 the tokens' components, fitted anew several times), or a given mask. A Gaussian process over the tokens then takes
 points and strokes as observations, so that each reaches what looks like its place and lies near it. The network's own
-decoding at last brings the outline to the pixels. Points and strokes hold in the end, whatever the steps say.
+decoding at last brings the outline to the pixels. Points and strokes hold in the end, whatever the steps say. Where a
+mask is given, they add to it and take away from it, and what they do not reach stays as it is.
 
 The first component of the tokens tells what stands out, because the shipped backbone was tuned for it. The constants
 were chosen on the photos of docs/selecting.md.
@@ -53,8 +54,13 @@ BOX_SALIENCE = 0.2
 """Weight of the salience beside the regression."""
 BOX_REACH = 0.5
 """Distance from the box, in sides of a square of the photo's area, that divides a token's weight by e."""
-TOUCHED = 0.1
-"""Where observations move the belief by less than this, a given mask stays as it is."""
+BOX_EDGE = 0.02
+"""A side of a box that is nearer to the photo's edge than this share of the photo's longer side means that edge."""
+MASK_SHARE = 0.3
+"""Weight of a given mask in the prior, beside what stands out or what a box holds."""
+REACH = 3.0
+"""How far a mark changes a given mask, over the mark's distance from where the mask already says the same, or from the
+photo's edge. Whoever points at the middle of an error points as deep into the mask as the error is wide."""
 CELLS = 128
 """Cells along the longer side on which pieces are told apart."""
 
@@ -134,32 +140,36 @@ def select(
     spanned = tokens.spanned
     prior = PRIOR_WEIGHT * find_salience(tokens)
     if boxes:
-        prior = torch.stack([fit_box(tokens, box) for box in boxes]).amax(dim=0)
-    elif scale == "part" and prompt.target:
+        prior = torch.stack([fit_box(tokens, box, size) for box in boxes]).amax(dim=0)
+    elif scale == "part" and prompt.target and mask is None:
         prior = torch.full_like(prior, PART_PRIOR)
-    prior_os4 = _to_map(prior, tokens.grid, size_os4)
     if mask is not None:
         padded = F.pad(mask, (0, spanned[1] - size[1], 0, spanned[0] - size[0]))
-        prior_os4 = 2 * F.interpolate(padded, size_os4, mode="area") - 1
-        prior = F.interpolate(prior_os4, tokens.grid, mode="area").flatten()
-    change = _to_map(observe(tokens, prior, prompt), tokens.grid, size_os4)
+        mask_os4 = F.interpolate(padded, size_os4, mode="area")
+        believed = 2 * F.interpolate(mask_os4, tokens.grid, mode="area").flatten() - 1
+        prior = torch.lerp(prior, believed, MASK_SHARE)
+        near = _to_map(find_reach(tokens, believed, prompt, size).float(), tokens.grid, size_os4) > 0
+    change = observe(tokens, prior, prompt, doubts_borders=mask is None)
+    belief = _to_map(prior + change, tokens.grid, size_os4)
 
-    is_free = mask is None and not boxes and scale != "group" and bool(prompt.target)
+    is_free = not boxes and scale != "group" and bool(prompt.target)
     marks = [_draw(part, prompt, size, spanned, size_os4) for part in (prompt.target, prompt.rest)]
     inside = _draw_boxes(boxes, spanned, size_os4) if boxes else torch.ones(1, 1, *size_os4, dtype=torch.bool)
 
     def settle(region: Tensor) -> Tensor:
-        return keep_pieces(((region & inside) | marks[0]) & ~marks[1], *marks, is_free=is_free)
+        region = ((region & inside) | marks[0]) & ~marks[1]
+        if mask is not None:
+            return continue_mask(mask_os4 > 0.5, region, *marks, near=near)
+        return keep_pieces(region, *marks, is_free=is_free)
 
-    rough = settle(prior_os4 + change > 0)
-    if rough.any() and not rough.all():
-        alpha = decode(rough.float())
-        alpha = torch.where(settle(alpha > 0.5), alpha, alpha.clamp(max=0.49))
-    else:
-        alpha = rough.float()
+    rough = settle(belief > 0)
+    alpha = decode(rough.float()) if rough.any() and not rough.all() else rough.float()
+    settled = settle(alpha > 0.5)
+    alpha = torch.where(settled, alpha.clamp(min=0.51), alpha.clamp(max=0.49))
     selected = _enlarge(alpha, spanned, size) > 0.5
     if mask is not None:
-        selected = torch.where(_enlarge(change.abs(), spanned, size) < TOUCHED, mask[0, 0] > 0.5, selected)
+        changed = F.max_pool2d((settled != (mask_os4 > 0.5)).float(), 3, 1, 1)
+        selected = torch.where(_enlarge(changed, spanned, size) > 0, selected, mask[0, 0] > 0.5)
     if boxes:
         selected = selected & _draw_boxes(boxes, size, size)[0, 0]
     target, rest = (_draw(part, prompt, size, size, size)[0, 0] for part in (prompt.target, prompt.rest))
@@ -178,10 +188,16 @@ def find_salience(tokens: Tokens) -> Float[Tensor, " tokens"]:
     return ((first - threshold / 2) / SALIENCE_SPREAD).clamp(-1, 1).float()
 
 
-def fit_box(tokens: Tokens, box: Box) -> Float[Tensor, " tokens"]:
+def fit_box(tokens: Tokens, box: Box, size: Size) -> Float[Tensor, " tokens"]:
     """What a box holds: a ridge regression of target against surroundings, fitted anew on its own answer.
 
-    It begins with the middle of the box for the target, and all outside for the surroundings.
+    It begins with the middle of the box for the target, and all outside for the surroundings. Where a side of the box
+    lies on the photo's edge, the photo ends there and not the target, so the middle reaches up to that side.
+
+    Args:
+        tokens: Of the photo.
+        box: Around the target.
+        size: (height, width) of the photo.
 
     Returns:
         Beliefs in [-1, 1] or so, positive on the target; -1 outside of the box.
@@ -194,7 +210,11 @@ def fit_box(tokens: Tokens, box: Box) -> Float[Tensor, " tokens"]:
     if not is_inside.any():  # a box smaller than a token
         is_inside[tokens.cells([((max(0.0, float(centre[1])), max(0.0, float(centre[0]))),)])] = True
     away = ((offset.abs() - 1).clamp(min=0) * radius).amax(dim=1) / math.sqrt(math.prod(tokens.spanned))
-    near = torch.exp(-away / BOX_REACH).double()
+    is_padding = (tokens.places >= torch.tensor(size)).any(dim=1)
+    near = torch.exp(-away / BOX_REACH).masked_fill(is_padding, 0.0).double()
+    margin = BOX_EDGE * max(size)
+    is_cut = torch.tensor([[top <= margin, left <= margin], [bottom >= size[0] - margin, right >= size[1] - margin]])
+    offset = offset.masked_fill(torch.where(offset < 0, is_cut[0], is_cut[1]) & is_inside[:, None], 0.0)
     columns = torch.cat([offset, offset.square()], dim=1).clamp(-2, 2) / 2
     x = torch.cat([tokens.components / (tokens.components.std() + 1e-6), columns], dim=1).double()
     salience = find_salience(tokens).double()
@@ -212,10 +232,19 @@ def fit_box(tokens: Tokens, box: Box) -> Float[Tensor, " tokens"]:
     return torch.where(is_inside, belief, -1.0).clamp(-1.5, 1.5).float()
 
 
-def observe(tokens: Tokens, prior: Float[Tensor, " tokens"], prompt: Prompt) -> Float[Tensor, " tokens"]:
+def observe(
+    tokens: Tokens, prior: Float[Tensor, " tokens"], prompt: Prompt, *, doubts_borders: bool = True
+) -> Float[Tensor, " tokens"]:
     """How points and strokes change the belief: the posterior mean of a Gaussian process, less its prior.
 
     The covariance of two tokens falls with the angle between their features and with their distance.
+
+    Args:
+        tokens: Of the photo.
+        prior: The belief without the marks.
+        prompt: The marks.
+        doubts_borders: Whether a mark near the border of what the prior says has a larger variance. Not where
+            `find_reach` limits its reach anyway.
     """
     sides = [(tokens.cells(part), sign) for part, sign in ((prompt.target, 1.0), (prompt.rest, -1.0)) if part]
     if not sides:
@@ -229,14 +258,73 @@ def observe(tokens: Tokens, prior: Float[Tensor, " tokens"], prompt: Prompt) -> 
         (weight * torch.exp(-distance / (2 * radius**2)) for weight, radius in KERNELS), torch.zeros_like(distance)
     )
     kernel = kernel * likeness  # (N, L)
+    noise = torch.full_like(label, NOISE)
+    if doubts_borders:
+        noise = noise + _border_noise(distance, label, prior, seen)
+    change: Tensor = kernel @ torch.linalg.solve(kernel[seen] + torch.diag(noise), label - prior.double()[seen])
+    return change.float()
+
+
+def _border_noise(distance: Tensor, label: Tensor, prior: Tensor, seen: Tensor) -> Tensor:
+    """The variance that each observation has besides `NOISE`; `distance`, (N, L), is squared."""
     agrees = label * prior.double()[:, None] > 0
     border = torch.where(agrees, distance, torch.inf).amin(dim=0).sqrt()  # from a mark to where the prior agrees
     is_settled = agrees[seen].diagonal()
     if not (is_settled & (label > 0)).any():  # the target is what the prior missed
         is_settled = is_settled | (label > 0)
-    noise = NOISE + torch.where(is_settled, 0.0, BORDER_NOISE * torch.exp(-border / BORDER))
-    change: Tensor = kernel @ torch.linalg.solve(kernel[seen] + torch.diag(noise), label - prior.double()[seen])
-    return change.float()
+    return torch.where(is_settled, 0.0, BORDER_NOISE * torch.exp(-border / BORDER))
+
+
+def find_reach(
+    tokens: Tokens, believed: Float[Tensor, " tokens"], prompt: Prompt, size: Size
+) -> Bool[Tensor, " tokens"]:
+    """The tokens in which marks may change a given mask; none where all marks agree with it.
+
+    Args:
+        tokens: Of the photo.
+        believed: What the mask says of each token, in [-1, 1].
+        prompt: The marks.
+        size: (height, width) of the photo.
+    """
+    side = math.sqrt(math.prod(tokens.spanned) / math.prod(tokens.grid))
+    is_near = torch.zeros_like(believed, dtype=torch.bool)
+    for part, sign in ((prompt.target, 1), (prompt.rest, -1)):
+        if not part:
+            continue
+        seen = tokens.cells(part)
+        distance = torch.cdist(tokens.places, tokens.places[seen])
+        is_agreed = sign * believed > 0
+        depth = distance.masked_fill(~is_agreed[:, None], torch.inf).amin(dim=0) - side / 2  # to the token's border
+        places = tokens.places[seen]
+        edge = torch.cat([places, torch.tensor(size) - places], dim=1).amin(dim=1)
+        depth = torch.minimum(depth, edge).clamp(min=side / 2)
+        is_near |= ((distance <= REACH * depth) & ~is_agreed[seen]).any(dim=1)
+    return is_near
+
+
+def continue_mask(
+    masked: Bool[Tensor, "1 1 h w"],
+    region: Bool[Tensor, "1 1 h w"],
+    target: Bool[Tensor, "1 1 h w"],
+    rest: Bool[Tensor, "1 1 h w"],
+    *,
+    near: Bool[Tensor, "1 1 h w"],
+) -> Bool[Tensor, "1 1 h w"]:
+    """Take over from a region what the marks ask for, and keep the rest of a mask.
+
+    Marks of the target add the pieces that they touch and marks of the rest take theirs away, within `near`. What a
+    mark of the rest cuts off from all marks of the target goes as well.
+
+    Args:
+        masked: The mask to begin from.
+        region: What the marks mean in the whole photo; the marks of the target inside, those of the rest outside.
+        target: The marks of the target.
+        rest: The marks of the rest.
+        near: Where the mask may change.
+    """
+    added, removed = region & ~masked & near | target, masked & ~region & near | rest
+    kept = (masked | added & _reach(added, target)) & ~(removed & _reach(removed, rest))
+    return kept & ~(_reach(masked, target) & ~_reach(kept, target))
 
 
 def keep_pieces(

@@ -7,7 +7,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.model.config import PRESETS
 from mask2alpha.ops.prompt import Prompt
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.selection import Tokens, find_salience, fit_box, keep_pieces, select
+from mask2alpha.pipeline.selection import Tokens, continue_mask, find_reach, find_salience, fit_box, keep_pieces, select
 
 SIZE = (80, 120)
 GRID = (16, 24)
@@ -115,7 +115,7 @@ def test_two_boxes_select_what_both_hold(tokens):
 def test_a_box_smaller_than_a_token_selects_nothing_outside_of_itself(tokens):
     selected = run(tokens, boxes=[(22, 40, 24, 42)])
     assert not (selected & ~region((slice(36, 48), slice(16, 32)))).any()
-    assert torch.isfinite(fit_box(tokens, (22, 40, 24, 42))).all()
+    assert torch.isfinite(fit_box(tokens, (22, 40, 24, 42), SIZE)).all()
 
 
 def test_a_given_mask_changes_only_where_marks_reach(tokens):
@@ -123,6 +123,64 @@ def test_a_given_mask_changes_only_where_marks_reach(tokens):
     selected = run(tokens, click((95, 40)), mask=drawn)
     assert overlap(selected, drawn | region(RIGHT)) > 0.8
     np.testing.assert_array_equal(run(tokens, mask=drawn), drawn)
+
+
+def test_a_further_mark_of_the_target_adds_and_takes_nothing_away(tokens):
+    first = run(tokens, click((25, 40)))
+    both = run(tokens, click((25, 40), (95, 40)), mask=first)
+    assert overlap(both, region(LEFT, RIGHT)) > 0.8
+    assert both[first].all()
+
+
+def test_a_further_mark_of_the_rest_takes_away_and_adds_nothing(tokens):
+    first = run(tokens, click((25, 40)), scale="group")
+    left = run(tokens, click((25, 40), rest=((95, 40),)), mask=first)
+    assert overlap(left, region(LEFT)) > 0.8
+    assert first[left].all()
+
+
+def test_a_mark_that_agrees_with_the_mask_changes_nothing(tokens):
+    drawn = region(LEFT, (slice(4, 12), slice(60, 72)))
+    np.testing.assert_array_equal(run(tokens, click((25, 40), rest=((100, 70),)), mask=drawn), drawn)
+
+
+def test_a_mark_near_the_border_of_the_mask_leaves_what_is_far_from_it(tokens):
+    drawn = region((slice(10, 70), slice(5, 115)))
+    selected = run(tokens, click(rest=((8, 14),)), mask=drawn)
+    assert not selected[14, 8]
+    assert (selected == drawn)[:, 60:].all()
+
+
+def test_what_a_mark_of_the_rest_cuts_off_from_the_target_goes_as_well():
+    masked = torch.zeros(1, 1, 20, 30, dtype=torch.bool)
+    masked[..., 8:12, 2:28] = True
+    near, target, rest = (torch.zeros_like(masked) for _ in range(3))
+    near[..., 12:16] = True
+    target[..., 10, 4] = rest[..., 10, 14] = True
+    kept = continue_mask(masked, masked & ~near, target, rest, near=near)
+    assert kept[..., 8:12, 2:12].all()
+    assert not kept[..., 12:].any()
+
+
+def test_a_mark_reaches_as_far_as_it_is_deep_in_what_the_mask_has_wrong(tokens):
+    believed = torch.from_numpy(2.0 * region((slice(None), slice(0, 60)))[2::5, 2::5] - 1).float().flatten()
+    count = [int(find_reach(tokens, believed, click(rest=(at,)), SIZE).sum()) for at in ((57, 40), (45, 40), (90, 40))]
+    assert 0 < count[0] < count[1]
+    assert count[2] == 0
+    at_edge = int(find_reach(tokens, believed, click(rest=((45, 2),)), SIZE).sum())
+    assert 0 < at_edge < count[1]
+
+
+def test_a_box_up_to_the_photos_edge_holds_what_the_edge_cuts(tokens):
+    cut = Tokens(
+        features=tokens.features,
+        components=torch.zeros(384, 3),  # nothing but the place tells the target
+        grid=GRID,
+        spanned=SIZE,
+    )
+    believed = fit_box(cut, (30, 40, 90, 80), SIZE).view(GRID)
+    assert believed[15, 12] > believed[8, 12]
+    assert believed[8, 12] > believed[8, 6]
 
 
 def test_a_stroke_marks_all_that_it_crosses(tokens):
