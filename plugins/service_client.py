@@ -3,12 +3,13 @@
 Plug-ins whose host has no place for PyTorch use it. `build.py` puts a copy beside each of them.
 """
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ def matte(
     url: str = DEFAULT_URL,
     key: str = "",
     timeout: float = 300.0,
+    on_warning: Callable[[str], object] = lambda text: None,
 ) -> bytes:
     """Matte one photograph.
 
@@ -37,10 +39,12 @@ def matte(
         photo: The bytes of a picture file, such as PNG, JPEG or TIFF.
         mask: The same for the rough mask. The service reads it as every door does, and refuses what is ambiguous.
         output: "alpha", "cutout", "foreground" or "composite".
-        choice: What the mask's values do not say: the service's fields "label", "channel", "invert" and "fit".
+        choice: Further fields of the service: "label", "channel", "invert" and "fit", for what the mask's values do not
+            say, and "edges", which changes the matte's edge.
         url: Where the service is.
         key: Its API key, if it wants one.
         timeout: Seconds until the answer must be there.
+        on_warning: Called with each thing that the service says of the pictures, such as that the mask is empty.
 
     Returns:
         The bytes of a PNG file of the photograph's size.
@@ -59,18 +63,25 @@ def matte(
     while True:
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
-                return response.read()
+                answer: bytes = response.read()
+                told = json.loads(response.headers.get("X-Warnings", "[]"))
+                break
         except urllib.error.HTTPError as error:
             pause = _pause(error)
             if pause is None or waited + pause > LONGEST_WAIT:
                 raise ServiceError(_reason(error)) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ServiceError(
                 f"no mask2alpha service answers at {url} ({reason}). Start one with: mask2alpha serve"
             ) from error
         time.sleep(pause)
         waited += pause
+    if not answer.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ServiceError(f"what answers at {url} is not a mask2alpha service. Start one with: mask2alpha serve")
+    for text in told:
+        on_warning(text)
+    return answer
 
 
 def is_on_this_machine(url: str) -> bool:

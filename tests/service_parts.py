@@ -1,6 +1,7 @@
 """Pictures as bytes, and a service whose workers have no network behind them, for the tests of the service."""
 
 import contextlib
+import email.message
 import http.client
 import io
 import json
@@ -8,9 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+import urllib.response
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi.testclient import TestClient
@@ -21,6 +26,7 @@ from mask2alpha.serving.app import create_app
 from mask2alpha.serving.settings import ServiceSettings
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 
 
 def to_file(array: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
@@ -46,6 +52,36 @@ def stub_service(tmp_path: Path, **settings: Any) -> Iterator[TestClient]:
     app = create_app(ServiceSettings(spool=tmp_path, **settings), command=STUB)
     with TestClient(app) as client:
         yield client
+
+
+@contextlib.contextmanager
+def fake_service(tmp_path: Path, **settings: Any) -> Iterator[TestClient]:
+    """A client of a service whose one worker is `fake_worker.py`."""
+    app = create_app(ServiceSettings(spool=tmp_path, **settings), command=FAKE)
+    with TestClient(app) as client:
+        yield client
+
+
+class InProcess:
+    """In place of `urllib.request.urlopen`: hands requests to a service in this process."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def __call__(self, request: urllib.request.Request, timeout: float) -> urllib.response.addinfourl:
+        answer = self.client.request(
+            request.get_method(),
+            urlsplit(request.full_url).path,
+            content=request.data,  # type: ignore[arg-type]
+            headers=dict(request.header_items()),
+        )
+        headers = email.message.Message()
+        for name, value in answer.headers.items():
+            headers[name] = value
+        body = io.BytesIO(answer.content)
+        if answer.status_code >= 400:
+            raise urllib.error.HTTPError(request.full_url, answer.status_code, answer.reason_phrase, headers, body)
+        return urllib.response.addinfourl(body, headers, request.full_url, answer.status_code)
 
 
 def to_form(**parts: str | bytes | list[bytes]) -> tuple[bytes, dict[str, str]]:

@@ -48,12 +48,16 @@ class Settings(bpy.types.PropertyGroup):
         name="Channel", description="The channel that is the mask: grey, alpha, red, green, blue, or one of an EXR file"
     )
     invert: bpy.props.BoolProperty(name="Invert", description="The mask marks what is not the target")
+    edges: bpy.props.StringProperty(
+        name="Edges", description="Changes of the matte's edge, such as shift=-1.5,feather=2; lengths in pixels"
+    )
     folder: bpy.props.StringProperty(name="Folder", subtype="DIR_PATH", default="//mask2alpha/")
 
     @property
     def choice(self) -> dict[str, str]:
-        """What the mask's values do not say, as fields of the service."""
-        texts = {"label": self.label.strip(), "channel": self.channel.strip(), "invert": "true" * self.invert}
+        """What the mask's values do not say, and how the edge is changed, as fields of the service."""
+        texts = {name: getattr(self, name).strip() for name in ("label", "channel", "edges")}
+        texts["invert"] = "true" * self.invert
         return {name: text for name, text in texts.items() if text}
 
 
@@ -119,14 +123,24 @@ class Matte(bpy.types.Operator):
             raise service_client.ServiceError(f"{url} is another machine; allow online access in the preferences")
         folder = output_folder(settings.folder)
         jobs = plan(settings.photo, settings.mask, folder)
+        check_inputs_stay([target for _, _, target in jobs], (settings.photo, settings.mask))
+        told: dict[str, Path] = {}
         for index, (photo, mask, target) in enumerate(jobs):
             cutout = service_client.matte(
-                photo(), mask(), "cutout", choice=settings.choice, url=url, key=preferences.key
+                photo(),
+                mask(),
+                "cutout",
+                choice=settings.choice,
+                url=url,
+                key=preferences.key,
+                on_warning=lambda text, target=target: told.setdefault(text, target),
             )
             part = target.with_suffix(".part")
             part.write_bytes(cutout)
             part.replace(target)
             yield index + 1, len(jobs)
+        for text, target in told.items():  # the first of the frames that it was said of
+            self.report({"WARNING"}, f"{target.name}: {text}")
         add_node(context.scene, settings.photo, [target for _, _, target in jobs])
 
 
@@ -149,7 +163,7 @@ class Panel(bpy.types.Panel):
         settings = context.scene.mask2alpha
         self.layout.template_ID(settings, "photo", open="image.open")
         self.layout.template_ID(settings, "mask", new="image.new", open="image.open")
-        for name in ("label", "channel", "invert", "folder"):
+        for name in ("label", "channel", "invert", "edges", "folder"):
             self.layout.prop(settings, name)
         self.layout.operator(Matte.bl_idname)
 
@@ -192,6 +206,20 @@ def plan(photo: bpy.types.Image, mask: bpy.types.Image, folder: Path) -> list[Jo
         )
         for number, path in sorted(photos.items())
     ]
+
+
+def check_inputs_stay(targets: Sequence[Path], images: Sequence[bpy.types.Image]) -> None:
+    """Check that no cut-out would be written over a picture that it is made from.
+
+    Raises:
+        ServiceError: One would be.
+    """
+    files = [path for image in images if image.source == "SEQUENCE" for path in sequence_files(image).values()]
+    files += [Path(bpy.path.abspath(image.filepath)) for image in images if image.filepath]
+    inputs = {(found.st_dev, found.st_ino) for found in (path.stat() for path in files if path.is_file())}
+    for target in targets:
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in inputs:
+            raise service_client.ServiceError(f"{target} is an input and would be overwritten; choose another folder")
 
 
 def sequence_files(image: bpy.types.Image) -> dict[int, Path]:

@@ -12,7 +12,7 @@ import comfy.utils
 import numpy as np
 import torch
 
-from mask2alpha import Mask2Alpha, Predictor
+from mask2alpha import EdgeOptions, Mask2Alpha, Predictor
 from mask2alpha.errors import InputError
 
 
@@ -70,14 +70,21 @@ class MatteWithMask2Alpha:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
         """What the host asks the user for."""
-        return {"required": {"model": ("MASK2ALPHA",), "image": ("IMAGE",), "mask": ("MASK",)}}
+        tip = "changes of the matte's edge, such as shift=-1.5,feather=2; lengths in pixels"
+        return {
+            "required": {"model": ("MASK2ALPHA",), "image": ("IMAGE",), "mask": ("MASK",)},
+            "optional": {"edges": ("STRING", {"default": "", "tooltip": tip})},
+        }
 
-    def matte(self, model: Predictor, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def matte(
+        self, model: Predictor, image: torch.Tensor, mask: torch.Tensor, edges: str = ""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, H, W) alpha and (B, H, W, 3) foreground, B being the larger number of images and masks.
 
         Raises:
-            InputError: Their numbers do not match, or an image or a mask cannot be used.
+            InputError: Their numbers do not match, or an image, a mask or `edges` cannot be used.
         """
+        controls = EdgeOptions.parse(edges)
         images = [_to_image(each) for each in image]
         masks = [each.numpy(force=True) for each in mask.reshape(-1, *mask.shape[-2:]).float()]
         if len(images) != len(masks) and 1 not in (len(images), len(masks)):
@@ -89,7 +96,7 @@ class MatteWithMask2Alpha:
             comfy.model_management.throw_exception_if_processing_interrupted()
             if encoded is None or len(images) > 1:
                 encoded = model.encode(images[index])
-            matte = model.predict(encoded, masks[index if len(masks) > 1 else 0])
+            matte = model.predict(encoded, masks[index if len(masks) > 1 else 0]).with_edges(controls)
             alphas.append(torch.from_numpy(matte.alpha))
             foregrounds.append(torch.from_numpy(matte.foreground()))
             progress.update(1)

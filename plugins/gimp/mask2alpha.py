@@ -53,6 +53,9 @@ class Mask2Alpha(Gimp.PlugIn):
         flags = GObject.ParamFlags.READWRITE
         procedure.add_choice_argument("result", "Ma_ke", "What to make of the matte", results, "new-layer", flags)
         procedure.add_string_argument(
+            "edges", "_Edges", "Changes of the matte's edge, such as shift=-1.5,feather=2; lengths in pixels", "", flags
+        )
+        procedure.add_string_argument(
             "url", "Ser_vice", "Where mask2alpha serve runs", service_client.DEFAULT_URL, flags
         )
         procedure.add_string_argument("key", "_API key", "If the service wants one", "", flags)
@@ -76,8 +79,8 @@ def run(
     Gimp.progress_init("mask2alpha: matting")
     image.undo_group_start()
     try:
-        matte_layer(image, drawables[0], *(config.get_property(name) for name in ("result", "url", "key")))
-    except service_client.ServiceError as error:
+        matte_layer(image, drawables[0], *(config.get_property(name) for name in ("result", "edges", "url", "key")))
+    except (service_client.ServiceError, OSError) as error:
         return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(str(error)))
     finally:
         image.undo_group_end()
@@ -98,7 +101,7 @@ def ask(procedure: Gimp.Procedure, config: Gimp.ProcedureConfig) -> bool:
     return is_confirmed
 
 
-def matte_layer(image: Gimp.Image, layer: Gimp.Layer, result: str, url: str, key: str) -> None:
+def matte_layer(image: Gimp.Image, layer: Gimp.Layer, result: str, edges: str, url: str, key: str) -> None:
     """Matte one layer.
 
     Raises:
@@ -109,10 +112,15 @@ def matte_layer(image: Gimp.Image, layer: Gimp.Layer, result: str, url: str, key
         photo_path, cutout_path = Path(folder, "photo.png"), Path(folder, "cutout.png")
         export_photo(image, layer, photo_path)
         # a selection or layer mask is brightness, never labels, even where all of it is half selected
-        choice = {"channel": "grey"}
+        choice = {"channel": "grey", "edges": edges}
+        told: list[str] = []
         cutout_path.write_bytes(
-            service_client.matte(photo_path.read_bytes(), mask, "cutout", choice=choice, url=url, key=key)
+            service_client.matte(
+                photo_path.read_bytes(), mask, "cutout", choice=choice, url=url, key=key, on_warning=told.append
+            )
         )
+        for text in told:
+            Gimp.message(f"mask2alpha: {text}")
         cutout = Gimp.file_load_layer(Gimp.RunMode.NONINTERACTIVE, image, Gio.File.new_for_path(str(cutout_path)))
     if result == "layer-mask":
         set_layer_mask(layer, cutout)

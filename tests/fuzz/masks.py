@@ -77,7 +77,7 @@ def _compare(file: MaskFile) -> str:
 
 
 def _draw(rng: np.random.Generator, num_regions: int) -> Array:
-    """(H, W), 0 to `num_regions`: discs, each of which is seen."""
+    """(H, W), 0 to `num_regions`: discs, of each of which more is seen than a line."""
     while True:
         height, width = (int(side) for side in rng.integers(24, 60, 2))
         y, x = np.mgrid[:height, :width]
@@ -87,7 +87,9 @@ def _draw(rng: np.random.Generator, num_regions: int) -> Array:
             row, column = rng.uniform(0, height), rng.uniform(0, width)
             drawing[np.hypot(y - row, x - column) < radius] = region
         counts = np.bincount(drawing.reshape(-1), minlength=num_regions + 1)
-        if counts.min() >= 24:
+        squares = np.lib.stride_tricks.sliding_window_view(drawing, (3, 3))
+        is_square = (squares == squares[..., :1, :1]).all(axis=(2, 3))
+        if counts.min() >= 24 and len(np.unique(squares[is_square])) > num_regions:
             return drawing
 
 

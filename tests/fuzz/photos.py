@@ -6,6 +6,7 @@ OpenCV, and must show the same colours. File number i of a seed is always the sa
 """
 
 import io
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -147,13 +148,15 @@ def _by_littlecms(values: Array, profile: bytes) -> Array:
 
 
 def _step(values: Array, space: Space) -> Array:
-    """How far sRGB may move where each stored value moves by half of 1/255: far, in the dark of a linear space."""
-    moved = np.zeros(values.shape)
-    for channel in range(3):
-        step = np.zeros(3)
-        step[channel] = 0.6 / 255
-        moved += np.abs(_srgb(space, np.clip(values + step, 0, 1)) - _srgb(space, np.clip(values - step, 0, 1)))
-    return moved
+    """How far sRGB may move where each stored value moves by half of 1/255: far, in the dark of a linear space.
+
+    The channels move together: at the edge of the gamut, only all three of them may bring a colour into it.
+    """
+    step = 0.6 / 255
+    moved = [
+        _srgb(space, np.clip(values + step * np.array(signs), 0, 1)) for signs in itertools.product((-1, 1), repeat=3)
+    ]
+    return np.max(moved, axis=0) - np.min(moved, axis=0)
 
 
 def _srgb(space: Space, values: Array) -> Array:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner, Result
-from PIL import Image, ImageCms
+from PIL import Image
 
 from fakes import FakePredictor
 from mask2alpha.checkpoints import save_model
@@ -15,8 +15,8 @@ from mask2alpha.imaging.decode import decode_image, read_image
 from mask2alpha.imaging.encode import Tags, write_image
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
-
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+from pictures import SRGB_PROFILE as PROFILE
+from pictures import linear_profile
 
 
 @pytest.fixture
@@ -252,14 +252,8 @@ def test_the_network_sees_srgb_and_the_cutout_keeps_the_profile(
 
 
 def write_linear_profile_photo(path: Path) -> bytes:
-    """sRGB's colours with linear values: LittleCMS's profile, its exponents set to 1 and its straight parts cut off."""
-    profile = bytearray(PROFILE)
-    at = profile.index(b"para\0\0\0\0\0\3")
-    profile[at + 8 : at + 32] = np.array([0, 0x10000, 0x10000, 0, 0x10000, 0], dtype=">u4").tobytes()
-    profile[at + 8 : at + 12] = b"\0\3\0\0"
-    profile[at + 12 : at + 32] = np.array([0x10000, 0x10000, 0, 0x10000, 0], dtype=">u4").tobytes()
     array = np.random.default_rng(0).integers(20, 200, (20, 30, 3), dtype=np.uint8)
-    write_image(path, array, tags=Tags(icc_profile=bytes(profile)))
+    write_image(path, array, tags=Tags(icc_profile=linear_profile()))
     return path.read_bytes()
 
 

@@ -9,25 +9,15 @@ import numpy as np
 import OpenEXR
 import pytest
 import tifffile
-from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
 pytest.importorskip("cv2")
 
-from fakes import FakePredictor
-from mask2alpha.batch.manifest import Row, write_choice
-from mask2alpha.batch.worker import Worker, WorkerSettings
-from mask2alpha.cli import matte as matte_module
-from mask2alpha.cli.main import main
-from mask2alpha.errors import InputError
+import doors
 from mask2alpha.imaging.decode import read_image
-from mask2alpha.imaging.fitted_masks import read_fitted_mask
 from mask2alpha.ops.masks import MaskChoice
-from mask2alpha.serving.job_runner import JobRunner
-from mask2alpha.serving.jobs import MatteJob, Target
-from mask2alpha.video.clips import open_clip, open_masks
-from mask2alpha.video.job import VideoJob, run
+from mask2alpha.serving.jobs import Target
 
 Door = Callable[[Path, Path, MaskChoice, Path], NDArray[np.uint8]]
 """(photo, mask, choice, folder to write) to alpha; every refusal is an exception whose text the user sees."""
@@ -37,62 +27,16 @@ WHITE = DISC * np.uint8(255)
 PARTS = DISC.astype(np.uint8) * (1 + (np.arange(60) >= 30)).astype(np.uint8)
 
 
-def by_command(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
-    options = [] if choice.label is None else ["--label", choice.label]
-    options += [] if choice.channel is None else ["--channel", choice.channel]
-    options += ["--invert"] * choice.is_inverted + ["--fit", choice.fit]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matte_module, "build_predictor", lambda source, **settings: FakePredictor())
-        result = CliRunner().invoke(main, ["matte", str(photo), str(mask), "-o", str(out / "a.png"), *options])
-    if result.exit_code:
-        raise InputError(result.output)
-    return np.asarray(Image.open(out / "a.png"))
+def alpha_by(door: Callable[..., bytes]) -> Door:
+    return lambda *arguments: np.asarray(Image.open(io.BytesIO(door(*arguments))))
 
 
-def by_python(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
-    read = read_image(photo)
-    fitted = read_fitted_mask(mask, read.pixels.shape[:2], orientation=read.orientation, choice=choice)
-    return np.rint(255 * FakePredictor().predict(read.pixels, fitted).alpha).astype(np.uint8)
+by_service, by_video = alpha_by(doors.by_service), alpha_by(doors.by_video)
 
 
-def by_batch(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
-    settings = WorkerSettings(base=str(photo.parent), out=str(out), retries=0)
-    worker = Worker(settings, lambda _: FakePredictor())
-    (result,) = worker.run([Row("a", photo.name, str(mask), write_choice(choice))])
-    if result.reason is not None:
-        raise InputError(result.reason)
-    return np.asarray(Image.open(out / "alpha" / "a.png"))
-
-
-def by_service(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
-    runner = JobRunner(FakePredictor(), max_pixels=10**6, max_bytes=10**6, cache_bytes=10**6)
-    words = {"label": choice.label, "channel": choice.channel, "invert": choice.is_inverted, "fit": choice.fit}
-    job = MatteJob(photo=photo, masks=[mask], targets=[Target(mask=0)], folder=out, **words)  # type: ignore[arg-type]
-    return np.asarray(Image.open(out / runner.run(job, lambda stage, done: None).file_name))
-
-
-def by_video(photo: Path, mask: Path, choice: MaskChoice, out: Path) -> NDArray[np.uint8]:
-    for folder, file in (("frames", photo), ("masks", mask)):
-        (out / folder).mkdir()
-        (out / folder / f"1{file.suffix}").write_bytes(file.read_bytes())
-    clip = open_clip(out / "frames")
-    job = VideoJob(
-        clip=clip,
-        masks=open_masks(out / "masks", clip, choice),
-        targets={"alpha": out / "alpha"},
-        is_steady=False,
-        settings={},
-    )
-    run(job, FakePredictor)
-    return read_image(out / "alpha" / "1.png").pixels[..., 0]
-
-
-DOORS = {door.__name__: door for door in (by_command, by_python, by_batch, by_service, by_video)}
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    return DOORS[request.param]
+@pytest.fixture
+def door(any_door: Callable[..., bytes]) -> Door:
+    return alpha_by(any_door)
 
 
 @pytest.fixture
@@ -135,16 +79,8 @@ def test_labels_are_refused_with_what_is_there_and_read_when_named(
         door(photo, mask, MaskChoice(), out)
     assert shown in str(refusal.value)
     assert not (out / "a.png").exists()
-    if door is not by_video:  # which has made its folders
-        assert np.array_equal(door(photo, mask, MaskChoice(label=label), out) == 255, PARTS == 2)
-
-
-@pytest.mark.parametrize("name", MASKS)
-def test_video_reads_named_labels(photo: Path, out: Path, name: str) -> None:
-    picture, _, label = MASKS[name]
-    picture.save(photo.with_name("mask.png"))
-    alpha = by_video(photo, photo.with_name("mask.png"), MaskChoice(label=label), out)
-    assert np.array_equal(alpha == 255, PARTS == 2)
+    (out / "again").mkdir()
+    assert np.array_equal(door(photo, mask, MaskChoice(label=label), out / "again") == 255, PARTS == 2)
 
 
 def test_black_and_white_is_inverted(door: Door, photo: Path, out: Path) -> None:
@@ -161,7 +97,7 @@ def test_a_channel_is_chosen(door: Door, photo: Path, out: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*as the camera saw it")
-@pytest.mark.parametrize("orientation", [5, 6, 8])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_a_mask_as_the_camera_saw_it_is_turned(door: Door, photo: Path, out: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x112] = orientation
@@ -191,6 +127,18 @@ def test_another_aspect_is_stretched_when_asked_for(door: Door, photo: Path, out
     Image.fromarray(WHITE).resize(size).save(mask)
     alpha = door(photo, mask, MaskChoice(fit="stretch"), out)
     assert (np.abs(alpha.astype(int) - WHITE) > 127).mean() < 0.1
+
+
+@pytest.mark.filterwarnings("ignore:.*was resized")
+@pytest.mark.parametrize("size", [(30, 20), (120, 80), (59, 40), (61, 41)])
+def test_the_photos_aspect_is_scaled_and_two_values_stay_two(
+    door: Door, photo: Path, out: Path, size: tuple[int, int]
+) -> None:
+    mask = photo.with_name("mask.png")
+    Image.fromarray(WHITE).resize(size, Image.Resampling.NEAREST).save(mask)
+    alpha = door(photo, mask, MaskChoice(), out)
+    assert set(np.unique(alpha)) == {0, 255}
+    assert (alpha != WHITE).mean() < 0.05
 
 
 def test_the_service_tells_fields_not_options(photo: Path, out: Path) -> None:
@@ -257,6 +205,12 @@ def test_what_is_certain_is_read_alike(door: Door, photo: Path, out: Path, tmp_p
 LAYERED = exr({
     "R": np.zeros(DISC.shape, np.float16), "roto.A": DISC.astype(np.float16), "depth.Z": np.ones(DISC.shape, np.float16)
 })  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["Z", "mask", "left.matte.Y", "id.R"])
+def test_a_lone_channel_serves_whatever_its_name(door: Door, photo: Path, out: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mask.exr").write_bytes(exr({name: DISC.astype(np.float32)}))
+    assert np.array_equal(door(photo, tmp_path / "mask.exr", MaskChoice(), out), WHITE)
 
 
 @pytest.mark.parametrize("channel", ["roto", "roto.A"])

@@ -15,9 +15,6 @@ from PIL import Image
 pytest.importorskip("cv2")
 
 from fakes import FakePredictor
-from mask2alpha.batch import engines as engines_module
-from mask2alpha.cli import matte as matte_module
-from mask2alpha.cli import video as video_module
 from mask2alpha.cli.main import main
 from mask2alpha.errors import VideoError
 from mask2alpha.imaging.decode import read_image
@@ -29,15 +26,6 @@ needs_ffmpeg = pytest.mark.skipif(
 )
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="exiftool is not on PATH")
 SIZE = (48, 64)
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakePredictor:
-    predictor = FakePredictor()
-    for module in (matte_module, video_module):
-        monkeypatch.setattr(module, "build_predictor", lambda source, **settings: predictor)
-    monkeypatch.setattr(engines_module.run_here, "__defaults__", (lambda settings: predictor,))
-    return predictor
 
 
 @pytest.fixture
@@ -168,7 +156,7 @@ def test_frames_of_other_inputs_or_options_are_made_again(folder: Path, fake: Fa
     assert result.exit_code == 0
     assert ("up to date" if change == "nothing" else "3 frames matted") in result.stderr
     write_image("out/alpha/1.png", left(1))
-    assert "--overwrite" in call(*arguments, "--dtype", "bfloat16").stderr
+    assert "--overwrite" in call(*arguments, "--active-budget", "9").stderr
 
 
 @pytest.mark.parametrize("change", ["mask", "photo", "deleted", "nothing"])
@@ -316,6 +304,64 @@ def test_a_clip_whose_end_is_torn_off_gives_the_frames_there_are(
     result = call("video", clip, "masks/1.png", "-o", "out.mov", "--output", "alpha")
     assert result.exit_code == 0, result.stderr
     assert 10 < count_frames(folder / "out.mov") < 40
+
+
+@pytest.mark.parametrize("ending", ["truncated", "empty", "two of another kind"])
+def test_frames_whose_end_is_damaged_give_the_frames_there_are(folder: Path, fake: FakePredictor, ending: str) -> None:
+    for number in (4, 5):
+        shutil.copy("photos/3.png", f"photos/{number}.png")
+        shutil.copy("masks/3.png", f"masks/{number}.png")
+    last = Path("photos/5.png")
+    last.write_bytes({"truncated": last.read_bytes()[:900], "empty": b""}.get(ending, b"no picture"))
+    if ending == "two of another kind":
+        Path("photos/4.png").write_bytes(b"no picture")
+    num_frames = 3 if ending == "two of another kind" else 4
+    result = call("video", "photos", "masks", "-o", "out", "--output", "alpha")
+    assert result.exit_code == 0, result.stderr
+    assert f"only {num_frames} of 5 frames" in result.stderr
+    assert f"photos/{num_frames + 1}.png: " in result.stderr
+    assert len(list(Path("out/alpha").iterdir())) == num_frames
+
+
+@pytest.mark.parametrize("what", ["a frame that is damaged", "a frame that is gone"])
+def test_a_frame_in_the_middle_that_cannot_be_read_is_an_error_and_the_run_goes_on_once_it_can(
+    folder: Path, fake: FakePredictor, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    sound = Path("photos/2.png").read_bytes()
+    if what == "a frame that is damaged":
+        Path("photos/2.png").write_bytes(sound[:900])
+    else:
+        Path("photos/2.png").unlink()
+        Path("photos/2.png").symlink_to("photos/gone.png")
+    result = call("video", "photos", "masks", "-o", "out", "--output", "alpha")
+    assert result.exit_code == 2
+    assert "2" in result.stderr
+    Path("photos/2.png").unlink()
+    Path("photos/2.png").write_bytes(sound)
+    assert call("video", "photos", "masks", "-o", "out", "--output", "alpha", "--overwrite").exit_code == 0
+    assert len(list(Path("out/alpha").iterdir())) == 3
+
+
+@pytest.mark.parametrize("what", ["labels", "colours", "damaged", "signed"])
+def test_a_mask_of_a_later_frame_that_cannot_be_used_is_told_before_the_work(
+    folder: Path, fake: FakePredictor, what: str
+) -> None:
+    mask = left(20)
+    colours = np.stack([mask, 0 * mask, mask], axis=2)
+    if what == "damaged":
+        Path("masks/3.png").write_bytes(Path("masks/3.png").read_bytes()[:-30])
+    elif what == "signed":
+        import tifffile
+
+        Path("masks/3.png").unlink()
+        tifffile.imwrite("masks/3.tif", mask.astype(np.int16), photometric="minisblack")
+    else:
+        write_image("masks/3.png", colours if what == "colours" else mask // 85)
+    result = call("video", "photos", "masks", "-o", "out", "--output", "alpha")
+    assert result.exit_code == 2
+    assert "masks/3." in result.stderr
+    assert fake.num_predicted == 0
+    assert not list(Path("out/alpha").iterdir())
 
 
 @needs_ffmpeg

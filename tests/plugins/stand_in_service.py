@@ -25,6 +25,8 @@ class StandInService:
     url: str = ""
     key: str = ""
     """The API key that it wants, if any."""
+    warnings: list[str] = field(default_factory=list)
+    """What it says of every pair of pictures."""
     busy: list[int] = field(default_factory=list)
     """Status codes to answer first, each with `Retry-After: 1`."""
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +59,10 @@ class StandInService:
         answer = Image.fromarray(cutout if request["outputs"] == "cutout" else mask)
         file = io.BytesIO()
         answer.save(file, request["format"].upper())
-        return 200, {"Content-Type": "image/png"}, file.getvalue()
+        headers = {"Content-Type": "image/png"}
+        if self.warnings:
+            headers["X-Warnings"] = json.dumps(self.warnings)
+        return 200, headers, file.getvalue()
 
     def problem(self, status: int, detail: str, headers: dict[str, str] | None = None) -> Any:
         content = json.dumps({"type": "urn:mask2alpha:problem:x", "title": "No", "status": status, "detail": detail})

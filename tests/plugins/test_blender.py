@@ -77,7 +77,7 @@ def blender(tmp_path, service):
             check=False,
         )
         assert (tmp_path / "out.json").exists(), finished.stdout + finished.stderr
-        return json.loads((tmp_path / "out.json").read_text())
+        return json.loads((tmp_path / "out.json").read_text()) | {"log": finished.stdout + finished.stderr}
 
     return run
 
@@ -99,9 +99,10 @@ def test_a_photo_becomes_a_cut_out_node(blender, service, photo, mask, tmp_path)
 
 def test_what_the_mask_does_not_say_is_sent(blender, service, photo, mask, tmp_path):
     files = write(tmp_path / "photo.png", photo), write(tmp_path / "mask.png", mask // 255 * 7)
-    outcome = blender(*files, label="7", invert=True)
+    outcome = blender(*files, label="7", invert=True, edges=" shift=-1 ")
     assert outcome["error"] is None
     assert (service.requests[0]["label"], service.requests[0]["invert"]) == ("7", "true")
+    assert service.requests[0]["edges"] == "shift=-1"
     assert "channel" not in service.requests[0]
 
 
@@ -135,3 +136,33 @@ def test_other_machines_are_asked_only_where_blender_may_go_online(blender, serv
     )
     assert "allow online access" in outcome["error"]
     assert not outcome["nodes"]
+
+
+@pytest.mark.parametrize("way", ["a mask of that name", "a sequence of masks", "a link to the photo", "a hard link"])
+def test_a_cut_out_never_overwrites_what_it_is_made_from(blender, service, photo, mask, tmp_path, way):
+    folder = tmp_path / "mattes"
+    folder.mkdir()
+    wishes = [write(tmp_path / "photo.png", photo), write(folder / "photo_cutout.png", mask)]
+    if way == "a sequence of masks":
+        for number in (1, 2):
+            write(tmp_path / f"shot_{number:04d}.png", photo)
+            write(folder / f"shot_cutout_{number:04d}.png", mask)
+        paths = tmp_path / "shot_0001.png", folder / "shot_cutout_0001.png"
+        wishes = [{"path": str(path), "source": "SEQUENCE"} for path in paths]
+    elif way != "a mask of that name":
+        wishes[1] = write(tmp_path / "mask.png", mask)
+        (folder / "photo_cutout.png").unlink()
+        link = os.link if way == "a hard link" else os.symlink
+        link(tmp_path / "photo.png", folder / "photo_cutout.png")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    outcome = blender(*wishes)
+    assert "is an input and would be overwritten" in outcome["error"]
+    assert not service.requests
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_the_service_says_is_reported_with_the_frame(blender, service, photo, mask, tmp_path):
+    service.warnings = ["the mask is full"]
+    outcome = blender(write(tmp_path / "photo.png", photo), write(tmp_path / "mask.png", mask))
+    assert outcome["result"] == ["FINISHED"]
+    assert "photo_cutout.png: the mask is full" in outcome["log"]

@@ -6,7 +6,7 @@ import torch
 from comfy_host import ComfyHost, InterruptProcessingException
 from PIL import Image
 
-from mask2alpha import Mask2Alpha, Predictor
+from mask2alpha import EdgeOptions, Mask2Alpha, Predictor
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import PRESETS
 
@@ -44,8 +44,9 @@ def masks():
     return masks
 
 
-def matte(host, weights, image, mask):
+def matte(host, weights, image, mask, **inputs):
     graph = json.loads(json.dumps(GRAPH))
+    graph["2"]["inputs"] |= inputs
     graph["1"]["inputs"]["weights"] = weights
     return host.execute(graph, "2", {"image": ("IMAGE", image), "mask": ("MASK", mask)})
 
@@ -55,6 +56,15 @@ def expected(weights, image, mask):
     return Predictor(Mask2Alpha.from_pretrained(weights), device="cpu", dtype=torch.float32).predict(
         image.numpy(), mask.numpy()
     )
+
+
+def test_edges_are_changed_as_in_the_library(host, weights, images, masks):
+    alpha, foreground = matte(host, weights, images[:1], masks[:1], edges="shift=-2,feather=1")
+    matted = expected(weights, images[0], masks[0]).with_edges(EdgeOptions(shift=-2, feather=1))
+    np.testing.assert_allclose(alpha[0], matted.alpha, atol=1e-5)
+    np.testing.assert_allclose(foreground[0], matted.foreground(), atol=1e-4)
+    with pytest.raises(InputError, match="shift is 99"):
+        matte(host, weights, images[:1], masks[:1], edges="shift=99")
 
 
 def test_a_batch_of_images_and_masks_is_matted_pairwise(host, weights, images, masks):
@@ -158,3 +168,52 @@ def test_a_mask_of_another_aspect_is_refused_and_an_empty_one_fits(host, weights
     with pytest.warns(UserWarning, match="mask is empty"):  # what the host's LoadImage gives where there is no alpha
         alpha, _ = matte(host, weights, images[:1], torch.zeros(1, 64, 64))
     assert not alpha.any()
+
+
+@pytest.mark.parametrize(
+    "way", ["half precision", "bool", "a channel axis", "overshoot of bicubic", "one ulp", "row-major view"]
+)
+def test_masks_of_other_nodes_are_accepted(host, weights, images, masks, way):
+    given = {
+        "half precision": masks[:1].half(),
+        "bool": masks[:1] > 0,
+        "a channel axis": masks[:1, None],
+        "overshoot of bicubic": masks[:1] * 1.38 - 0.19,
+        "one ulp": torch.nextafter(masks[:1], torch.tensor(2.0)),
+        "row-major view": masks[:1].transpose(1, 2).contiguous().transpose(1, 2),
+    }[way]
+    plain, _ = matte(host, weights, images[:1], masks[:1])
+    alpha, _ = matte(host, weights, images[:1], given)
+    torch.testing.assert_close(alpha, plain)
+
+
+@pytest.mark.parametrize("label", [2, 7, 100])
+def test_maps_of_labels_are_refused(host, weights, images, masks, label):
+    with pytest.raises(InputError, match=f"map of labels.*mask == {label}"):
+        matte(host, weights, images[:1], label * masks[:1])
+
+
+@pytest.mark.filterwarnings("ignore:.*was resized")
+@pytest.mark.parametrize("size", [(20, 28), (80, 112), (41, 57)])
+def test_a_mask_of_the_images_aspect_is_scaled(host, weights, images, masks, size):
+    scaled = torch.nn.functional.interpolate(masks[:1, None], size=size, mode="nearest")[:, 0]
+    alpha, _ = matte(host, weights, images[:1], scaled)
+    assert alpha.shape == (1, HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(("size", "reason"), [((56, 40), "swapped"), ((40, 40), "aspect"), ((512, 512), "aspect")])
+def test_a_mask_of_another_shape_is_refused(host, weights, images, masks, size, reason):
+    other = torch.nn.functional.interpolate(masks[:1, None], size=size, mode="nearest")[:, 0]
+    with pytest.raises(InputError, match=reason):
+        matte(host, weights, images[:1], other)
+
+
+@pytest.mark.parametrize("gap", ["row", "three rows", "diagonal"])
+def test_a_thin_gap_in_a_full_mask_hardly_moves_alpha(host, weights, gap):
+    mask = torch.ones(1, 128, 192)
+    if gap == "diagonal":
+        mask[:, torch.arange(128), torch.arange(128)] = 0
+    else:
+        mask[:, 60 : 61 if gap == "row" else 63] = 0
+    alpha, _ = matte(host, weights, torch.rand(1, 128, 192, 3), mask)
+    assert alpha.mean() > 1 - 11 * (1 - mask).mean()

@@ -1,5 +1,6 @@
 import io
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_both_pictures_arrive_and_the_cutout_comes_back(service, photo, mask):
 
 
 def test_what_the_mask_does_not_say_is_sent(service, photo, mask):
-    choice = {"label": "7", "channel": "roto.A", "invert": "true"}
+    choice = {"label": "7", "channel": "roto.A", "invert": "true", "edges": "shift=-1"}
     service_client.matte(png(photo), png(mask), "alpha", choice=choice, url=service.url)
     assert {name: service.requests[0].get(name) for name in choice} == choice
 
@@ -89,3 +90,40 @@ def test_knows_which_addresses_lead_elsewhere():
     assert service_client.is_on_this_machine("http://127.0.0.1:8000")
     assert service_client.is_on_this_machine("http://[::1]:8000")
     assert not service_client.is_on_this_machine("https://mattes.example.org")
+
+
+@pytest.mark.parametrize("warnings", [["the mask is empty"], ["254 was taken for the target", "resized"], ["\u732b"]])
+def test_what_the_service_says_of_the_pictures_is_handed_on(service, photo, mask, warnings):
+    service.warnings = warnings
+    told = []
+    service_client.matte(png(photo), png(mask), "alpha", url=service.url, on_warning=told.append)
+    assert told == warnings
+
+
+ANSWERS = {
+    "another program": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "an answer that breaks off": b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n\x89PNG",
+    "nothing": b"",
+    "a page": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+    "headers without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+    "a refusal in other words": b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n<html>",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_what_is_no_service_is_told_in_plain_words(photo, mask, answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                while connection.recv(2**16)[-4:] != b"--\r\n":
+                    pass
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(service_client.ServiceError, match=r"Start one with|answers 404"):
+            service_client.matte(png(photo), png(mask), "alpha", url=url, timeout=20)
+        thread.join()

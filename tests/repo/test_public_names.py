@@ -8,6 +8,7 @@ import mask2alpha
 PUBLIC = {
     "PRESETS",
     "CheckpointError",
+    "EdgeOptions",
     "EncodedImage",
     "ImageFileError",
     "InputError",

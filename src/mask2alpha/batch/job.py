@@ -57,22 +57,26 @@ def run_batch(
         The outcome; OUT/results.parquet has the result of each row.
 
     Raises:
-        InputError: OUT holds mattes made with other settings, or an output would overwrite an input.
+        InputError: OUT holds mattes made with other settings, or an output would overwrite an input or, unless
+            `has_overwrite`, a file of the user's.
         CheckpointError: The model cannot be found.
     """
     out = settings.out
     _check_inputs_stay(manifest, settings)
-    identity = {key: value for key, value in asdict(settings).items() if key in _IDENTITY}
-    identity |= {"kinds": list(settings.kinds), "model_sha256": _digest(settings.model)}
-    if has_overwrite:
-        results.forget(out)
-    results.check_settings(out, identity)
-    known = results.merge_parts(out)
     written = {
         storage.join(out, f"{kind}/{name}")
         for kind in settings.kinds
         for name in storage.list_below(storage.join(out, kind))
     }
+    if not has_overwrite:
+        _check_own_files_stay(manifest, settings, written)
+    identity = {key: value for key, value in asdict(settings).items() if key in _IDENTITY}
+    identity |= {"kinds": list(settings.kinds), "model_sha256": _digest(settings.model)}
+    identity["edges"] = settings.edges.text or None
+    if has_overwrite:
+        results.forget(out)
+    results.check_settings(out, identity)
+    known = results.merge_parts(out)
     todo = [
         row
         for row in manifest.rows
@@ -117,6 +121,15 @@ def _check_inputs_stay(manifest: Manifest, settings: WorkerSettings) -> None:
         raise InputError(f"{min(remote)} is an input and would be overwritten; give another OUT")
     local = [[Path(uri) for uri in uris if storage.is_local(uri)] for uris in (outputs, inputs)]
     check_inputs_stay(*local)
+
+
+def _check_own_files_stay(manifest: Manifest, settings: WorkerSettings, written: set[str]) -> None:
+    """Check that a batch that begins in OUT replaces no file of the user's."""
+    if results.has_begun(settings.out):
+        return
+    outputs = (output_uri(settings, kind, row.name) for row in manifest.rows for kind in settings.kinds)
+    if (taken := next((output for output in outputs if output in written), None)) is not None:
+        raise InputError(f"{taken} exists and was not made by this batch; --overwrite replaces it")
 
 
 def _digest(model: str) -> str:

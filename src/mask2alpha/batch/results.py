@@ -108,6 +108,11 @@ def _read(out: str, parts: list[str]) -> dict[str, Result]:
     return found
 
 
+def has_begun(out: str) -> bool:
+    """Whether a batch has written settings or results in OUT."""
+    return storage.exists(storage.join(out, SETTINGS)) or bool(_list_parts(out))
+
+
 def check_settings(out: str, settings: Mapping[str, Any]) -> None:
     """Store the settings of the mattes in OUT; all must be made with the same.
 

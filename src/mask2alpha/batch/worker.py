@@ -12,7 +12,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import TypeVar
@@ -28,10 +28,11 @@ from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.fitted_masks import read_fitted_mask
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.model.config import DEFAULT_MODEL
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.rendering import RenderedMatte, output_suffix
+from mask2alpha.rendering import OutputOptions, RenderedMatte, output_suffix
 
 ATTEMPTS = "_batch/attempts"
 _LASTING_ERRORS = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -48,6 +49,8 @@ class WorkerSettings:
     """Folder or URI that receives the mattes and the results."""
     kinds: tuple[str, ...] = ("alpha",)
     """Kinds of output to make of each matte, from `rendering.KINDS`."""
+    edges: EdgeOptions = field(default_factory=EdgeOptions)
+    """How the edges of the mattes are changed."""
     model: str = DEFAULT_MODEL
     """As for `load_model`, or a .safetensors file at any URI."""
     num_steps: int | None = None
@@ -159,7 +162,8 @@ class Worker:
                 )
                 mask = self._retry(lambda: self._read(row.mask, read_this))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
-                rendered = RenderedMatte(photo, matte, mask=mask.as_bytes())
+                options = OutputOptions(edges=self.settings.edges)
+                rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=options)
                 for kind in self.settings.kinds:
                     self._retry(lambda kind=kind: self._write(rendered, kind, row.name))  # type: ignore[misc]
         except Exception as error:
@@ -171,7 +175,7 @@ class Worker:
             warning="; ".join(told) or None,
             height=height,
             width=width,
-            coverage=float(matte.alpha.mean()),
+            coverage=float(rendered.matte.alpha.mean()),
             predicted_error=float(matte.predicted_error.mean()),
             made_from=made_from,
         )

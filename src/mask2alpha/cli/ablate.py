@@ -117,7 +117,10 @@ def command(
 
     from mask2alpha.evaluation.ablation_report import format_ablation
     from mask2alpha.evaluation.ablations import plan_table, run_ablation
+    from mask2alpha.imaging.targets import names_a_file
 
+    if output is not None:
+        names_a_file(output, ())
     number = cast("Table", table if table == "algorithm" else int(table))
     if steps is not None and number not in (4, "algorithm"):
         raise click.UsageError("--steps belongs to --table 4 and --table algorithm")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.extras import import_extra
-from mask2alpha.imaging.targets import check_inputs_stay
+from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 from mask2alpha.rendering import KINDS
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     callback=parse_kinds,
     help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
+@edge_option
 @mask_options
 @network_options(
     budget="4 million",
@@ -112,8 +114,9 @@ def command(
     from mask2alpha.batch.results import TABLE
     from mask2alpha.batch.worker import WorkerSettings
 
-    if storage.is_local(out) and storage.is_local(manifest):
-        check_inputs_stay([Path(out) / TABLE], [manifest])
+    if storage.is_local(out):
+        names_a_file(Path(out), ())
+        check_inputs_stay([Path(out) / TABLE], [manifest] if storage.is_local(manifest) else [])
     read = read_manifest(storage.absolute(manifest), mask_choice)
     for left_over in read.unmatched:
         like = read.nearest.get(left_over)
@@ -126,6 +129,7 @@ def command(
         low, high = workers
         pool = RayPool(address=address, min_workers=low, max_workers=high, gpus_per_worker=gpus_per_worker)
         engine = partial(run_on_ray, pool=pool)
+    warned: list[str] = []
     with tqdm(unit="matte", disable=None) as progress:
 
         def start(total: int, num_before: int) -> None:
@@ -134,6 +138,8 @@ def command(
 
         def count(result: "Result") -> None:
             progress.update()
+            if result.warning:
+                warned.append(f"{result.name}: {result.warning}")
 
         report = run_batch(
             read,
@@ -144,6 +150,12 @@ def command(
             retries_failed=retry_failed,
             on_start=start,
             on_result=count,
+        )
+    for warning in warned[:_SHOWN_FAILURES]:
+        click.echo(f"Warning: {warning}", err=True)
+    if len(warned) > _SHOWN_FAILURES:
+        click.echo(
+            f"{len(warned) - _SHOWN_FAILURES} more rows have warnings; results.parquet has all of them", err=True
         )
     show(report, num_unusable=len(read.set_aside))
 

@@ -129,10 +129,11 @@ def command(
     from mask2alpha.evaluation.summary import describe, format_markdown, summarise
     from mask2alpha.extras import import_extra
     from mask2alpha.imaging.atomic import replacing
-    from mask2alpha.imaging.targets import check_inputs_stay
+    from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 
     for package in ("jinja2", "matplotlib"):
         import_extra(package, extra="report", purpose="`mask2alpha compare`")
+    names_a_file(output, ())
     chosen = open_chosen(benchmark, root, kinds, recipes, mask_folder)
     inputs = (*chosen.files(), *list_inputs(map(parse_method, methods), ()))
     check_inputs_stay((output / name for name in REPORT_FILES), inputs)

@@ -120,8 +120,10 @@ def command(
 
     if model is not None and predictions is not None:
         raise click.UsageError("--model and --predictions exclude each other")
-    if output is not None and output.suffix == ".parquet":
-        raise click.UsageError("--output: name the .csv file; the .parquet file beside it follows")
+    if output is not None and output.suffix.lower() not in ("", ".csv"):
+        raise click.UsageError(
+            f"--output: cannot write {output.suffix}; accepted: .csv, with a .parquet file beside it"
+        )
     segmenters = {} if segmenter is None else {segmenter.replace(":", "."): _import_segmenter(segmenter)}
     opened = open_chosen(benchmark, root, kinds, recipes, mask_folder, segmenters)
 

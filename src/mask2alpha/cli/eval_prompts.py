@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 def command(folders: tuple[Path, ...], makers: str, num_clicks: int, model: str, device: str | None) -> None:
     """Score the rough masks that prompts give on the photos in each FOLDER, image/NAME.png and alpha/NAME.png.
 
-    The true object is alpha above one half. Each click goes to the middle of the largest error; the box is the object's
-    own, the stroke a line through it. The table has the mean IoU after each number of clicks and of box and stroke,
-    the mean number of clicks up to an IoU of 0.9, the time of an answer, and the error of the matte of three clicks.
+    The true object is alpha above one half. Each click goes to the middle of the largest error, and the segmenter
+    backbone continues from its last mask; the box is the object's own, the stroke a line through it. The table has the
+    mean IoU after each number of clicks and of box and stroke, the mean number of clicks up to an IoU of 0.9, the time
+    of an answer, and the error of the matte of three clicks.
     A line per photo goes to standard error.
     """
     from mask2alpha.checkpoints import load_model
@@ -87,15 +88,15 @@ def command(folders: tuple[Path, ...], makers: str, num_clicks: int, model: str,
 
 
 def _by_selection(predictor: "Predictor", encoded: "EncodedImage") -> "Answer":
-    def answer(prompt: "Prompt") -> Any:
+    def answer(prompt: "Prompt", mask: Any) -> Any:
         boxes = [] if prompt.box_xyxy is None else [prompt.box_xyxy]
-        return predictor.select(encoded, boxes=boxes, strokes=prompt.target, not_strokes=prompt.rest)
+        return predictor.select(encoded, boxes=boxes, strokes=prompt.target, not_strokes=prompt.rest, mask=mask)
 
     return answer
 
 
 def _by_maker(maker: Any, image: Any) -> "Answer":
-    return lambda prompt: maker.make_mask(image, prompt) > 127
+    return lambda prompt, _: maker.make_mask(image, prompt) > 127
 
 
 def _matte(predictor: "Predictor", encoded: "EncodedImage", mask: Any) -> Any:

@@ -79,9 +79,10 @@ def command(
     from mask2alpha.imaging.atomic import replacing
     from mask2alpha.imaging.decode import read_image
     from mask2alpha.imaging.fitted_masks import read_fitted_mask
-    from mask2alpha.imaging.targets import check_inputs_stay, prepare_folder
+    from mask2alpha.imaging.targets import check_inputs_stay, names_a_file, prepare_folder
     from mask2alpha.pipeline.predictor import Predictor
 
+    names_a_file(target, ())
     model = find_checkpoint(source)
     check_inputs_stay([target / name for name in FILES], [photo_path, mask_path, model])
     prepare_folder(target)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
 from mask2alpha.cli.prompt_options import mask_from_prompt
@@ -23,6 +24,7 @@ from mask2alpha.errors import InputError, Mask2AlphaError
 from mask2alpha.imaging.encode import FORMATS, WRITTEN_SUFFIXES
 from mask2alpha.imaging.made import MadeFiles, digest
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file, prepare_folder
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix, read_background
 
 if TYPE_CHECKING:
@@ -67,7 +69,9 @@ class OutputPlan:
         """Kind of output to its file."""
         if self.is_file and not self.is_stdout:
             return dict.fromkeys(self.kinds, self.target)
-        stem = mask.stem if mask.stem.startswith(pair.photo.stem) else pair.photo.stem  # what says more
+        from mask2alpha.imaging.pairs import output_stem
+
+        stem = output_stem(pair.photo.stem, mask.stem)
         return {
             kind: self.target / kind / f"{stem}{output_suffix(kind, pair.photo, self.file_format)}"
             for kind in self.kinds
@@ -156,6 +160,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     metavar="COLOR|FILE",
     help="Background of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
+@edge_option
 @mask_options
 @network_options()
 @mask_from_prompt
@@ -170,6 +175,7 @@ def command(
     has_metadata: bool,
     has_gps: bool,
     background: str,
+    edges: EdgeOptions,
     mask_choice: "MaskChoice",
     source: str,
     has_overwrite: bool,
@@ -218,6 +224,7 @@ def command(
             background=read_background(background),
             has_metadata=has_metadata,
             has_gps=has_gps,
+            edges=edges,
         ),
         pairing.pairs,
         file_format=file_format,
@@ -235,6 +242,7 @@ def command(
             "options": [plan.options.bits, has_metadata, has_gps],
             "mask_choice": repr(mask_choice),
             **{name: value for name, value in settings.items() if name != "device"},
+            **({} if edges.is_neutral else {"edges": edges.text}),
         },
     )
     tasks = {pair: plan.tasks(pair, made, has_overwrite=has_overwrite) for pair in pairing.pairs}

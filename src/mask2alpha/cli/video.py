@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options
@@ -15,6 +16,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.imaging.made import MadeFiles, digest
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.rendering import KINDS, OutputOptions, plain_colour, read_background
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     metavar="COLOR|FILE",
     help="Background of composites: a colour (name or #rrggbb) or a picture.",
 )
+@edge_option
 @mask_options
 @network_options()
 @click.option(
@@ -91,6 +94,7 @@ def command(
     colours: str,
     key: str | None,
     background: str,
+    edges: EdgeOptions,
     mask_choice: "MaskChoice",
     source: str,
     has_overwrite: bool,
@@ -114,6 +118,7 @@ def command(
     conditions: dict[str, Any] = {"colours": colours, "key": key, "background": background, "format": file_format}
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= {name: value for name, value in settings.items() if name != "device"}
+    conditions |= {} if edges.is_neutral else {"edges": edges.text}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     job = VideoJob(
         clip=opened,
@@ -123,6 +128,7 @@ def command(
             background=read_background(background),
             has_clean_colours=colours == "clean",
             key=None if key is None else plain_colour(key, "--despill"),
+            edges=edges,
         ),
         file_format=file_format if file_format in FORMATS else "png",
         is_steady=is_steady,

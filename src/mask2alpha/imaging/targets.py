@@ -8,13 +8,13 @@ from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import remove_leftovers, replacing
 
 _OTHER_FILES = frozenset((
-    ".ai", ".apng", ".arw", ".avif", ".avi", ".bmp", ".cr2", ".cr3", ".csv", ".cur", ".dcm", ".dds", ".dng",
-    ".dpx", ".eps", ".exr", ".flv", ".gif", ".hdr", ".heic", ".heif", ".icns", ".ico", ".j2k", ".jfif", ".jp2",
-    ".jpe", ".jpeg", ".jpg", ".jpx", ".json", ".jxl", ".jxr", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mts", ".mxf", ".nef", ".npy", ".npz", ".ogv", ".orf", ".pam", ".parquet", ".pbm", ".pcx", ".pdf",
-    ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".ps", ".psb", ".psd", ".qoi", ".raf", ".raw", ".rgb", ".rw2",
-    ".sgi", ".svg", ".tga", ".tif", ".tiff", ".ts", ".txt", ".wbmp", ".webm", ".webp", ".wmv", ".xbm", ".xcf",
-    ".xpm", ".y4m", ".zip",
+    ".ai", ".apng", ".arw", ".avi", ".avif", ".bmp", ".cr2", ".cr3", ".csv", ".cur", ".dcm", ".dds", ".dng",
+    ".dpx", ".eps", ".exr", ".flv", ".gif", ".hdr", ".heic", ".heif", ".htm", ".html", ".icns", ".ico",
+    ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".json", ".jxl", ".jxr", ".m2ts", ".m4v", ".md",
+    ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nef", ".npy", ".npz", ".ogv", ".onnx", ".orf",
+    ".pam", ".parquet", ".pbm", ".pcx", ".pdf", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".ps", ".psb", ".psd",
+    ".pt", ".pth", ".qoi", ".raf", ".raw", ".rgb", ".rw2", ".safetensors", ".sgi", ".svg", ".tga", ".tif",
+    ".tiff", ".ts", ".txt", ".wbmp", ".webm", ".webp", ".wmv", ".xbm", ".xcf", ".xpm", ".y4m", ".zip",
 ))  # fmt: skip
 """Suffixes of files: a folder is hardly ever called so. Other suffixes, as in `shots.v2`, may be those of folders."""
 
@@ -25,21 +25,22 @@ def names_a_file(target: Path, written: Sequence[str], *, accepted: str = "") ->
     Args:
         target: As the user gave it. Whatever exists as a folder is one.
         written: Suffixes of the files that can be written, in lower case; the user may write them in upper case.
+            Empty: only a folder is accepted.
         accepted: What messages call these suffixes.
 
     Raises:
         InputError: Files with this suffix are not written, or a file of another kind is in the way.
     """
     suffix = target.suffix.lower()
-    accepted = accepted or ", ".join(written)
+    accepted = f"{accepted or ', '.join(written)}, or a folder" if written else "a folder"
     if target.is_dir():
         return False
     if suffix in written:
         return True
     if suffix in _OTHER_FILES:
-        raise InputError(f"{target}: cannot write {target.suffix}; accepted: {accepted}, or a folder")
+        raise InputError(f"{target}: cannot write {target.suffix}; accepted: {accepted}")
     if target.exists():
-        raise InputError(f"{target} is a file without a suffix that is written; accepted: {accepted}, or a folder")
+        raise InputError(f"{target} is a file without a suffix that is written; accepted: {accepted}")
     return False
 
 

@@ -30,8 +30,9 @@ _NEAR_HALF = 0.04
 """Share of white by which twice a trimap's third value may differ from it."""
 _NEARLY_WHITE = 0.9
 _MOST_LABELS = 64
-_FEW_FILL, _MANY_FILL = 0.2, 0.5
-"""Values between black and white are labels if a greater share of them fills regions: one or two values, and more."""
+_FILL = {1: 0.05, 2: 0.2}
+_MANY_FILL = 0.5
+"""Values between black and white are labels if a greater share of them fills regions: by their number, and for more."""
 _SHOWN = 8
 _CHANNEL_NAMES = {
     "grey": "grey", "gray": "grey", "luminance": "grey", "y": "grey", "alpha": "alpha", "a": "alpha", "red": "red",
@@ -233,7 +234,7 @@ def _refuse_labels(values: NDArray[Any], counts: NDArray[np.int64], white: int) 
     inner = inner[~is_half & (inner < _NEARLY_WHITE * white)]
     if 0 < len(inner) <= _MOST_LABELS:
         is_inner = np.isin(values, inner)
-        if _share_of_regions(values, is_inner) > (_FEW_FILL if len(inner) <= 2 else _MANY_FILL):
+        if _share_of_regions(values, is_inner) > _FILL.get(len(inner), _MANY_FILL):
             raise _ambiguous_labels(counts, "each of which fills a region")
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mask2alpha.errors import InputError, VideoError
+from mask2alpha.errors import ImageFileError, InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
 from mask2alpha.imaging.decode import read_image, read_mask
 from mask2alpha.imaging.pairs import find_nearest, match_names
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
 from mask2alpha.video import ffmpeg
-from mask2alpha.video.ffmpeg import VideoInfo, probe, read_frames
+from mask2alpha.video.ffmpeg import DamagedClipError, VideoInfo, probe, read_frames
 
 
 class AbstractClip(ABC):
@@ -53,9 +53,20 @@ class FolderClip(AbstractClip):
         return self.paths
 
     def frames(self, start: int = 0) -> Iterator[Photo]:
-        """Read the pictures from one on."""
-        for path in self.paths[start:]:
-            yield read_image(path)
+        """Read the pictures from one on.
+
+        Raises:
+            DamagedClipError: A picture and all behind it are damaged.
+            ImageFileError: A picture cannot be read.
+        """
+        for index in range(start, len(self.paths)):
+            try:
+                photo = read_image(self.paths[index])
+            except ImageFileError as error:
+                if all(map(_is_damaged, self.paths[index:])):  # and not lost with its disk
+                    raise DamagedClipError(str(error)) from error
+                raise
+            yield photo
 
 
 class VideoClip(AbstractClip):
@@ -186,6 +197,15 @@ def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None)
     if info.num_frames != num_frames:
         raise InputError(f"{path} has {info.num_frames} frames and the clip {num_frames}; masks need as many")
     return Masks(video=info, choice=choice)
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether the content of a picture is what keeps it from being read."""
+    try:
+        read_image(path)
+    except ImageFileError as error:
+        return not isinstance(error.__cause__, OSError) or error.__cause__.errno is None
+    return False
 
 
 def check_frame(frame: NDArray[Any], size: tuple[int, int], name: str) -> None:

@@ -7,6 +7,7 @@ A run that finds that file continues from there, with the result of an uninterru
 
 import json
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -129,14 +130,15 @@ def run(
     first, last_alpha = _load_progress(job)
     num_frames, num_done = len(job.clip.names), first
     on_frame(first)
-    warnings: list[tuple[int, str]] = []
+    doubts: list[tuple[int, str]] = []
     notes: list[str] = []
     if first < num_frames:
         _try_targets(job)
+        _try_masks(job, first)
         mattes = _mattes(job, load_predictor(), first, last_alpha, notes)
         while num_done < num_frames:
             end = min(num_done + SEGMENT, num_frames)
-            num_written, alpha = _do_segment(job, mattes, num_done, end, on_frame, on_output, warnings)
+            num_written, alpha = _do_segment(job, mattes, num_done, end, on_frame, on_output, doubts)
             if alpha is not None:
                 _save_progress(job, num_done + num_written, alpha)
             num_done += num_written
@@ -152,7 +154,7 @@ def run(
             on_output(kind, target)
     shutil.rmtree(work)
     return Report(
-        num_matted=num_done - first, num_resumed=first, warnings=tuple(warnings), notes=tuple(dict.fromkeys(notes))
+        num_matted=num_done - first, num_resumed=first, warnings=tuple(doubts), notes=tuple(dict.fromkeys(notes))
     )
 
 
@@ -171,6 +173,13 @@ def _try_targets(job: VideoJob) -> None:
             shape = photo.pixels.shape[:2] if channels == 1 else (*photo.pixels.shape[:2], channels)
             dtype = np.dtype(np.uint16 if BITS_OF_CLIPS[target.suffix.lower()] == 16 else np.uint8)
             try_target(target, job.work_folder, shape, dtype, job.clip.info)
+
+
+def _try_masks(job: VideoJob, first: int) -> None:
+    """Read all masks that are still needed, so that nothing is matted before an ambiguous one is found."""
+    with warnings.catch_warnings(action="ignore"):  # they are given with the frames
+        for _ in _until_damaged(job.masks.frames(first), []):
+            pass
 
 
 def _mattes(
@@ -237,7 +246,7 @@ def _do_segment(
     end: int,
     on_frame: Callable[[int], object],
     on_output: Callable[[str, Path], object],
-    warnings: list[tuple[int, str]],
+    doubts: list[tuple[int, str]],
 ) -> tuple[int, FloatArray | None]:
     """Matte and write the frames from `start` up to `end`, or up to the last one that can be read.
 
@@ -249,7 +258,7 @@ def _do_segment(
     with ExitStack() as stack:
         for index, (photo, steady) in zip(range(start, end), islice(mattes, end - start), strict=False):
             if steady.warning:
-                warnings.append((index, steady.warning))
+                doubts.append((index, steady.warning))
             rendered = RenderedMatte(photo, steady.matte, options=job.options)
             for kind, target in job.targets.items():
                 if not target.suffix:

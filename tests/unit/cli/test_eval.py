@@ -1,13 +1,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
+from PIL import Image
 
 from layouts import LAYOUTS
 from mask2alpha.checkpoints import save_model
 from mask2alpha.cli.eval import command
-from mask2alpha.errors import InputError
+from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.evaluation.masks import RECIPES
 from mask2alpha.evaluation.paper import PUBLISHED
 from mask2alpha.evaluation.public_benchmarks import BENCHMARKS
@@ -31,6 +34,39 @@ def test_kinds_and_form_can_be_chosen(root: Path) -> None:
     report = json.loads(run(root, "--model", "mask", "--kinds", "eroded, exact", "--format", "json"))
     assert list(report["kinds"]) == ["eroded", "exact"]
     assert "| eroded | 1 |" in run(root, "--model", "mask", "--kinds", "eroded", "--format", "markdown")
+
+
+@pytest.mark.parametrize("kind", ["bits", "deep", "zero and one", "alpha", "white is zero"])
+def test_masks_of_every_certain_kind_are_scored_alike(root: Path, kind: str) -> None:
+    path = root / "mask" / "eroded" / "one.png"
+    plain = run(root, "--model", "mask")
+    marked = np.asarray(Image.open(path)) > 0
+    if kind == "white is zero":
+        path.unlink()
+        tifffile.imwrite(path.with_suffix(".tif"), ~marked * np.uint8(255), photometric="miniswhite")
+    else:
+        values = {
+            "bits": marked,
+            "deep": marked * np.uint16(65535),
+            "zero and one": marked.astype(np.uint8),
+            "alpha": np.dstack([np.zeros((*marked.shape, 3), np.uint8), marked * np.uint8(255)]),
+        }[kind]
+        Image.fromarray(values).save(path)
+    assert run(root, "--model", "mask") == plain
+
+
+@pytest.mark.parametrize("kind", ["labels", "deep labels", "colours", "a palette"])
+def test_ambiguous_masks_are_refused_without_options_that_eval_lacks(root: Path, kind: str) -> None:
+    path = root / "mask" / "eroded" / "one.png"
+    marked = (np.asarray(Image.open(path)) > 0).astype(np.uint8)
+    colours = np.stack([marked * np.uint8(200), marked, marked], axis=2)
+    picture = Image.fromarray(
+        {"labels": marked * np.uint8(3), "deep labels": marked * np.uint16(300)}.get(kind, colours)
+    )
+    (picture.convert("P") if kind == "a palette" else picture).save(path)
+    with pytest.raises(ImageFileError, match="white on the target and black elsewhere") as refusal:
+        run(root, "--model", "mask")
+    assert "--" not in str(refusal.value)
 
 
 def test_a_folder_of_mattes_is_scored(root: Path, tmp_path: Path) -> None:
@@ -127,7 +163,7 @@ def test_unusable_arguments_are_refused_in_one_sentence(root: Path, tmp_path: Pa
         (["aim-500"], "ROOT is missing: the folder that holds aim-500"),
         (["aim", root], "got 'aim', expected one of aim-500"),
         ([root, "--masks", ","], "--masks: got none"),
-        ([root, "--output", "a.parquet"], "--output: name the .csv file"),
+        ([root, "--output", "a.parquet"], "--output: cannot write .parquet; accepted: .csv"),
         ([], "Missing argument"),
     ):
         result = CliRunner().invoke(command, [str(argument) for argument in arguments])

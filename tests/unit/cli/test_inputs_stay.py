@@ -54,7 +54,8 @@ def link(path: Path, target: Path, *, is_hard: bool = False) -> Path:
 
 @pytest.mark.parametrize("name", ["image/one.png", "alpha/one.png", "mask/exact/one.png"])
 def test_eval_keeps_the_files_of_its_benchmark(root: Path, name: str) -> None:
-    assert_refused(root, "eval", root, "--model", "mask", "--output", root / name)
+    output = link(root / "scores.csv", root / name, is_hard=True)
+    assert_refused(root, "eval", root, "--model", "mask", "--output", output)
 
 
 def test_eval_keeps_files_behind_links(root: Path, tmp_path: Path) -> None:
@@ -69,10 +70,10 @@ def test_eval_keeps_mattes_masks_of_another_folder_and_the_model(root: Path, wei
     for kind in ("exact", "eroded"):
         link(tmp_path / "mattes" / kind / "one.png", root / "alpha" / "one.png", is_hard=True)
     (root / "alpha" / "one.png").write_bytes((root / "mask" / "exact" / "one.png").read_bytes())  # a file of its own
-    matte = tmp_path / "mattes" / "exact" / "one.png"
+    matte = link(tmp_path / "matte.csv", tmp_path / "mattes" / "exact" / "one.png")
     assert_refused(tmp_path, "eval", root, "--predictions", tmp_path / "mattes", "--output", matte)
     assert_refused(tmp_path, "eval", root, "--mask-folder", tmp_path / "mattes", "--model", "mask", "--output", matte)
-    assert_refused(tmp_path, "eval", root, "--model", weights, "--output", weights)
+    assert_refused(tmp_path, "eval", root, "--model", weights, "--output", link(tmp_path / "model.csv", weights))
 
 
 @pytest.mark.parametrize("name", ["comparison.md", "comparison.json", "comparison.html", "figures/error_per_kind.svg"])

@@ -40,7 +40,7 @@ def test_box_and_stroke_are_the_objects_own():
 def test_a_perfect_maker_needs_one_click():
     asked = []
 
-    def answer(prompt):
+    def answer(prompt, _):
         asked.append(prompt)
         return TRUTH
 
@@ -53,7 +53,7 @@ def test_a_perfect_maker_needs_one_click():
 def test_clicks_add_up_and_a_maker_that_finds_nothing_scores_zero():
     asked = []
 
-    def answer(prompt):
+    def answer(prompt, _):
         asked.append(len(prompt.target) + len(prompt.rest))
         raise InputError("nothing")
 
@@ -64,10 +64,21 @@ def test_clicks_add_up_and_a_maker_that_finds_nothing_scores_zero():
     assert scores.matte_error == pytest.approx(1000 * ALPHA.mean())
 
 
+def test_each_further_click_comes_with_the_mask_so_far():
+    given = []
+
+    def answer(prompt, mask):
+        given.append(mask)
+        return TRUTH & (np.arange(60) < 30 + 5 * len(given))
+
+    score_maker("a", "m", answer, ALPHA, lambda mask: mask.astype(np.float32), num_clicks=3)
+    assert [None if mask is None else int(mask.sum()) for mask in given] == [None, 300, 400, None, None]
+
+
 def test_a_truth_without_an_object_and_too_few_clicks_are_refused():
     for alpha, clicks, complaint in ((0 * ALPHA, 3, "nothing to select"), (ALPHA, 2, "at least 3")):
         with pytest.raises(InputError, match=complaint):
-            score_maker("a", "m", lambda prompt: TRUTH, alpha, lambda mask: mask, num_clicks=clicks)
+            score_maker("a", "m", lambda prompt, _: TRUTH, alpha, lambda mask: mask, num_clicks=clicks)
 
 
 def test_the_table_has_means_per_maker():

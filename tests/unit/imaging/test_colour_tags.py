@@ -4,7 +4,6 @@ import io
 import shutil
 import struct
 import subprocess
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,9 @@ from PIL import Image, ImageCms
 from mask2alpha.imaging.colour import srgb_curve
 from mask2alpha.imaging.decode import decode_image
 from mask2alpha.imaging.encode import Tags, encode_image
+from pictures import with_chunk
 
 GREY = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None, :, None], 3, axis=2)
-
-
-def with_chunk(data: bytes, name: bytes, body: bytes) -> bytes:
-    at = data.index(b"IDAT") - 4
-    return (
-        data[:at] + struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) + data[at:]
-    )
 
 
 def srgb_of(light: np.ndarray) -> np.ndarray:

@@ -115,6 +115,19 @@ def test_a_dark_channel_of_16_bits_is_dark_and_said() -> None:
     assert "the highest value of mask is 200 of 65535" in notes[0]
 
 
+@pytest.mark.parametrize(("dtype", "value"), [(np.uint8, 43), (np.uint8, 170), (np.uint16, 43), (np.uint16, 300)])
+def test_one_label_beside_what_is_not_labelled_is_refused_however_thin_and_an_edge_is_not(
+    dtype: Any, value: int
+) -> None:
+    white = np.iinfo(dtype).max
+    crescent = DISC & ~np.roll(DISC, (2, 3), (0, 1))
+    labels = np.where(crescent, dtype(value), np.where(DISC, dtype(white), dtype(0)))
+    refuse(rf"--label {value}|--label {white}", labels, MaskChoice(), top=white)
+    edge = DISC & ~np.roll(DISC, 1, 0)
+    soft = np.where(edge, dtype(white // 3), np.where(DISC, dtype(white), dtype(0)))
+    assert set(np.unique(read(soft, top=white))) == {0, 85, 255}
+
+
 PALETTE = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], dtype=np.uint8)
 
 

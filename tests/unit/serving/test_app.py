@@ -124,6 +124,8 @@ def test_the_oldest_photograph_makes_room(client: TestClient) -> None:
         ({"box": "0,0,5,5", "bits": "12"}, "bits", "8"),
         ({"box": "0,0,5,5", "steps": "33"}, "steps", "32"),
         ({"box": "0,0,5,5", "error_threshold": "nan"}, "error_threshold", "less|finite|number"),
+        ({"box": "0,0,5,5", "edges": "shift=99"}, "edges", "shift is 99.0; accepted: -32 to 32"),
+        ({"box": "0,0,5,5", "edges": "blur=1"}, "edges", "'blur' is not a control of edges; accepted: contrast"),
         ({"box": "0,0,5,5", "max_side": "64", "region": "0,0,5,5"}, "region", "not both"),
     ],
 )
