@@ -3,8 +3,8 @@
 import os
 
 if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
-    # Threads that wait for each other spin for about a millisecond by default. Where another program uses a core, that
-    # makes a matte four times slower; a shorter spin costs 3 % on an idle machine. OpenMP reads this when torch loads.
+    # By default, threads that wait for each other spin long. Where other programs keep the cores busy, that made a
+    # matte four times slower; a shorter spin costs about 3 % on an idle machine. OpenMP reads this when torch loads.
     os.environ["GOMP_SPINCOUNT"] = "2000"
 
 from mask2alpha.cli.main import main
