@@ -104,9 +104,9 @@ $(VENV)/bin/python:
 	@"$(PYTHON)" -c '$(SUITABLE)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older."; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing (Debian: python3-venv)."; exit 1; }
 
-# Dependency groups need pip 25.1
+# Dependency groups need pip 25.1, and known holes pip 26.1
 $(VENV)/.pip: | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet "pip>=25.1"
+	$(RUN) -m pip install --quiet "pip>=26.1"
 	@touch $@
 
 # pip alone would prefer a newer CUDA build, several gigabytes of it, to the CPU build beside it

@@ -5,6 +5,7 @@
 One resolution by `uv` holds for Python 3.11 and newer on Linux, macOS and Windows. Versions and hashes are those of the
 public index that uv asks by default; neither its address nor a path is written. PyTorch, and what only its CUDA build
 needs, get a file of their own, because there are several builds of each version: who takes another one leaves it out.
+`pylock.toml` (PEP 751) has what `runtime.txt` has. It names each file in `wheels/` beside it, for want of an address.
 """
 
 import re
@@ -29,15 +30,29 @@ HEADERS = {
 }
 
 
+def compiled(*options: str, name: str = "out.txt") -> str:
+    """What `uv pip compile` writes into a file of this name."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / name
+        command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--upgrade"]
+        command += ["--no-header", "--python-version", OLDEST_PYTHON, "--output-file", str(out), *options]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        return out.read_text(encoding="utf-8")
+
+
 def resolve(*options: str) -> list[str]:
     """The pins that uv finds: one string per package, with its hashes and who asked for it."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.txt"
-        command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--upgrade"]
-        command += ["--generate-hashes", "--no-header", "--no-emit-index-url", "--annotation-style", "line"]
-        command += ["--python-version", OLDEST_PYTHON, "--output-file", str(out), *options]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        return re.split(r"^(?=[^\s#])", "\n" + out.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    text = compiled("--generate-hashes", "--no-emit-index-url", "--annotation-style", "line", *options)
+    return re.split(r"^(?=[^\s#])", "\n" + text, flags=re.MULTILINE)[1:]
+
+
+def lock(*options: str) -> tuple[str, list[str]]:
+    """The head and the packages of a pylock.toml, with files of `wheels/` in place of addresses; wheels alone."""
+    text = compiled(*options, name="pylock.toml")
+    text = re.sub(r'url = "[^"]*/([^"/]+)", upload-time = [^,]+, ', r'path = "wheels/\1", ', text)
+    text = re.sub(r"^(sdist|index) = .*\n", "", text, flags=re.MULTILINE)
+    head, *packages = re.split(r"^(?=\[\[packages\]\])", text, flags=re.MULTILINE)
+    return head, [text for text in packages if not OF_TORCH.match(text.split('"')[1] + "==")]
 
 
 def write(name: str, pins: list[str]) -> None:
@@ -59,6 +74,11 @@ def main() -> None:
     write("torch", [pin for pin in runtime if OF_TORCH.match(pin)])
     write("full", [pin for pin in full if not OF_TORCH.match(pin)])
     write("release", resolve("--group=release"))
+    with tempfile.TemporaryDirectory() as folder:
+        agreed = Path(folder) / "runtime.txt"
+        agreed.write_text("".join(runtime), encoding="utf-8")
+        head, packages = lock("pyproject.toml", f"--constraints={agreed}")
+    (ROOT / "constraints" / "pylock.toml").write_text(HOW + head + "".join(packages), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import csv
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -154,11 +153,11 @@ def left_half(size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a running service; `import httpx` gets the client that is installed for the tests."""
+def service(tmp_path: Path) -> Iterator[str]:
+    """The address of a running service."""
     from service_parts import RunningService
 
-    monkeypatch.setitem(sys.modules, "httpx", pytest.importorskip("httpx2"))
+    pytest.importorskip("httpx2")
     folder = tmp_path / "spool"
     folder.mkdir()
     running = RunningService(folder, "small")
