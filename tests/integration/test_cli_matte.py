@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -76,6 +77,12 @@ def test_all_outputs_of_one_photo(folder: Path, fake: FakePredictor) -> None:
     assert np.array_equal(read["comparison"].pixels[:, :30], image)
     assert all(read[kind].icc_profile == PROFILE for kind in ("cutout", "foreground", "composite", "comparison"))
     assert read["alpha"].icc_profile is None
+
+
+def test_programs_can_follow_the_progress(folder: Path, fake: FakePredictor) -> None:
+    lines = [json.loads(line) for line in run(folder, "--progress", "json").stderr.splitlines() if line[0] == "{"]
+    assert (lines[-1]["task"], lines[-1]["unit"]) == ("matte", "matte")
+    assert lines[-1]["done"] == lines[-1]["total"] == len(list((folder / "out" / "alpha").iterdir()))
 
 
 def test_one_file_is_written_under_its_own_name(folder: Path, fake: FakePredictor) -> None:

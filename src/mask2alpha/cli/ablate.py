@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
+from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.model.config import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     help="Folder for one CSV file per row. A stopped run continues from it, and tables share rows.",
 )
 @format_option
+@progress_option
 def command(
     benchmark: str,
     root: str | None,
@@ -111,8 +113,6 @@ def command(
     BENCHMARK is a name as for `mask2alpha eval`. Without it, ROOT holds image/NAME.png, alpha/NAME.png and
     mask/KIND/NAME.png.
     """
-    import sys
-
     import torch
 
     from mask2alpha.evaluation.ablation_report import format_ablation
@@ -135,7 +135,6 @@ def command(
         repeats=repeats,
         num_timed=timed_photos,
         output=output,
-        has_progress=sys.stderr.isatty(),
     )
     click.echo(format_ablation(ablation, style))
 

@@ -10,8 +10,10 @@ from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.extras import import_extra
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
+from mask2alpha.progress import track
 from mask2alpha.rendering import KINDS
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
 @click.option("--retries", type=click.IntRange(min=0), default=2, help="Retries after a failure that may be transient.")
 @click.option("--retry-failed", is_flag=True, help="Retry the rows that failed in earlier runs.")
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Discard earlier results and matte every row again.")
+@progress_option
 def command(
     manifest: str,
     out: str,
@@ -105,8 +108,6 @@ def command(
     and those whose photo or mask has changed.
     """
     import_extra("pyarrow", extra="batch", purpose="`mask2alpha batch`")
-    from tqdm import tqdm
-
     from mask2alpha.batch import storage
     from mask2alpha.batch.engines import RayPool, run_here, run_on_ray
     from mask2alpha.batch.job import run_batch
@@ -130,7 +131,7 @@ def command(
         pool = RayPool(address=address, min_workers=low, max_workers=high, gpus_per_worker=gpus_per_worker)
         engine = partial(run_on_ray, pool=pool)
     warned: list[str] = []
-    with tqdm(unit="matte", disable=None) as progress:
+    with track("matte", unit="matte") as progress:
 
         def start(total: int, num_before: int) -> None:
             progress.total = total

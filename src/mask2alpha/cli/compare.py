@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mask2alpha.cli.benchmark_options import benchmark_options, open_chosen
+from mask2alpha.cli.progress_option import progress_option
 
 if TYPE_CHECKING:
     from mask2alpha.evaluation.benchmarks import Benchmark
@@ -82,6 +83,7 @@ def with_mask_files(opened: "Benchmark", made_masks: Path) -> "Benchmark":
     show_default=True,
     help="Number of resamples of the bootstrap.",
 )
+@progress_option
 def command(
     benchmark: str,
     root: str | None,
@@ -120,7 +122,6 @@ def command(
     `peers`: pip install 'mask2alpha[report,peers]'.
     """  # noqa: D301
     import json
-    import sys
 
     from mask2alpha.evaluation.compare import compare, list_inputs
     from mask2alpha.evaluation.html_report import format_html
@@ -145,7 +146,6 @@ def command(
         title=title or (opened.root.resolve().name if root is None else opened.title),
         cost_sizes=cost_sizes,
         redo=redo,
-        has_progress=sys.stderr.isatty(),
     )
     summary = summarise(comparison, num_resamples=resamples, seed=seed)
     markdown, plots = format_markdown(summary), draw_plots(summary)

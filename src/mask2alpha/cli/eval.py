@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
+from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import DEFAULT_MODEL
 
@@ -88,6 +89,7 @@ MASK_MODEL = "mask"
     "command also writes a .parquet file.",
 )
 @format_option
+@progress_option
 def command(
     benchmark: str,
     root: str | None,
@@ -116,8 +118,6 @@ def command(
     The report has SAD, MSE, Grad, Conn and SAD per megapixel for each kind of mask, the scores of the masks themselves,
     the share of pairs that are worse than their masks and, where the paper has them, the published rows.
     """
-    import sys
-
     if model is not None and predictions is not None:
         raise click.UsageError("--model and --predictions exclude each other")
     if output is not None and output.suffix.lower() not in ("", ".csv"):
@@ -135,7 +135,6 @@ def command(
 
     options: dict[str, Any] = {
         "output": output,
-        "has_progress": sys.stderr.isatty(),
         "protocol": protocol,
         "convention": convention,
     }

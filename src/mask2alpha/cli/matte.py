@@ -13,6 +13,7 @@ import click
 from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.cli.prompt_options import mask_from_prompt
 from mask2alpha.cli.standard_streams import (
     check_standard_output,
@@ -25,6 +26,7 @@ from mask2alpha.imaging.encode import FORMATS, WRITTEN_SUFFIXES
 from mask2alpha.imaging.made import MadeFiles, digest
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file, prepare_folder
 from mask2alpha.ops.edges import EdgeOptions
+from mask2alpha.progress import track
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix, read_background
 
 if TYPE_CHECKING:
@@ -165,6 +167,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 @network_options()
 @mask_from_prompt
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files.")
+@progress_option
 def command(
     photos: Path,
     masks: Path,
@@ -323,10 +326,8 @@ def matte_all(
     Returns:
         The reason for each mask that failed.
     """
-    from tqdm import tqdm
-
     failures: dict[Path, str] = {}
-    with tqdm(total=sum(map(len, tasks.values())), unit="matte", disable=None) as progress:
+    with track("matte", unit="matte", total=sum(map(len, tasks.values()))) as progress:
         for pair, wanted in tasks.items():
             with _noting(failures, pair.photo, [task.mask for task in wanted]):
                 _matte_photo(predictor, pair, wanted, plan, made, failures)

@@ -1,10 +1,17 @@
 """`mask2alpha train RECIPE`."""
 
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from mask2alpha.cli.progress_option import progress_option
+from mask2alpha.progress import show_progress, track
 
 if TYPE_CHECKING:
     from mask2alpha.data.sources import Sources
@@ -105,6 +112,7 @@ if TYPE_CHECKING:
 )
 @click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=int, default=None, help="Number of CPU threads of the network.  [default: PyTorch's]")
+@progress_option
 def command(
     recipe: str,
     data_root: Path | None,
@@ -164,7 +172,6 @@ def command(
         validation=tuple(GuidedFolder(root, kinds) for root in validation_roots),
         validation_minutes=validate_minutes,
         has_tensorboard=has_tensorboard,
-        on_line=_show,
     )
     about: dict[str, Any] = {}
     if data_card is not None:
@@ -179,19 +186,27 @@ def command(
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):  # not before: who waits for the others to join can stop at once
         signal.signal(number, lambda number, _frame: received.append(number))
-    weights = train(
-        chosen,
-        sources,
-        run_folder,
-        initial_weights=model,
-        about=about,
-        budget_minutes=budget_minutes,
-        checkpoint_minutes=checkpoint_minutes,
-        monitoring=monitoring,
-        device=device,
-        processes=processes,
-        should_stop=lambda: bool(received),
-    )
+    unit, total = ("step", chosen.optim.num_steps) if budget_minutes is None else ("minute", budget_minutes)
+    shown = nullcontext() if processes.is_first else show_progress("none")
+    with shown, track("train", unit=unit, total=total) as progress:
+
+        def show(line: Mapping[str, Any]) -> None:
+            progress.update((line["step"] if unit == "step" else round(line["seconds"] / 60, 2)) - progress.n)
+            _show(line)
+
+        weights = train(
+            chosen,
+            sources,
+            run_folder,
+            initial_weights=model,
+            about=about,
+            budget_minutes=budget_minutes,
+            checkpoint_minutes=checkpoint_minutes,
+            monitoring=replace(monitoring, on_line=show),
+            device=device,
+            processes=processes,
+            should_stop=lambda: bool(received),
+        )
     if processes.is_first:
         click.echo(f"Averaged weights: {weights}")
 
@@ -215,29 +230,28 @@ def _check_inputs_stay(
 
 def _show(line: Mapping[str, Any]) -> None:
     """Print one line of the log in short to standard error."""
+    from tqdm import tqdm
+
+    say = partial(tqdm.write, file=sys.stderr)  # above the bar
     about = f"step {line['step']}, {line['seconds'] / 60:.1f} min"
     if "validation" in line:
         validation = line["validation"]
         best = ", the best so far" if line["is_best"] else ""
-        click.echo(f"{about}: validation SAD/MP {validation['sad_per_megapixel']:.3f}{best}", err=True)
+        say(f"{about}: validation SAD/MP {validation['sad_per_megapixel']:.3f}{best}")
         for folder, scores in validation["folders"].items():
             worse = scores["worse_than_mask"]
             share = "" if worse is None else f", {100 * worse:.1f} % of inexact pairs worse than their mask"
-            click.echo(
-                f"  {folder}: SAD {scores['sad']:.2f}, SAD/MP {scores['sad_per_megapixel']:.3f}{share}", err=True
-            )
+            say(f"  {folder}: SAD {scores['sad']:.2f}, SAD/MP {scores['sad_per_megapixel']:.3f}{share}", err=True)
             per_kind = scores["sad_per_megapixel_by_kind"]
             kinds = [f"{kind} {sad:.2f} ({per_kind[kind]:.2f}/MP)" for kind, sad in scores["sad_by_kind"].items()]
-            click.echo(f"    {', '.join(kinds)}", err=True)
+            say(f"    {', '.join(kinds)}")
     else:
-        click.echo(f"{about}: loss {line['total']:.3f}, {line['wait']:.2f} s a step waiting for samples", err=True)
+        say(f"{about}: loss {line['total']:.3f}, {line['wait']:.2f} s a step waiting for samples")
 
 
 def _open_sources(
     recipe: "Recipe", data_root: Path | None, foregrounds: tuple[str, ...], backgrounds: tuple[str, ...]
 ) -> "Sources":
-    from dataclasses import replace
-
     from mask2alpha.data.datasets import DataSet, open_sources
     from mask2alpha.data.shards import is_sharded, open_shards
     from mask2alpha.data.sources import Sources

@@ -12,11 +12,13 @@ from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.imaging.made import MadeFiles, digest
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 from mask2alpha.ops.edges import EdgeOptions
+from mask2alpha.progress import track
 from mask2alpha.rendering import KINDS, OutputOptions, plain_colour, read_background
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
 @click.option(
     "--overwrite", "has_overwrite", is_flag=True, help="Overwrite existing files, and restart an unfinished run."
 )
+@progress_option
 def command(
     clip: Path,
     masks: Path,
@@ -108,8 +111,6 @@ def command(
 
     A stopped run continues when the command is given again. Video files need ffmpeg on PATH.
     """
-    from tqdm import tqdm
-
     from mask2alpha.video.clips import open_clip, open_masks
     from mask2alpha.video.job import VideoJob, run
 
@@ -154,7 +155,7 @@ def command(
     warn_of_clip(opened, opened_masks)
     with (
         warnings.catch_warnings(record=True) as caught,
-        tqdm(total=len(opened.names), unit="frame", disable=None) as progress,
+        track("matte", unit="frame", total=len(opened.names)) as progress,
     ):
         warnings.simplefilter("default", UserWarning)  # each once, not once per frame
         report = run(

@@ -251,7 +251,6 @@ def run_ablation(
     repeats: int = 5,
     num_timed: int = 3,
     output: Path | None = None,
-    has_progress: bool = False,
 ) -> Ablation:
     """Score and time every variant.
 
@@ -266,7 +265,6 @@ def run_ablation(
         repeats: Number of repeats of the timing; 0 measures no times.
         num_timed: Number of photos to time, from the first on.
         output: A folder for one CSV file per variant. A stopped run continues from them, and tables share variants.
-        has_progress: Show progress bars on the standard error stream.
 
     Raises:
         InputError: As for `runner.evaluate` and `Predictor`.
@@ -283,7 +281,6 @@ def run_ablation(
             kinds=kinds,
             predictor=about,
             output=None if output is None else output / name,
-            has_progress=has_progress,
         )
         for predictor, about, name in zip(predictors, abouts, names, strict=True)
     ]

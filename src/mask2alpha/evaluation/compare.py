@@ -35,7 +35,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import GuidedPair, check_size, read_alpha, read_mask_file
@@ -54,6 +53,7 @@ from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.targets import check_inputs_stay
+from mask2alpha.progress import track
 
 PAIRS_FILE, COSTS_FILE, ABOUT_FILE = "pairs.csv", "costs.csv", "method.json"
 _WARM_UP_SIZE, _WARM_UP_RADIUS = 256, 80
@@ -157,7 +157,6 @@ def compare(
     title: str,
     cost_sizes: Sequence[float] = (),
     redo: Sequence[str] = (),
-    has_progress: bool = False,
 ) -> Comparison:
     """Run the methods on the pairs, one method after the other.
 
@@ -169,7 +168,6 @@ def compare(
         cost_sizes: In megapixels: the first pair is also resized to each of them, to measure time and memory.
         redo: Labels of methods whose kept results are deleted first, for example after a change of code that neither
             weights nor versions show.
-        has_progress: Show a progress bar on the standard error stream.
 
     Raises:
         InputError: SciPy is not installed, a method cannot be read or lacks what it needs, two have the same label, a
@@ -206,7 +204,7 @@ def compare(
         title=title,
         pairs=all_pairs,
         kinds=tuple(dict.fromkeys(pair.kind for pair in all_pairs)),
-        methods=tuple(_run_method(*run, has_progress) for run in runs),
+        methods=tuple(_run_method(*run) for run in runs),
     )
 
 
@@ -244,7 +242,7 @@ def _list_jobs(
         yield _Job(pair=first, table=COSTS_FILE, files=digest, megapixels=size)
 
 
-def _run_method(method: Method, identity: str, jobs: Sequence[_Job], folder: Path, has_progress: bool) -> MethodResults:
+def _run_method(method: Method, identity: str, jobs: Sequence[_Job], folder: Path) -> MethodResults:
     machines = _read_machines(folder, identity)
     if not machines:  # results of other weights or settings: first they go, then the new identity is written
         _forget_results(folder)
@@ -254,7 +252,7 @@ def _run_method(method: Method, identity: str, jobs: Sequence[_Job], folder: Pat
         machines = tuple(dict.fromkeys((*machines, describe_machine())))
         about = {"identity": identity, "text": method.text, "machines": machines}
         _write_text(folder / ABOUT_FILE, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    progress = tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=method.label, disable=not has_progress)
+    progress = track(method.label, unit="pair", total=len(jobs), done=len(jobs) - len(todo))
     with _Worker(method) as worker, progress as bar:
         for job in todo:
             table = results[job.table]

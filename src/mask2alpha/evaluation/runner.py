@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha, read_mask_file
@@ -28,6 +27,7 @@ from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.progress import track
 
 Predict: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 """`predict(image (H, W, 3) uint8 or uint16, masks (K, H, W) bool)` returns alphas (K, H, W), floating, in [0, 1]."""
@@ -45,7 +45,6 @@ def evaluate(
     kinds: Sequence[str] | None = None,
     predictor: str = "",
     output: Path | str | None = None,
-    has_progress: bool = False,
     protocol: Protocol = "whole",
     convention: Convention = "adobe",
 ) -> Evaluation:
@@ -58,7 +57,6 @@ def evaluate(
         predictor: What is evaluated, in words: model and settings. Written to each row of `output`.
         output: A CSV file with one row per pair, rewritten atomically every few seconds and at the end. Pairs that it
             already has are not predicted again, so that a stopped run continues.
-        has_progress: Show a progress bar on the standard error stream.
         protocol: Which pixels count. Under `him2k` the instances of a photo are also matched, for IMQ.
         convention: How Grad and Conn are computed.
 
@@ -77,7 +75,7 @@ def evaluate(
             raise InputError(f"predict: returned shape {alphas.shape}, expected {masks.shape}")
         return alphas
 
-    return _evaluate(matte, benchmark, kinds, predictor, output, has_progress, _Scoring(protocol, convention))
+    return _evaluate(matte, benchmark, kinds, predictor, output, _Scoring(protocol, convention))
 
 
 def evaluate_predictions(
@@ -86,7 +84,6 @@ def evaluate_predictions(
     *,
     kinds: Sequence[str] | None = None,
     output: Path | str | None = None,
-    has_progress: bool = False,
     protocol: Protocol = "whole",
     convention: Convention = "adobe",
 ) -> Evaluation:
@@ -115,7 +112,7 @@ def evaluate_predictions(
         mattes = (path_of((photo, kind)) for photo in benchmark.photographs for kind in benchmark.kinds)
         check_inputs_stay(list_outputs(output), mattes)
     about = f"predictions in {root}"
-    return _evaluate(matte, benchmark, kinds, about, output, has_progress, _Scoring(protocol, convention))
+    return _evaluate(matte, benchmark, kinds, about, output, _Scoring(protocol, convention))
 
 
 def list_outputs(output: Path | str) -> list[Path]:
@@ -190,7 +187,6 @@ def _evaluate(
     kinds: Sequence[str] | None,
     predictor: str,
     output: Path | str | None,
-    has_progress: bool,
     scoring: _Scoring,
 ) -> Evaluation:
     check_packages()
@@ -200,7 +196,7 @@ def _evaluate(
     conditions = {"predictor": predictor, "protocol": scoring.protocol, "convention": scoring.convention}
     store = ResultsFile(None if output is None else Path(output), benchmark, conditions)
     total = len(benchmark.photographs) * len(chosen)
-    with store, tqdm(total=total, desc="evaluate", unit="pair", disable=not has_progress) as bar:
+    with store, track("evaluate", unit="pair", total=total) as bar:
         for group in _group(benchmark.photographs):
             items = _list_missing(group, chosen, store, scoring)
             if items:

@@ -173,3 +173,12 @@ def test_unusable_arguments_are_refused_in_one_sentence(root: Path, tmp_path: Pa
         run(tmp_path / "none")
     with pytest.raises(InputError, match="has no original/; move the photos there"):
         run("aim-500", tmp_path, "--model", "mask")
+
+
+def test_progress_is_counted_in_json_lines_on_standard_error(root: Path) -> None:
+    arguments = [str(root), "--model", "mask", "--format", "json", "--progress", "json"]
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {line["task"] for line in lines} == {"evaluate"}
+    assert lines[-1]["done"] == lines[-1]["total"] == 2
+    assert json.loads(result.stdout)["kinds"]
