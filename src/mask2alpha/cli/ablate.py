@@ -1,11 +1,12 @@
 """`mask2alpha ablate [BENCHMARK] ROOT --table 3|4|5`: the paper's ablations on a benchmark."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
+from mask2alpha.cli.benchmark_options import BenchmarkChoice, benchmark_options, format_option
+from mask2alpha.cli.network_options import device_option, dtype_option, threshold_option
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.model.config import DEFAULT_MODEL
 
@@ -49,12 +50,7 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     metavar="N,...",
     help="Numbers of steps, for table 4 and for `algorithm`.  [default: 1,3,6,10,20; 10]",
 )
-@click.option(
-    "--error-threshold",
-    type=click.FloatRange(0, 1),
-    default=None,
-    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
-)
+@threshold_option
 @click.option(
     "--repeats",
     type=click.IntRange(min=0),
@@ -69,16 +65,8 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     show_default=True,
     help="Number of photos to time, from the first on.",
 )
-@click.option(
-    "--device", default=None, help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]"
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Number format of the network.",
-)
+@device_option()
+@dtype_option("float32")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -88,21 +76,15 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 @format_option
 @progress_option
 def command(
-    benchmark: str,
-    root: str | None,
+    chosen: BenchmarkChoice,
     table: str,
     sources: tuple[str, ...],
     steps: tuple[int, ...] | None,
-    kinds: str | None,
-    recipes: str | None,
-    mask_folder: Path | None,
-    error_threshold: float | None,
-    repeats: int,
     timed_photos: int,
-    device: str | None,
     dtype: str,
     output: Path | None,
     style: Literal["text", "markdown", "json"],
+    **settings: Any,
 ) -> None:
     """Score a model with and without a part of the method on a benchmark.
 
@@ -124,17 +106,14 @@ def command(
     number = cast("Table", table if table == "algorithm" else int(table))
     if steps is not None and number not in (4, "algorithm"):
         raise click.UsageError("--steps belongs to --table 4 and --table algorithm")
-    opened = open_chosen(benchmark, root, kinds, recipes, mask_folder)
     ablation = run_ablation(
         number,
         plan_table(number, [load_named(source) for source in sources], steps),
-        opened,
-        device=device,
+        chosen.open(),
         dtype=getattr(torch, dtype),
-        error_threshold=error_threshold,
-        repeats=repeats,
         num_timed=timed_photos,
         output=output,
+        **settings,
     )
     click.echo(format_ablation(ablation, style))
 

@@ -53,7 +53,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
 @network_options(
     budget="4 million",
     device="cuda where a worker has one",
-    places=".safetensors file (also s3://, gs://) or folder",
+    places="a shipped name, a .safetensors file (also s3://, gs://) or folder, or a hub id org/name",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads per worker.  [default: 1 on Ray, else PyTorch's]"

@@ -1,16 +1,11 @@
 """`mask2alpha compare`: several methods on the same pairs, as tables, plots and pictures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mask2alpha.cli.benchmark_options import benchmark_options, open_chosen
+from mask2alpha.cli.benchmark_options import BenchmarkChoice, benchmark_options
 from mask2alpha.cli.progress_option import progress_option
-
-if TYPE_CHECKING:
-    from mask2alpha.evaluation.benchmarks import Benchmark
-
 
 FIGURES = ("error_against_time", "error_per_kind", "time_against_size", "memory_against_size")
 REPORT_FILES = (
@@ -27,13 +22,6 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     if any(not 0 < size <= 100 for size in sizes):
         raise click.BadParameter(f"{value!r}: sizes are above 0 and at most 100 megapixels")
     return sizes
-
-
-def with_mask_files(opened: "Benchmark", made_masks: Path) -> "Benchmark":
-    """The benchmark with all its masks as files: those that recipes make are written to `made_masks`."""
-    from mask2alpha.evaluation.runner import write_masks
-
-    return write_masks(opened, made_masks) if opened.recipes else opened
 
 
 @click.command()
@@ -85,13 +73,9 @@ def with_mask_files(opened: "Benchmark", made_masks: Path) -> "Benchmark":
 )
 @progress_option
 def command(
-    benchmark: str,
-    root: str | None,
+    chosen: BenchmarkChoice,
     methods: tuple[str, ...],
     output: Path,
-    kinds: str | None,
-    recipes: str | None,
-    mask_folder: Path | None,
     title: str | None,
     cost_sizes: tuple[float, ...],
     sheet_rows: int,
@@ -127,6 +111,7 @@ def command(
     from mask2alpha.evaluation.html_report import format_html
     from mask2alpha.evaluation.peers import parse_method
     from mask2alpha.evaluation.plots import draw_plots
+    from mask2alpha.evaluation.runner import write_masks
     from mask2alpha.evaluation.summary import describe, format_markdown, summarise
     from mask2alpha.extras import import_extra
     from mask2alpha.imaging.atomic import replacing
@@ -135,15 +120,16 @@ def command(
     for package in ("jinja2", "matplotlib"):
         import_extra(package, extra="report", purpose="`mask2alpha compare`")
     names_a_file(output, ())
-    chosen = open_chosen(benchmark, root, kinds, recipes, mask_folder)
-    inputs = (*chosen.files(), *list_inputs(map(parse_method, methods), ()))
+    opened = chosen.open()
+    inputs = (*opened.files(), *list_inputs(map(parse_method, methods), ()))
     check_inputs_stay((output / name for name in REPORT_FILES), inputs)
-    opened = with_mask_files(chosen, output / "masks")
+    if opened.recipes:
+        opened = write_masks(opened, output / "masks")
     comparison = compare(
         methods,
         opened,
         output,
-        title=title or (opened.root.resolve().name if root is None else opened.title),
+        title=title or (opened.root.resolve().name if chosen.root is None else opened.title),
         cost_sizes=cost_sizes,
         redo=redo,
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mask2alpha.cli.benchmark_options import benchmark_options, format_option, open_chosen
+from mask2alpha.cli.benchmark_options import BenchmarkChoice, benchmark_options, format_option
+from mask2alpha.cli.network_options import budget_option, device_option, dtype_option, steps_option, threshold_option
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import DEFAULT_MODEL
@@ -52,35 +53,11 @@ MASK_MODEL = "mask"
     show_default=True,
     help="Compute Grad and Conn as Deep Image Matting (adobe) or as AIM, GFM and P3M (aim) do.",
 )
-@click.option(
-    "--steps",
-    "num_steps",
-    type=click.IntRange(min=1),
-    default=None,
-    help="Number of decoding steps.  [default: the model's]",
-)
-@click.option(
-    "--error-threshold",
-    type=click.FloatRange(0, 1),
-    default=None,
-    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
-)
-@click.option(
-    "--active-budget",
-    type=click.IntRange(min=0),
-    default=None,
-    help="Largest number of pixels recomputed per mask.  [default: no limit]",
-)
-@click.option(
-    "--device", default=None, help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]"
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Number format of the network. Scores are always computed in float64.",
-)
+@steps_option
+@threshold_option
+@budget_option()
+@device_option()
+@dtype_option("float32", note=" Scores are always computed in float64.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -91,23 +68,15 @@ MASK_MODEL = "mask"
 @format_option
 @progress_option
 def command(
-    benchmark: str,
-    root: str | None,
+    chosen: BenchmarkChoice,
     model: str | None,
     predictions: Path | None,
-    kinds: str | None,
-    recipes: str | None,
-    mask_folder: Path | None,
     segmenter: str | None,
     protocol: Literal["whole", "trimap-unknown", "him2k"],
     convention: Literal["adobe", "aim"],
-    num_steps: int | None,
-    error_threshold: float | None,
-    active_budget: int | None,
-    device: str | None,
-    dtype: str,
     output: Path | None,
     style: Literal["text", "markdown", "json"],
+    **settings: Any,
 ) -> None:
     """Score a model on the photos, true alphas and guidance masks in the folder ROOT.
 
@@ -125,7 +94,7 @@ def command(
             f"--output: cannot write {output.suffix}; accepted: .csv, with a .parquet file beside it"
         )
     segmenters = {} if segmenter is None else {segmenter.replace(":", "."): _import_segmenter(segmenter)}
-    opened = open_chosen(benchmark, root, kinds, recipes, mask_folder, segmenters)
+    opened = chosen.open(segmenters)
 
     from mask2alpha.checkpoints import find_checkpoint
     from mask2alpha.evaluation.report import format_report
@@ -146,7 +115,7 @@ def command(
         else:
             if output is not None:
                 check_inputs_stay(list_outputs(output), [find_checkpoint(model or DEFAULT_MODEL)])
-            predict, about = _load(model or DEFAULT_MODEL, num_steps, error_threshold, active_budget, device, dtype)
+            predict, about = _load(model or DEFAULT_MODEL, **settings)
         evaluation = evaluate(predict, opened, predictor=about, **options)
     if output is not None:
         write_parquet(evaluation, parquet_path(output))
@@ -174,6 +143,7 @@ def _import_segmenter(text: str) -> "Segment":
 
 def _load(
     model: str,
+    *,
     num_steps: int | None,
     error_threshold: float | None,
     active_budget: int | None,

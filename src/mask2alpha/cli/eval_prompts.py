@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mask2alpha.model.config import DEFAULT_MODEL
+from mask2alpha.cli.network_options import device_option, model_option
 
 if TYPE_CHECKING:
     from mask2alpha.evaluation.prompts import Answer
@@ -35,13 +35,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of simulated clicks.",
 )
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    help="Model that mattes, and that the segmenter backbone uses: a name, a file or folder, or a hub id org/name.",
-)
-@click.option("--device", help="Device of the networks: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
+@model_option("model", what="Model that mattes, and that the segmenter backbone uses")
+@device_option(what="the networks")
 def command(folders: tuple[Path, ...], makers: str, num_clicks: int, model: str, device: str | None) -> None:
     """Score the rough masks that prompts give on the photos in each FOLDER, image/NAME.png and alpha/NAME.png.
 

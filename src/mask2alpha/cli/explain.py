@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mask2alpha.cli.mask_options import mask_options
-from mask2alpha.model.config import DEFAULT_MODEL
+from mask2alpha.cli.network_options import device_option, model_option, steps_option, threshold_option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,38 +30,24 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     required=True,
     help="Folder for the files.",
 )
-@click.option(
-    "--model",
-    "source",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    help="Model to run: a shipped name, a .safetensors file or folder, or a hub id.",
-)
-@click.option(
-    "--steps", "num_steps", type=click.IntRange(min=1), help="Number of decoding steps.  [default: the model's]"
-)
-@click.option(
-    "--error-threshold",
-    type=click.FloatRange(0, 1),
-    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
-)
+@model_option(what="Model to run")
+@steps_option
+@threshold_option
 @click.option(
     "--panel",
     type=click.IntRange(80, 2000),
     help="Longest side of each panel of a figure, in pixels.  [default: 300]",
 )
 @mask_options
-@click.option("--device", help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
+@device_option()
 def command(
     photo_path: Path,
     mask_path: Path,
     target: Path,
     mask_choice: "MaskChoice",
     source: str,
-    num_steps: int | None,
-    error_threshold: float | None,
     panel: int | None,
-    device: str | None,
+    **settings: Any,
 ) -> None:
     r"""Draw what the network does with PHOTO and MASK.
 
@@ -86,7 +72,7 @@ def command(
     model = find_checkpoint(source)
     check_inputs_stay([target / name for name in FILES], [photo_path, mask_path, model])
     prepare_folder(target)
-    predictor = Predictor(load_model(model), device=device, num_steps=num_steps, error_threshold=error_threshold)
+    predictor = Predictor(load_model(model), **settings)
     photo = read_image(photo_path)
     image = photo.in_srgb().pixels
     fitted = read_fitted_mask(mask_path, image.shape[:2], orientation=photo.orientation, choice=mask_choice)

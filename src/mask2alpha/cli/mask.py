@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mask2alpha.cli.network_options import device_option, model_option
 from mask2alpha.cli.prompt_options import PromptChoice, make_prompt_mask, parse_strokes, prompt_options
 from mask2alpha.cli.standard_streams import (
     check_standard_output,
@@ -14,7 +15,6 @@ from mask2alpha.cli.standard_streams import (
     write_standard_output,
 )
 from mask2alpha.imaging.encode import FORMATS, check_format, encode_image, write_file
-from mask2alpha.model.config import DEFAULT_MODEL
 
 OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
 """Options of 0.1 to what they are called now."""
@@ -47,13 +47,8 @@ OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
     metavar="SEGMENTER",
     help="Segmenter: backbone, grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
 )
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    help="Model of the segmenter backbone: a shipped name, a .safetensors file or folder, or a hub id org/name.",
-)
-@click.option("--device", help="Device of a segmenting network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
+@model_option("model", what="Model of the segmenter backbone")
+@device_option(what="a segmenting network")
 @click.option("--overwrite", "has_overwrite", is_flag=True, help="Overwrite an existing file.")
 @click.option("--target", "old_target", callback=parse_strokes, multiple=True, help="Deprecated: --point.")
 @click.option("--rest", "old_rest", callback=parse_strokes, multiple=True, help="Deprecated: --not.")

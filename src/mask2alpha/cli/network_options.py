@@ -1,4 +1,4 @@
-"""The options by which `matte`, `video` and `batch` choose the network and how it runs."""
+"""The options by which commands choose the network and how it runs."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,48 +9,62 @@ from mask2alpha.model.config import DEFAULT_MODEL
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PLACES = "a shipped name, a .safetensors file or folder, or a hub id org/name"
+"""What `--model` takes."""
+
+steps_option = click.option(
+    "--steps", "num_steps", type=click.IntRange(min=1), help="Number of decoding steps.  [default: the model's]"
+)
+threshold_option = click.option(
+    "--error-threshold",
+    type=click.FloatRange(0, 1),
+    help="Recompute pixels whose predicted error is higher.  [default: the model's]",
+)
+
+
+def model_option(
+    name: str = "source", *, what: str = "Model to use", places: str = PLACES
+) -> Callable[[Command], Command]:
+    """The option `--model`, whose default is the default model."""
+    return click.option("--model", name, default=DEFAULT_MODEL, show_default=True, help=f"{what}: {places}.")
+
+
+def budget_option(default: str = "no limit") -> Callable[[Command], Command]:
+    """The option `--active-budget`."""
+    help_text = f"Largest number of pixels recomputed per mask.  [default: {default}]"
+    return click.option("--active-budget", type=click.IntRange(min=0), help=help_text)
+
+
+def device_option(default: str = "cuda if available", *, what: str = "the network") -> Callable[[Command], Command]:
+    """The option `--device`."""
+    return click.option("--device", help=f"Device of {what}: cpu, cuda, cuda:1, mps.  [default: {default}]")
+
+
+def dtype_option(default: str | None = None, *, note: str = "") -> Callable[[Command], Command]:
+    """The option `--dtype`; None: the default is bfloat16 where the hardware has it."""
+    shown = "bfloat16 if the hardware has it" if default is None else default
+    return click.option(
+        "--dtype",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        default=default,
+        help=f"Number format of the network.{note}  [default: {shown}]",
+    )
+
 
 def network_options(
-    *, budget: str = "no limit", device: str = "cuda if available", places: str = ".safetensors file or folder"
+    *, budget: str = "no limit", device: str = "cuda if available", places: str = PLACES
 ) -> Callable[[Command], Command]:
     """Give a command `source`, `num_steps`, `error_threshold`, `active_budget`, `device` and `dtype`.
 
     Args:
         budget: What no `--active-budget` means.
         device: What no `--device` means.
-        places: Files that `--model` takes.
+        places: Where `--model` finds models.
     """
-    options = (
-        click.option(
-            "--model",
-            "source",
-            default=DEFAULT_MODEL,
-            show_default=True,
-            help=f"Model to use: a shipped name, a {places}, or a hub id org/name.",
-        ),
-        click.option(
-            "--steps", "num_steps", type=click.IntRange(min=1), help="Number of decoding steps.  [default: the model's]"
-        ),
-        click.option(
-            "--error-threshold",
-            type=click.FloatRange(0, 1),
-            help="Recompute pixels whose predicted error is higher.  [default: the model's]",
-        ),
-        click.option(
-            "--active-budget",
-            type=click.IntRange(min=0),
-            help=f"Largest number of pixels recomputed.  [default: {budget}]",
-        ),
-        click.option("--device", help=f"Device of the network: cpu, cuda, cuda:1, mps.  [default: {device}]"),
-        click.option(
-            "--dtype",
-            type=click.Choice(["float32", "bfloat16", "float16"]),
-            help="Number format of the network.  [default: bfloat16 if the hardware has it]",
-        ),
-    )
+    options = (model_option(places=places), steps_option, threshold_option, budget_option(budget))
 
     def add(command: Command) -> Command:
-        for option in reversed(options):
+        for option in reversed((*options, device_option(device), dtype_option())):
             command = option(command)
         return command
 
