@@ -21,6 +21,7 @@ from mask2alpha.model.mask2alpha import Network
 from mask2alpha.model.stage1_encoder.backbone import find_token_grid, fit_patches
 from mask2alpha.model.stage1_encoder.normalization import HalfResolutionInput
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
+from mask2alpha.model.stage2_decoding.refine import hold_decided
 from mask2alpha.model.values import (
     CoarseMatte,
     DecodingState,
@@ -159,7 +160,7 @@ class ExportedNetwork(Network):
             is_fine=state.is_fine,
             cues=state.evidence.cues,
         )
-        return CoarseMatte(
+        coarse = CoarseMatte(
             alpha_logits=made["alpha_logits"],
             predicted_error=made["predicted_error"],
             features=fused.features,
@@ -167,6 +168,7 @@ class ExportedNetwork(Network):
             spanned=fused.guided.spanned,
             box=fused.guided.box,
         )
+        return hold_decided(coarse, fused)
 
     def detail(
         self,

@@ -22,7 +22,7 @@ from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
-from mask2alpha.model.stage2_decoding.refine import refine, start_coarse
+from mask2alpha.model.stage2_decoding.refine import hold_decided, refine, start_coarse
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
     CoarseMatte,
@@ -92,7 +92,7 @@ class Network(ABC):
         if small.shape[2:] != encoding.size:
             small = F.interpolate(small, encoding.size, mode="area")
 
-        features = self.guide(encoding, small)  # 3.1, MGFSM
+        features = replace(self.guide(encoding, small), is_decided=options.is_decided)  # 3.1, MGFSM
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
         for _ in range(options.num_corrections or 0):  # not in the paper
@@ -175,8 +175,7 @@ class Mask2Alpha(Network, nn.Module):
 
     def step(self, fused: FusedFeatures, state: DecodingState) -> CoarseMatte:
         """See `Network.step`."""
-        coarse: CoarseMatte = self.decoder(fused, state)
-        return coarse
+        return hold_decided(self.decoder(fused, state), fused)
 
     def decode(
         self,

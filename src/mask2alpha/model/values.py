@@ -44,6 +44,9 @@ class RunOptions:
     Elsewhere alpha stays the coarse one."""
     box: Box | None = None
     """The part of the encoded image in which the mask is decoded; None: all of it."""
+    is_decided: Bool[Tensor, "1 1 h w"] | None = None
+    """Pixels at stride 4 of the encoded image that lie where alpha is the mask's value for certain; None: none. Their
+    state is fine from the start."""
     num_corrections: int | None = None
     """How many times at most the first step's matte corrects the mask; 0: never."""
     update: Literal["formula", "sticky"] | None = None
@@ -123,6 +126,8 @@ class GuidedFeatures:
     """As `ImageEncoding.spanned`."""
     box: Box | None = None
     """The part of the encoded image that `maps` and `thumbnail` show; None: all of it."""
+    is_decided: Bool[Tensor, "1 1 _h4 _w4"] | None = None
+    """As `RunOptions.is_decided`, of the box where there is one."""
 
     @classmethod
     def of(
@@ -148,7 +153,9 @@ class GuidedFeatures:
         """The same, with maps, thumbnail and components cut to `box`."""
         maps = tuple(box.cut(feature_map) for feature_map in self.maps)
         components = None if self.components is None else box.cut(self.components)
-        return replace(self, maps=maps, thumbnail=box.cut(self.thumbnail), components=components, box=box)
+        decided = None if self.is_decided is None else box.cut(self.is_decided)
+        thumbnail = box.cut(self.thumbnail)
+        return replace(self, maps=maps, thumbnail=thumbnail, components=components, box=box, is_decided=decided)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

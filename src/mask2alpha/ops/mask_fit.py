@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from mask2alpha.errors import InputError
 from mask2alpha.ops.masks import Fit, Mask
 from mask2alpha.ops.orientation import SIDEWAYS, turn_upright
 from mask2alpha.ops.resize import resize
+from mask2alpha.ops.trimap import find_unsure, has_guess
 from mask2alpha.shapes import Size
 
 _TOLERANCE = 0.01
@@ -21,7 +24,7 @@ def fit_mask(
     """Bring a mask to the size of its photo.
 
     Args:
-        mask: Of any size. One with only two values keeps two values.
+        mask: Of any size. One with only two values keeps two values, and a trimap remains one.
         size: (height, width) of the upright photo.
         orientation: The photo's EXIF orientation, 1 to 8, which was undone when the photo was read. A mask whose sides
             are the photo's, swapped, is turned in the same way.
@@ -64,12 +67,25 @@ def fit_mask(
     resized = resize(unit, size).clamp(0, 1)
     is_binary = bool(((unit == 0) | (unit == 1)).all())
     fitted = resized > 0.5 if is_binary else resized
+    if (is_unsure := find_unsure(mask.values)) is not None:
+        fitted = _fit_trimap(unit, torch.from_numpy(is_unsure)[None, None], size)
     note = (
         f"{name} of {given[1]} x {given[0]} was resized to the photograph's {size[1]} x {size[0]}"
         if has_options
         else f"{name} of size {given[0]} x {given[1]} was resized to the image's {size[0]} x {size[1]}"
     )
     return Mask(values=fitted[0, 0].numpy()), [note]
+
+
+def _fit_trimap(
+    unit: Float[Tensor, "1 1 _h _w"], is_unsure: Bool[Tensor, "1 1 _h _w"], size: Size
+) -> Float[Tensor, "1 1 height width"]:
+    """A trimap at another size: what a grey pixel touches is grey, on the side of half on which the mask lies there."""
+    is_open = resize(is_unsure.float(), size) > 1 / 255
+    is_target = resize(unit, size) > 0.5
+    has_sides = has_guess(unit[0, 0].numpy(), is_unsure[0, 0].numpy())
+    grey = torch.where(is_target, 128 / 255, 127 / 255) if has_sides else torch.tensor(128 / 255)
+    return torch.where(is_open, grey, is_target.float())
 
 
 def _is_same_aspect(given: tuple[int, ...], size: tuple[int, ...]) -> bool:

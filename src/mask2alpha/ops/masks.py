@@ -26,7 +26,7 @@ _GREY_SPREAD = {False: 2, True: 16}
 """Lossy or not: how far the channels of a grey picture may differ, of 255."""
 _COLOUR_SPREAD = 48
 """How far, per channel of 255, lossy compression may move a colour."""
-_NEAR_HALF = 0.04
+NEAR_HALF = 0.04
 """Share of white by which twice a trimap's third value may differ from it."""
 _NEARLY_WHITE = 0.9
 _MOST_LABELS = 64
@@ -224,7 +224,7 @@ def _refuse_labels(values: NDArray[Any], counts: NDArray[np.int64], white: int) 
     there = np.flatnonzero(counts)
     high = int(there[-1])
     inner = there[(there > 0) & (there < white)]
-    is_half = np.abs(2 * inner - white) <= max(1, _NEAR_HALF * white)
+    is_half = np.abs(2 * inner - white) <= max(1, NEAR_HALF * white)
     if white < 255 and is_half.sum() > 1:  # of few shades there is one in the middle
         is_half[:] = False
     if len(inner) == 0 or (is_half.all() and len(inner) == len(there)):  # of a trimap, all of it unknown

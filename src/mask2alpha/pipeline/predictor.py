@@ -4,12 +4,13 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,6 +31,7 @@ from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
+from mask2alpha.pipeline.guidance import Guidance
 from mask2alpha.pipeline.mask_reach import network_share
 from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
@@ -117,8 +119,9 @@ class Predictor(AbstractPredictor):
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
-            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255); or a `Mask`, whose meaning
-                is known. One of another size and the image's aspect is resized, with a `UserWarning`.
+            mask: (H, W): bool, 0/1, 0/255, float in [0, 1], or a trimap (0, 128, 255), outside of whose grey alpha
+                stays what it says; or a `Mask`, whose meaning is known. One of another size and the image's aspect is
+                resized, with a `UserWarning`.
             has_trace: Whether the matte carries its `trace`.
 
         Raises:
@@ -276,6 +279,7 @@ class Predictor(AbstractPredictor):
         size = image.size if isinstance(image, EncodedImage) else (pixels.shape[2], pixels.shape[3])
         checked = {name: mask_to_pixels(mask, size, name=name) for name, mask in masks.items()}
         trivial = {name: value for name, mask in checked.items() if (value := find_trivial_value(mask)) is not None}
+        guidance = {name: Guidance.read(mask) for name, mask in checked.items() if name not in trivial}
         for name, value in trivial.items():
             what = "full" if value else "empty"
             warnings.warn(f"{name} is {what}, so alpha is {value:g} everywhere", UserWarning, stacklevel=3)
@@ -284,7 +288,7 @@ class Predictor(AbstractPredictor):
         encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
         mattes = {name: _trivial_matte(encoded, value) for name, value in trivial.items()}
         options = replace(self.options, has_trace=has_trace)
-        mattes |= self._matte(encoded, {name: checked[name] for name in checked if name not in trivial}, options)
+        mattes |= self._matte(encoded, guidance, options)
         return tuple(mattes[name] for name in masks)
 
     def _encode(self, image: NDArray[Any], pixels: Shaped[Tensor, "1 3 _h _w"]) -> EncodedImage:
@@ -303,34 +307,30 @@ class Predictor(AbstractPredictor):
         with self.running():
             return self.model.encode(shrink_image(pixels, size).contiguous(memory_format=torch.channels_last))
 
-    def _matte(
-        self, encoded: EncodedImage, masks: dict[str, Shaped[Tensor, "1 1 _h _w"]], options: RunOptions
-    ) -> dict[str, Matte]:
+    def _matte(self, encoded: EncodedImage, guidance: dict[str, Guidance], options: RunOptions) -> dict[str, Matte]:
         """Run the network on groups of masks that fit into memory together."""
         mattes: dict[str, Matte] = {}
-        names = list(masks)
+        names = list(guidance)
         group = max(1, PIXELS_AT_ONCE // math.prod(encoded.encoding.size))
         for start in range(0, len(names), group):
-            given = {
-                name: enlarge_mask(masks[name].to(self.device), encoded.factor) for name in names[start : start + group]
-            }
-            small = {name: shrink_mask(mask, encoded.encoding.size) for name, mask in given.items()}
-            for box, batch in _group_by_box(small):
-                made = self._run(
-                    encoded, [given[n] for n in batch], [small[n] for n in batch], replace(options, box=box)
-                )
+            small = {name: _SmallMask.of(guidance[name], encoded) for name in names[start : start + group]}
+            for batch in _group_masks(small):
+                first = small[batch[0]]
+                own = replace(options, box=first.box, is_decided=first.is_decided)
+                made = self._run(encoded, [guidance[name] for name in batch], [small[name].mask for name in batch], own)
                 mattes |= dict(zip(batch, made, strict=True))
         return mattes
 
     def _run(
         self,
         encoded: EncodedImage,
-        masks: list[Shaped[Tensor, "1 1 _h _w"]],
+        guidance: list[Guidance],
         small_masks: list[Float[Tensor, "1 1 _h2 _w2"]],
         options: RunOptions,
     ) -> list[Matte]:
         """Run the network once, for masks of one photo."""
-        count = len(masks)
+        count = len(guidance)
+        masks = [enlarge_mask(given.mask.to(self.device), encoded.factor) for given in guidance]
         small = torch.cat(small_masks)
         with self.running():
             output = self.model.forward(
@@ -342,15 +342,16 @@ class Predictor(AbstractPredictor):
             )
             alpha, coarse_error = output.alpha.float(), output.coarse.predicted_error.float()
             settle_(alpha)
-            for index in range(count):  # far from its border, a rough mask is right
-                if (share := network_share(small_masks[index])) is not None:
+            for index in range(count):  # far from its border, a rough mask is right; a trimap says how far
+                if options.is_decided is None and (share := network_share(small_masks[index])) is not None:
                     weight = upsample(share, (alpha.shape[2], alpha.shape[3]), spanned=output.spanned)
                     alpha[index] = torch.lerp(as_unit(masks[index]), alpha[index : index + 1], weight)[0]
             alpha = shrink_alpha(alpha, encoded.factor, encoded.size)
+        held = [given.hold(alpha[index : index + 1]) for index, given in enumerate(guidance)]
         trace = Trace(encoding=encoded.encoding, mask=small, output=output) if options.has_trace else None
         return [
             Matte(
-                alpha=alpha[index, 0].cpu().numpy(),
+                alpha=held[index][0, 0].cpu().numpy(),
                 image=encoded.image,
                 coarse_error=coarse_error[index, 0].cpu().numpy(),
                 spanned=encoded.in_photo(output.spanned),
@@ -368,12 +369,30 @@ class Predictor(AbstractPredictor):
             yield
 
 
-def _group_by_box(small_masks: dict[str, Float[Tensor, "1 1 _h _w"]]) -> list[tuple[Box | None, list[str]]]:
-    """The masks of small targets one by one, each with its box; all others together."""
-    boxes = {name: find_box(mask) for name, mask in small_masks.items()}
-    together = [name for name, box in boxes.items() if box is None]
-    groups = [(box, [name]) for name, box in boxes.items() if box is not None]
-    return [*groups, *([(None, together)] if together else [])]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _SmallMask:
+    """A mask at the encoded size."""
+
+    mask: Float[Tensor, "1 1 height width"]
+    box: Box | None
+    is_decided: Bool[Tensor, "1 1 h w"] | None
+
+    @classmethod
+    def of(cls, guidance: Guidance, encoded: EncodedImage) -> "_SmallMask":
+        device, size = encoded.pixels.device, encoded.encoding.size
+        mask = shrink_mask(enlarge_mask(guidance.mask.to(device), encoded.factor), size)
+        if guidance.is_decided is None:
+            return cls(mask=mask, box=find_box(mask), is_decided=None)
+        is_open = shrink_mask(enlarge_mask(~guidance.is_decided.to(device), encoded.factor), size)
+        box = find_box(torch.maximum(mask, is_open))
+        return cls(mask=mask, box=box, is_decided=F.max_pool2d(is_open, 4) == 0)
+
+
+def _group_masks(masks: dict[str, _SmallMask]) -> list[list[str]]:
+    """The masks of small targets, and trimaps, one by one; all others together."""
+    together = [name for name, small in masks.items() if small.box is None and small.is_decided is None]
+    groups = [[name] for name in masks if name not in together]
+    return [*groups, *([together] if together else [])]
 
 
 def _trivial_matte(encoded: EncodedImage, value: float) -> Matte:

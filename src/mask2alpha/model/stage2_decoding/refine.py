@@ -12,10 +12,14 @@ from mask2alpha.model.stage2_decoding.evidence import find_evidence
 from mask2alpha.model.stage2_decoding.states import advance, coarse_prob, turn_most_confident_fine
 from mask2alpha.model.values import CoarseMatte, DecodingState, DecodingStep, FusedFeatures, RunOptions
 
+DECIDED_LOGIT = 20.0
+"""Logit of alpha, or minus it, where alpha is decided."""
+
 
 def start_coarse(fused: FusedFeatures) -> DecodingState:
-    """The first state: every pixel coarse, the mixed matte the mask itself."""
-    is_fine = torch.zeros_like(fused.mask_os4, dtype=torch.bool)
+    """The first state: every pixel that is not decided coarse, the mixed matte the mask itself."""
+    decided, is_coarse = fused.guided.is_decided, torch.zeros_like(fused.mask_os4, dtype=torch.bool)
+    is_fine = is_coarse if decided is None else decided
     return DecodingState(mixed_matte=fused.mask_os4, is_fine=is_fine, evidence=fused.evidence)
 
 
@@ -55,6 +59,7 @@ def refine(
             coarse.predicted_error,
             step=number,
             num_steps=num_steps,
+            is_decided=fused.guided.is_decided,
             sampler=options.sampler,
             generator=options.generator,
         )
@@ -63,6 +68,18 @@ def refine(
             error = coarse.predicted_error
             trace.append(DecodingStep(before=before, alpha=coarse.alpha, predicted_error=error, after=state))
     return replace(coarse, trace=tuple(trace))
+
+
+def hold_decided(coarse: CoarseMatte, fused: FusedFeatures) -> CoarseMatte:
+    """A step's prediction, with the mask's value, and no error, where alpha is decided."""
+    if (decided := fused.guided.is_decided) is None:
+        return coarse
+    value = torch.where(fused.mask_os4 > 0.5, DECIDED_LOGIT, -DECIDED_LOGIT).to(coarse.alpha_logits.dtype)
+    return replace(
+        coarse,
+        alpha_logits=torch.where(decided, value, coarse.alpha_logits),
+        predicted_error=coarse.predicted_error * ~decided,
+    )
 
 
 def next_state(

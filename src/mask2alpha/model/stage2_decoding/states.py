@@ -124,6 +124,7 @@ def advance(
     *,
     step: int,
     num_steps: int,
+    is_decided: Bool[Tensor, "1 1 h w"] | None = None,
     sampler: Sampler = "topk",
     generator: torch.Generator | None = None,
 ) -> Bool[Tensor, "batch 1 h w"]:
@@ -134,6 +135,7 @@ def advance(
         predicted_error: In [0, 1], of the step's prediction.
         step: 1..num_steps.
         num_steps: T.
+        is_decided: Pixels that were fine before the first step; the schedule is that of the others.
         sampler: `topk` (deterministic) or `bernoulli`.
         generator: For `bernoulli`.
 
@@ -141,6 +143,7 @@ def advance(
         True where fine.
     """
     if sampler == "topk":
-        count = num_fine(step, num_steps, is_fine[0].numel())
+        num_decided = 0 if is_decided is None else int(is_decided.sum())
+        count = num_decided + num_fine(step, num_steps, is_fine[0].numel() - num_decided)
         return turn_most_confident_fine(is_fine, predicted_error, count=count)
     return turn_random_fine(is_fine, predicted_error, prob=turn_fine_prob(step, num_steps), generator=generator)
