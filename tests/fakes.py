@@ -1,8 +1,10 @@
 """Fakes at the lowest interfaces: a network and a predictor whose answers are known."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_tensor
+from mask2alpha.pipeline.sharing import share_alpha
 
 
 class EchoNetwork(Network):
@@ -112,7 +115,13 @@ class FakePredictor(AbstractPredictor):
         self,
         image: NDArray[Any] | EncodedImage,
         masks: NDArray[Any] | Sequence[NDArray[Any] | Mask] | Mapping[str, NDArray[Any] | Mask],
+        *,
+        is_exclusive: bool = False,
     ) -> tuple[Matte, ...]:
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
-        each = masks.values() if isinstance(masks, Mapping) else masks
-        return tuple(self.predict(encoded, mask) for mask in each)
+        each = list(masks.values() if isinstance(masks, Mapping) else masks)
+        mattes = tuple(self.predict(encoded, mask) for mask in each)
+        if not is_exclusive:
+            return mattes
+        whole = np.max([matte.alpha for matte in mattes], axis=0)
+        return share_alpha(mattes, replace(mattes[0], alpha=whole))

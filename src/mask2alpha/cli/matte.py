@@ -61,6 +61,8 @@ class OutputPlan:
     """Whether the only output goes to standard output."""
     mask_choice: "MaskChoice | None" = None
     """What the files of the masks do not say."""
+    is_exclusive: bool = False
+    """Whether the mattes of a photo add up to at most 1; then all of them are made again if one is."""
 
     @property
     def folder(self) -> Path:
@@ -100,6 +102,8 @@ class OutputPlan:
             }
             if outputs:
                 tasks.append(Task(mask=mask, outputs=outputs))
+        if self.is_exclusive and tasks:
+            return [Task(mask=mask, outputs=self.paths(pair, mask)) for mask in pair.masks]
         return tasks
 
 
@@ -163,6 +167,12 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     help="Background of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
 @edge_option
+@click.option(
+    "--exclusive",
+    "is_exclusive",
+    is_flag=True,
+    help="Let the mattes of a photo's masks add up to at most 1, and to 1 where two targets touch.",
+)
 @mask_options
 @network_options()
 @mask_from_prompt
@@ -179,6 +189,7 @@ def command(
     has_gps: bool,
     background: str,
     edges: EdgeOptions,
+    is_exclusive: bool,
     mask_choice: "MaskChoice",
     source: str,
     has_overwrite: bool,
@@ -232,7 +243,7 @@ def command(
         pairing.pairs,
         file_format=file_format,
     )
-    plan = replace(plan, mask_choice=mask_choice)
+    plan = replace(plan, mask_choice=mask_choice, is_exclusive=is_exclusive)
     check_inputs_stay(
         plan.all_paths(pairing.pairs),
         [*(path for pair in pairing.pairs for path in (pair.photo, *pair.masks)), background, source],
@@ -246,6 +257,7 @@ def command(
             "mask_choice": repr(mask_choice),
             **{name: value for name, value in settings.items() if name != "device"},
             **({} if edges.is_neutral else {"edges": edges.text}),
+            **({"exclusive": True} if is_exclusive else {}),
         },
     )
     tasks = {pair: plan.tasks(pair, made, has_overwrite=has_overwrite) for pair in pairing.pairs}
@@ -356,7 +368,9 @@ def _matte_photo(
         with _noting(failures, task.mask, [task.mask]):
             mask = read_fitted_mask(task.mask, size, orientation=photo.orientation, choice=plan.mask_choice)
             read.append((task, mask))
-    mattes = predictor.predict_instances(photo.in_srgb().pixels, {str(task.mask): mask for task, mask in read})
+    mattes = predictor.predict_instances(
+        photo.in_srgb().pixels, {str(task.mask): mask for task, mask in read}, is_exclusive=plan.is_exclusive
+    )
     for (task, mask), matte in zip(read, mattes, strict=True):
         rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=plan.options)
         with _noting(failures, task.mask, [task.mask]):

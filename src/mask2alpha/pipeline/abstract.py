@@ -26,5 +26,10 @@ class AbstractPredictor(ABC):
         self,
         image: NDArray[Any] | EncodedImage,
         masks: NDArray[Any] | Sequence[NDArray[Any] | Mask] | Mapping[str, NDArray[Any] | Mask],
+        *,
+        is_exclusive: bool = False,
     ) -> tuple[Matte, ...]:
-        """Matte one image with each of the masks, independently; the keys of a mapping are their names in messages."""
+        """Matte one image with each of the masks; the keys of a mapping are their names in messages.
+
+        `is_exclusive`: see `share_alpha`; otherwise, the masks do not change each other's mattes.
+        """

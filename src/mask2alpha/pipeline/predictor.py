@@ -1,5 +1,6 @@
 """The predictor: arrays of any size in, mattes out (prepare, run the network, restore)."""
 
+import functools
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from mask2alpha.pipeline.mask_reach import network_share
 from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
 from mask2alpha.pipeline.selection import SCALES, Tokens, select
+from mask2alpha.pipeline.sharing import share_alpha
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
@@ -43,6 +45,8 @@ PIXELS_AT_ONCE = 2**21
 MAX_ACTIVE_PIXELS = 2**24
 """Default of `active_budget`: far more than a photo needs; it limits the time for a large photo of which the network is
 unsure everywhere."""
+_WHOLE = ""
+"""Name of the union of the masks."""
 PIXELS_SETTLED_AT_ONCE = 2**17
 """Number of pixels that `settle_` takes at a time."""
 
@@ -133,16 +137,20 @@ class Predictor(AbstractPredictor):
         self,
         image: NDArray[Any] | EncodedImage,
         masks: NDArray[Any] | Sequence[NDArray[Any] | Mask] | Mapping[str, NDArray[Any] | Mask],
+        *,
+        is_exclusive: bool = False,
     ) -> tuple[Matte, ...]:
-        """Matte one image with each of several masks: the image is encoded once, the masks do not influence each other.
+        """Matte one image with each of several masks: the image is encoded once.
 
         Args:
             image: An image as for `encode`, or what `encode` returned.
             masks: (K, H, W), a sequence of K masks as for `predict`, or a mapping to them of the names that messages
                 use; K may be 0.
+            is_exclusive: Whether the mattes share the photo: where targets meet, they add up to the alpha of all masks
+                together, which is at most 1 (`share_alpha`).
 
         Returns:
-            One matte per mask, in their order, equal to K calls of `predict`.
+            One matte per mask, in their order; unless `is_exclusive`, equal to K calls of `predict`.
 
         Raises:
             InputError: The image or a mask cannot be used.
@@ -150,7 +158,8 @@ class Predictor(AbstractPredictor):
         if not isinstance(masks, Mapping):
             size = (image.image if isinstance(image, EncodedImage) else np.asarray(image)).shape[:2]
             masks = {f"masks[{index}]": mask for index, mask in enumerate(split_masks(masks, size))}
-        return self._predict(image, masks)
+        mattes = self._predict(image, masks, has_whole=is_exclusive and len(masks) > 1)
+        return share_alpha(mattes[:-1], mattes[-1]) if len(mattes) > len(masks) else mattes
 
     def encode_overview(self, encoded: EncodedImage, max_side: int) -> ImageEncoding:
         """Deprecated: encode a smaller photo. `max_side` counts pixels of the encoded image."""
@@ -271,25 +280,34 @@ class Predictor(AbstractPredictor):
             return spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT)
 
     def _predict(
-        self, image: NDArray[Any] | EncodedImage, masks: Mapping[str, Any], *, has_trace: bool = False
+        self,
+        image: NDArray[Any] | EncodedImage,
+        masks: Mapping[str, Any],
+        *,
+        has_trace: bool = False,
+        has_whole: bool = False,
     ) -> tuple[Matte, ...]:
-        """The mattes of the masks, which have the names that messages use."""
+        """The mattes of the masks, by the names that messages use; with `has_whole`, then that of their union."""
         # everything is checked before the network runs
         pixels = image.pixels if isinstance(image, EncodedImage) else image_to_pixels(image)
         size = image.size if isinstance(image, EncodedImage) else (pixels.shape[2], pixels.shape[3])
         checked = {name: mask_to_pixels(mask, size, name=name) for name, mask in masks.items()}
         trivial = {name: value for name, mask in checked.items() if (value := find_trivial_value(mask)) is not None}
-        guidance = {name: Guidance.read(mask) for name, mask in checked.items() if name not in trivial}
         for name, value in trivial.items():
             what = "full" if value else "empty"
             warnings.warn(f"{name} is {what}, so alpha is {value:g} everywhere", UserWarning, stacklevel=3)
         if not checked:
             return ()
+        if has_whole:
+            checked[_WHOLE] = functools.reduce(torch.maximum, (as_unit(mask) for mask in checked.values()))
         encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
+        if has_whole and (value := find_trivial_value(checked[_WHOLE])) is not None:
+            trivial[_WHOLE] = value
+        guidance = {name: Guidance.read(mask) for name, mask in checked.items() if name not in trivial}
         mattes = {name: _trivial_matte(encoded, value) for name, value in trivial.items()}
         options = replace(self.options, has_trace=has_trace)
         mattes |= self._matte(encoded, guidance, options)
-        return tuple(mattes[name] for name in masks)
+        return tuple(mattes[name] for name in checked)
 
     def _encode(self, image: NDArray[Any], pixels: Shaped[Tensor, "1 3 _h _w"]) -> EncodedImage:
         factor = working_factor((pixels.shape[2], pixels.shape[3]), self.model.config.encoder.least_side)

@@ -100,6 +100,9 @@ class MatteForm:
             examples=["shift=-1.5,feather=2"],
         ),
     ] = ""
+    exclusive: Annotated[
+        bool, Form(description="The mattes of several objects add up to at most 1, and to 1 where two touch.")
+    ] = False
     max_side: MaxSide = None
     region: Annotated[
         str | None,

@@ -29,6 +29,7 @@ from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import EncodedImage, Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
+from mask2alpha.pipeline.sharing import share_alpha
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, plain_colour, write_map
 from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, SelectJob, ShowJob, Target
 from mask2alpha.serving.pictures import active_map, step_maps
@@ -201,13 +202,9 @@ class JobRunner:
         predictor = configure(self.predictor, job, window and _grown(window, edges.reach, read.encoded.size))
         parts: dict[str, Path] = {}
         shares: list[float] = []
-        for index, target in enumerate(job.targets):
-            name = target.name or f"object-{index + 1}"
+        for index, (mask, matte) in enumerate(self._mattes(predictor, job, read, window, report)):
+            name = job.targets[index].name or f"object-{index + 1}"
             start, share = 0.2 + 0.8 * index / len(job.targets), 0.8 / len(job.targets)
-            report("masking", start)
-            mask = self._mask(job, target, read)
-            report("matting", start + 0.2 * share)
-            matte = self._predict(predictor, job, read, mask, window)
             rendered = RenderedMatte(read.photo, matte, mask=mask, options=options)
             if not TRACED.isdisjoint(job.outputs):
                 shares.append(float(active_map(matte.trace, read.encoded).mean()))
@@ -228,6 +225,31 @@ class JobRunner:
         if not parts:
             raise InputError("an empty or a full mask has no steps to show")
         return _result(read, active_shares=shares, **pack(parts, job))
+
+    def _mattes(
+        self,
+        predictor: AbstractPredictor,
+        job: MatteJob,
+        read: ReadPhoto,
+        window: tuple[slice, slice] | None,
+        report: Report,
+    ) -> Iterator[tuple[NDArray[np.uint8], Matte]]:
+        """The objects' masks and mattes, one by one unless they depend on each other."""
+
+        def make(index: int) -> tuple[NDArray[np.uint8], Matte]:
+            start, share = 0.2 + 0.8 * index / len(job.targets), 0.8 / len(job.targets)
+            report("masking", start)
+            mask = self._mask(job, job.targets[index], read)
+            report("matting", start + 0.2 * share)
+            return mask, self._predict(predictor, job, read, mask, window)
+
+        made = map(make, range(len(job.targets)))
+        if not job.exclusive or len(job.targets) == 1:
+            yield from made
+            return
+        masks, mattes = zip(*made, strict=True)
+        whole = self._predict(predictor, job, read, np.maximum.reduce(masks), window)
+        yield from zip(masks, share_alpha(mattes, whole), strict=True)
 
     def _mask(self, job: MatteJob, target: Target, read: ReadPhoto) -> NDArray[np.uint8]:
         """The rough mask of one object, at the size at which the photo is matted."""

@@ -174,6 +174,8 @@ class MatteJob(_PhotoJob):
     """File of an uploaded background, in place of the colour."""
     edges: Edges = ""
     """How the edges of the mattes are changed; lengths are pixels of the photo at its full size."""
+    exclusive: bool = False
+    """Whether the mattes share the photo; see `share_alpha`."""
     region: Box | None = None
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)

@@ -199,7 +199,7 @@ class OnceEncoding(AbstractPredictor):
     def predict(self, image: Images | EncodedImage, mask: Images) -> Matte:
         raise AssertionError("one call for all masks")
 
-    def predict_instances(self, image: Any, masks: Any) -> tuple[Matte, ...]:
+    def predict_instances(self, image: Any, masks: Any, *, is_exclusive: bool = False) -> tuple[Matte, ...]:
         return tuple(
             Matte(
                 alpha=mask.astype(np.float32),
