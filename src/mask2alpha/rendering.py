@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # PyTorch is imported by what renders, so that the command li
 
 Window: TypeAlias = tuple[slice, slice]
 """Rows and columns."""
+_LEAST_KEY_CHROMA = 26
+"""Least distance of the largest and smallest channel of a screen's colour, of 255; `despill` takes no less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,12 +45,35 @@ class OutputOptions:
     """Whether the photo's EXIF, XMP and resolution are kept."""
     has_gps: bool = False
     """Whether they keep the place."""
-    has_clean_colours: bool = True
-    """Whether the target's own colours are estimated in soft edges; False: the photo's are kept there."""
+    clean_share: float | int = 1.0
+    """In [0, 1]: how far the colours in soft edges go from the photo's to the target's own, which are estimated."""
     key: Photo | None = None
     """One pixel: the colour of a screen whose spill is removed."""
+    despill_share: float | int = 1.0
+    """In [0, 1]: the share of the spill that is removed."""
     edges: EdgeOptions = field(default_factory=EdgeOptions)
     """How the edge of the matte is changed, before the target's colours are estimated."""
+
+    def with_colours(self, colours: str | None = "clean", despill: str | None = None) -> "OutputOptions":
+        """The same with colours as users give them.
+
+        Args:
+            colours: "clean", "original" or a share in [0, 1]: what `clean_share` is.
+            despill: The colour of a screen, and the share of its light to remove: "green", "#10c040:0.5"; None or "":
+                nothing is removed.
+
+        Raises:
+            InputError: A text has another form, or the colour is grey.
+        """
+        shares = {"clean": 1.0, "original": 0.0}
+        clean = shares[colours] if colours in shares else _read_share(str(colours), "colours", "clean, original, or ")
+        if not despill:
+            return replace(self, clean_share=clean)
+        colour, _, share = despill.partition(":")
+        key = plain_colour(colour, "despill")
+        if int(key.pixels.max()) - int(key.pixels.min()) < _LEAST_KEY_CHROMA:
+            raise InputError(f"despill {colour[:80]!r} is grey, and a screen has a colour, such as green or #10c040")
+        return replace(self, clean_share=clean, key=key, despill_share=_read_share(share or "1", "despill", "COLOR:"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +221,15 @@ class RenderedMatte:
         """The target's colours in the values of the photo as it was read; 16 bits or floats, so that little is lost."""
         pixels = self.photo.pixels
         pixels = with_depth(pixels, 16) if pixels.dtype.kind == "u" else pixels.astype(np.float32, copy=False)
-        if self.options.has_clean_colours:
-            pixels = self.matte.with_image(pixels).foreground()
+        share = self.options.clean_share
+        if share > 0:
+            own = self.matte.with_image(pixels).foreground()
+            is_soft = ((self.matte.alpha > 0) & (self.matte.alpha < 1))[..., None]
+            part = _as_dtype(pixels + np.float32(share) * (own.astype(np.float32) - pixels), pixels.dtype)
+            pixels = own if share == 1 else np.where(is_soft, part, own)
         if self.options.key is not None:
-            pixels = _remove_spill(pixels, background_for(self.photo, self.options.key))
+            key = background_for(self.photo, self.options.key)
+            pixels = _remove_spill(pixels, key, self.options.despill_share)
         return pixels
 
     def _tags(self, photo: Photo, spec: Kind) -> Tags:
@@ -394,7 +424,18 @@ def _cover(background: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     return np.asarray(covering[0].permute(1, 2, 0).numpy())
 
 
-def _remove_spill(colours: NDArray[Any], key: NDArray[Any]) -> NDArray[Any]:
+def _read_share(text: str, name: str, others: str) -> float:
+    """A number in [0, 1]; `others` says what else is accepted."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise InputError(f"{name} is {text[:40]!r}; accepted: {others}a share from 0 to 1")
+    return share
+
+
+def _remove_spill(colours: NDArray[Any], key: NDArray[Any], share: float | int) -> NDArray[Any]:
     """Remove the light of a screen from colours; linear light above 1 is scaled to [0, 1] meanwhile."""
     import torch
 
@@ -403,5 +444,5 @@ def _remove_spill(colours: NDArray[Any], key: NDArray[Any]) -> NDArray[Any]:
     top = max(1.0, float(colours.max())) if colours.dtype.kind == "f" else np.iinfo(colours.dtype).max
     unit = torch.from_numpy(np.clip(colours.astype(np.float32) / np.float32(top), 0, 1)).permute(2, 0, 1)
     red, green, blue = (float(value) for value in key[0, 0].clip(0, 1))
-    despilled = despill(unit, (red, green, blue)).permute(1, 2, 0).numpy()
+    despilled = despill(unit, (red, green, blue), strength=float(share)).permute(1, 2, 0).numpy()
     return _as_dtype(despilled * np.float32(top), colours.dtype)

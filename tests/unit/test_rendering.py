@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mask2alpha.errors import ImageFileError
+from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging.colour import srgb_curve
 from mask2alpha.imaging.decode import decode_image
 from mask2alpha.imaging.encode import FORMATS, Tags, encode_image
@@ -210,3 +210,43 @@ def test_resolution_and_rights_are_kept_when_asked(name: str) -> None:
             assert (found == pytest.approx((300, 150), abs=0.05)) == has_metadata
             rights = picture.getexif().get(0x8298)
             assert ((rights[0] if isinstance(rights, tuple) else rights) == "me") == has_metadata
+
+
+def test_the_colours_of_soft_edges_go_a_share_of_the_way() -> None:
+    photo = make_photo(np.uint16)
+    soft = np.s_[:, 11:20]
+    original, half, clean = (
+        render(photo, clean_share=share).render("foreground", ".png")[0].astype(float) for share in (0, 0.5, 1)
+    )
+    assert np.array_equal(original, photo.pixels)
+    assert np.abs(clean - original)[soft].mean() > 1000
+    assert np.abs(half - (original + clean) / 2)[soft].max() <= 1
+    assert np.array_equal(half[:, 20:], clean[:, 20:])  # where alpha is 0, colours continue those nearby
+
+
+def test_a_share_of_the_spill_is_removed() -> None:
+    pixels = np.tile(np.uint8([100, 180, 100]), (*SIZE, 1))
+    photo = Photo(pixels=pixels)
+    options = OutputOptions().with_colours("original", "#00ff00:0.5")
+    half, whole = (
+        RenderedMatte(photo, make_matte(photo), options=each).render("foreground", ".png")[0]
+        for each in (options, replace(options, despill_share=1))
+    )
+    assert np.abs(whole.astype(int) - 127).max() <= 1
+    assert np.abs(half - (pixels + whole.astype(float)) / 2).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"colours": "bright"}, "colours is 'bright'; accepted: clean, original, or a share from 0 to 1"),
+        ({"colours": "1.5"}, "colours is '1.5'"),
+        ({"despill": "grey"}, "despill 'grey' is grey, and a screen has a colour"),
+        ({"despill": "greeen"}, "despill 'greeen' is not a colour"),
+        ({"despill": "green:2"}, "despill is '2'; accepted: COLOR:a share from 0 to 1"),
+    ],
+)
+def test_other_words_for_colours_are_refused(given: dict[str, str], complaint: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        OutputOptions().with_colours(**given)
+    assert complaint in str(refusal.value)

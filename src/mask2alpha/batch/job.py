@@ -73,6 +73,8 @@ def run_batch(
     identity = {key: value for key, value in asdict(settings).items() if key in _IDENTITY}
     identity |= {"kinds": list(settings.kinds), "model_sha256": _digest(settings.model)}
     identity["edges"] = settings.edges.text or None
+    identity["colours"] = None if settings.colours == "clean" else settings.colours
+    identity["despill"] = settings.despill or None
     if has_overwrite:
         results.forget(out)
     results.check_settings(out, identity)

@@ -51,6 +51,9 @@ class WorkerSettings:
     """Kinds of output to make of each matte, from `rendering.KINDS`."""
     edges: EdgeOptions = field(default_factory=EdgeOptions)
     """How the edges of the mattes are changed."""
+    colours: str = "clean"
+    despill: str | None = None
+    """These as for `OutputOptions.with_colours`."""
     model: str = DEFAULT_MODEL
     """As for `load_model`, or a .safetensors file at any URI."""
     num_steps: int | None = None
@@ -162,7 +165,9 @@ class Worker:
                 )
                 mask = self._retry(lambda: self._read(row.mask, read_this))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
-                options = OutputOptions(edges=self.settings.edges)
+                options = OutputOptions(edges=self.settings.edges).with_colours(
+                    self.settings.colours, self.settings.despill
+                )
                 rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=options)
                 for kind in self.settings.kinds:
                     self._retry(lambda kind=kind: self._write(rendered, kind, row.name))  # type: ignore[misc]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
@@ -48,6 +49,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     callback=parse_kinds,
     help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
+@colour_options
 @edge_option
 @mask_options
 @network_options(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import network_options
@@ -166,6 +167,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     metavar="COLOR|FILE",
     help="Background of composites and comparisons: a colour (name or #rrggbb) or a picture.",
 )
+@colour_options
 @edge_option
 @click.option(
     "--exclusive",
@@ -188,6 +190,8 @@ def command(
     has_metadata: bool,
     has_gps: bool,
     background: str,
+    colours: str,
+    despill: str | None,
     edges: EdgeOptions,
     is_exclusive: bool,
     mask_choice: "MaskChoice",
@@ -239,7 +243,7 @@ def command(
             has_metadata=has_metadata,
             has_gps=has_gps,
             edges=edges,
-        ),
+        ).with_colours(colours, despill),
         pairing.pairs,
         file_format=file_format,
     )
@@ -258,6 +262,8 @@ def command(
             **{name: value for name, value in settings.items() if name != "device"},
             **({} if edges.is_neutral else {"edges": edges.text}),
             **({"exclusive": True} if is_exclusive else {}),
+            **({} if colours == "clean" else {"colours": colours}),
+            **({"despill": despill} if despill else {}),
         },
     )
     tasks = {pair: plan.tasks(pair, made, has_overwrite=has_overwrite) for pair in pairing.pairs}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
@@ -19,7 +20,7 @@ from mask2alpha.imaging.made import MadeFiles, digest
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.progress import track
-from mask2alpha.rendering import KINDS, OutputOptions, plain_colour, read_background
+from mask2alpha.rendering import KINDS, OutputOptions, read_background
 
 if TYPE_CHECKING:
     from mask2alpha.ops.masks import MaskChoice
@@ -65,14 +66,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     show_default=True,
     help="Follow motion, so that mattes do not flicker; or matte each frame by itself.",
 )
-@click.option(
-    "--colours",
-    type=click.Choice(["clean", "original"]),
-    default="clean",
-    show_default=True,
-    help="Estimate the target's own colours in soft edges, or keep the clip's colours (faster).",
-)
-@click.option("--despill", "key", metavar="COLOR", help="Remove the light of a screen of this colour.")
+@colour_options
 @click.option(
     "--background",
     default="white",
@@ -95,7 +89,7 @@ def command(
     file_format: str,
     is_steady: bool,
     colours: str,
-    key: str | None,
+    despill: str | None,
     background: str,
     edges: EdgeOptions,
     mask_choice: "MaskChoice",
@@ -116,7 +110,7 @@ def command(
 
     opened = open_clip(clip)
     opened_masks = open_masks(masks, opened, mask_choice)
-    conditions: dict[str, Any] = {"colours": colours, "key": key, "background": background, "format": file_format}
+    conditions: dict[str, Any] = {"colours": colours, "key": despill, "background": background, "format": file_format}
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= {name: value for name, value in settings.items() if name != "device"}
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
@@ -125,12 +119,7 @@ def command(
         clip=opened,
         masks=opened_masks,
         targets=plan_targets(target, kinds, file_format),
-        options=OutputOptions(
-            background=read_background(background),
-            has_clean_colours=colours == "clean",
-            key=None if key is None else plain_colour(key, "--despill"),
-            edges=edges,
-        ),
+        options=OutputOptions(background=read_background(background), edges=edges).with_colours(colours, despill),
         file_format=file_format if file_format in FORMATS else "png",
         is_steady=is_steady,
         settings={name: str(value) for name, value in (conditions | place).items()},

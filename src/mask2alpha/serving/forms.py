@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile as ReceivedFile
 
 from mask2alpha.ops.edges import RANGES
 from mask2alpha.ops.masks import Fit
-from mask2alpha.serving.jobs import Box, Edges, Format, MatteJob, Output, Stroke, Target
+from mask2alpha.serving.jobs import Box, Colours, Despill, Edges, Format, MatteJob, Output, Stroke, Target
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS
 
@@ -98,6 +98,22 @@ class MatteForm:
             description="Changes the edge of the matte: name=value, separated by commas. Names, applied in this order: "
             f"{', '.join(RANGES)}.",
             examples=["shift=-1.5,feather=2"],
+        ),
+    ] = ""
+    colours: Annotated[
+        Colours,
+        Form(
+            max_length=40,
+            description="clean: estimate the target's own colours in soft edges; original: keep the photo's; or a "
+            "share from 0 to 1: go this far from the photo's to the target's own.",
+        ),
+    ] = "clean"
+    despill: Annotated[
+        Despill,
+        Form(
+            max_length=80,
+            description="Remove the light of a screen of this colour: a colour, with a share from 0 to 1 behind it.",
+            examples=["green", "#10c040:0.5"],
         ),
     ] = ""
     exclusive: Annotated[

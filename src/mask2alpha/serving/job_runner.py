@@ -198,6 +198,7 @@ class JobRunner:
         read = self._photo(job, report)
         edges = EdgeOptions.parse(job.edges).scaled(min(read.scale))
         options = OutputOptions(bits=job.bits, background=self._background(job), edges=edges)
+        options = options.with_colours(job.colours, job.despill)
         window = _window(job, read)
         predictor = configure(self.predictor, job, window and _grown(window, edges.reach, read.encoded.size))
         parts: dict[str, Path] = {}

@@ -20,6 +20,7 @@ from pydantic import (
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.ops.masks import Fit
+from mask2alpha.rendering import OutputOptions
 from mask2alpha.serving.settings import MAX_MARKS, MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
 Output: TypeAlias = Literal[
@@ -59,6 +60,21 @@ Format: TypeAlias = Annotated[
 
 Edges: TypeAlias = Annotated[str, AfterValidator(lambda text: EdgeOptions.parse(text).text)]
 """What `EdgeOptions.parse` reads."""
+
+
+def _read_colours(colours: str) -> str:
+    OutputOptions().with_colours(colours)
+    return colours
+
+
+def _read_despill(despill: str) -> str:
+    OutputOptions().with_colours(despill=despill)
+    return despill
+
+
+Colours: TypeAlias = Annotated[str, AfterValidator(_read_colours)]
+Despill: TypeAlias = Annotated[str, AfterValidator(_read_despill)]
+"""These as `OutputOptions.with_colours` takes them."""
 Coordinate: TypeAlias = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]
 Box: TypeAlias = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 """Left, top, right, bottom."""
@@ -174,6 +190,8 @@ class MatteJob(_PhotoJob):
     """File of an uploaded background, in place of the colour."""
     edges: Edges = ""
     """How the edges of the mattes are changed; lengths are pixels of the photo at its full size."""
+    colours: Colours = "clean"
+    despill: Despill = ""
     exclusive: bool = False
     """Whether the mattes share the photo; see `share_alpha`."""
     region: Box | None = None

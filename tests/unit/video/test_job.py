@@ -131,7 +131,7 @@ def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> Non
         folder,
         tmp_path,
         targets={"cutout": tmp_path / "cutout"},
-        options=OutputOptions(has_clean_colours=False),
+        options=OutputOptions(clean_share=0),
         is_steady=False,
     )
     run(job, FakePredictor)

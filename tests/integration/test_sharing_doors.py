@@ -1,4 +1,4 @@
-"""Mattes that share a photo: the command and the service give what Python gives."""
+"""What the command, batches and the service make of shared photos and of colours: what Python makes of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,12 @@ from PIL import Image
 pytest.importorskip("cv2")
 
 from fakes import FakePredictor
+from mask2alpha.batch.manifest import Row
+from mask2alpha.batch.worker import Worker, WorkerSettings
 from mask2alpha.cli import matte as matte_module
 from mask2alpha.cli.main import main
+from mask2alpha.imaging.decode import read_image
+from mask2alpha.rendering import OutputOptions, RenderedMatte
 from mask2alpha.serving.job_runner import JobRunner
 from mask2alpha.serving.jobs import MatteJob, Target
 
@@ -81,3 +85,35 @@ def test_the_command_makes_all_mattes_of_a_photo_again_if_one_mask_changed(folde
     after = by_command(folder, True)
     assert not np.array_equal(before[0], after[0])
     assert np.sum(after, axis=0, dtype=int).max() <= 256
+
+
+def test_every_door_gives_the_same_colours(folder: Path) -> None:
+    photo, mask, out = folder / "photos" / "p.png", folder / "masks" / "p__a.png", folder / "out.png"
+    read = read_image(photo)
+    matte = FakePredictor().predict(read.pixels, np.asarray(Image.open(mask)))
+    expected = RenderedMatte(read, matte, options=OutputOptions().with_colours("0.5", "#20e040:0.7")).encode(
+        "a.png", "cutout"
+    )
+    options = ["--output", "cutout", "--colours", "0.5", "--despill", "#20e040:0.7"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matte_module, "build_predictor", lambda source, **settings: FakePredictor())
+        result = CliRunner().invoke(main, ["matte", str(photo), str(mask), "-o", str(out), *options])
+    assert result.exit_code == 0, result.output
+    settings = WorkerSettings(
+        base=str(folder), out=str(folder), kinds=("cutout",), colours="0.5", despill="#20e040:0.7", retries=0
+    )
+    list(Worker(settings, lambda _: FakePredictor()).run([Row("batch", str(photo), str(mask))]))
+    runner = JobRunner(FakePredictor(), max_pixels=10**6, max_bytes=10**6, cache_bytes=10**6)
+    job = MatteJob(
+        photo=photo,
+        masks=[mask],
+        targets=[Target(mask=0)],
+        folder=folder,
+        outputs=["cutout"],
+        colours="0.5",
+        despill="#20e040:0.7",
+    )
+    runner.run(job, lambda stage, done: None)
+    for path in (out, folder / "cutout" / "batch.png", folder / "0.png"):
+        assert path.read_bytes() == expected
+    assert not np.array_equal(np.asarray(Image.open(out))[..., :3], read.pixels)
