@@ -151,8 +151,7 @@ def apply_edges(alpha: FloatArray, edges: EdgeOptions) -> FloatArray:
         reduce, radius = (np.maximum if edges.shift > 0 else np.minimum), abs(edges.shift)
         made = _by_tiles(made, math.ceil(radius), lambda part: _extreme_within(part, radius, reduce))
     if edges.feather:
-        weights = _gaussian(edges.feather)
-        made = _by_tiles(made, len(weights) // 2, lambda part: _blurred(part, weights))
+        made = _blurred(made, _gaussian(edges.feather))
     if edges.threshold:
         made = (made >= np.float32(edges.threshold)).astype(np.float32)
     if edges.band < math.inf:
@@ -243,13 +242,31 @@ def _gaussian(sigma: float) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum())
 
 
-def _blurred(part: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
-    """A part without its margin, blurred along both axes, by products with banded matrices.
+def _blurred(values: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
+    """A matte blurred along both axes, by products with banded matrices; parts that are all one value stay.
 
-    In float64: rounded to float32, what is all 1 stays 1, and the order of the sums does not matter.
+    Each row of parts is blurred down once, as far as its parts need it, and then across, part by part. In float64:
+    rounded to float32, what is all 1 stays 1, and the order of the sums does not matter.
     """
-    down, across = (_banded(weights, side - len(weights) + 1) for side in part.shape)
-    return np.asarray(down @ part.astype(np.float64) @ across.T, np.float32).clip(0, 1)
+    reach, result = len(weights) // 2, values.copy()
+    padded = np.pad(values, reach, mode="edge")
+    height, width = values.shape
+    for top in range(0, height, TILE):
+        strip = padded[top : min(top + TILE, height) + 2 * reach]
+        lefts = [left for left in range(0, width, TILE) if np.ptp(strip[:, left : left + TILE + 2 * reach])]
+        down = _banded(weights, len(strip) - 2 * reach)
+        blurred = {place: down @ strip[:, place : place + TILE].astype(np.float64) for place in _touched(lefts, reach)}
+        for left in lefts:
+            right = min(left + TILE, width)
+            part = np.concatenate([blurred[place] for place in _touched([left], reach) if place in blurred], axis=1)
+            across = _banded(weights, right - left)
+            result[top : top + TILE, left:right] = (part[:, : across.shape[1]] @ across.T).clip(0, 1)
+    return result
+
+
+def _touched(lefts: list[int], reach: int) -> list[int]:
+    """The first columns of the blocks of `TILE` columns that parts of a padded matte cover with their margins."""
+    return sorted({place for left in lefts for place in range(left, left + TILE + 2 * reach, TILE)})
 
 
 def _banded(weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
