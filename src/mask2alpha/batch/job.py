@@ -14,7 +14,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import remove_leftovers
 from mask2alpha.imaging.targets import check_inputs_stay
 
-_IDENTITY = ("kinds", "num_steps", "error_threshold", "active_budget", "dtype")
+_IDENTITY = ("kinds", "trust", "num_steps", "error_threshold", "active_budget", "dtype")
 """Settings that decide what a matte looks like."""
 
 

@@ -56,6 +56,7 @@ class WorkerSettings:
     """These as for `OutputOptions.with_colours`."""
     model: str = DEFAULT_MODEL
     """As for `load_model`, or a .safetensors file at any URI."""
+    trust: float | None = None
     num_steps: int | None = None
     error_threshold: float | None = None
     active_budget: int | None = None
@@ -88,6 +89,7 @@ def build_predictor(settings: WorkerSettings) -> AbstractPredictor:
         model,
         device=settings.device,
         dtype=getattr(torch, settings.dtype) if settings.dtype else None,
+        trust=settings.trust,
         num_steps=settings.num_steps,
         error_threshold=settings.error_threshold,
         active_budget=settings.active_budget,

@@ -13,7 +13,7 @@ import click
 from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
-from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.network_options import network_options, recorded
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.cli.prompt_options import mask_from_prompt
 from mask2alpha.cli.standard_streams import (
@@ -259,7 +259,7 @@ def command(
             "background": digest(Path(background)) if Path(background).is_file() else background,
             "options": [plan.options.bits, has_metadata, has_gps],
             "mask_choice": repr(mask_choice),
-            **{name: value for name, value in settings.items() if name != "device"},
+            **recorded(settings),
             **({} if edges.is_neutral else {"edges": edges.text}),
             **({"exclusive": True} if is_exclusive else {}),
             **({} if colours == "clean" else {"colours": colours}),

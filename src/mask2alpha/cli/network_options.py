@@ -1,6 +1,6 @@
 """The options by which commands choose the network and how it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +12,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PLACES = "a shipped name, a .safetensors file or folder, or a hub id org/name"
 """What `--model` takes."""
 
+trust_option = click.option(
+    "--trust",
+    type=click.FloatRange(0, 1),
+    help="How far masks are believed: 0 for rough ones, 1 for those that are right to a pixel.  [default: 0.5]",
+)
 steps_option = click.option(
     "--steps", "num_steps", type=click.IntRange(min=1), help="Number of decoding steps.  [default: the model's]"
 )
@@ -54,14 +59,14 @@ def dtype_option(default: str | None = None, *, note: str = "") -> Callable[[Com
 def network_options(
     *, budget: str = "no limit", device: str = "cuda if available", places: str = PLACES
 ) -> Callable[[Command], Command]:
-    """Give a command `source`, `num_steps`, `error_threshold`, `active_budget`, `device` and `dtype`.
+    """Give a command `source`, `trust`, `num_steps`, `error_threshold`, `active_budget`, `device` and `dtype`.
 
     Args:
         budget: What no `--active-budget` means.
         device: What no `--device` means.
         places: Where `--model` finds models.
     """
-    options = (model_option(places=places), steps_option, threshold_option, budget_option(budget))
+    options = (model_option(places=places), trust_option, steps_option, threshold_option, budget_option(budget))
 
     def add(command: Command) -> Command:
         for option in reversed((*options, device_option(device), dtype_option())):
@@ -69,3 +74,8 @@ def network_options(
         return command
 
     return add
+
+
+def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings on which a matte depends, for the record of what made it; without a trust that is not given."""
+    return {name: value for name, value in settings.items() if name != "device" and (name, value) != ("trust", None)}

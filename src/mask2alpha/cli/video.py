@@ -12,7 +12,7 @@ from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
-from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.network_options import network_options, recorded
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.encode import FORMATS
@@ -112,7 +112,7 @@ def command(
     opened_masks = open_masks(masks, opened, mask_choice)
     conditions: dict[str, Any] = {"colours": colours, "key": despill, "background": background, "format": file_format}
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
-    conditions |= {name: value for name, value in settings.items() if name != "device"}
+    conditions |= recorded(settings)
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     job = VideoJob(

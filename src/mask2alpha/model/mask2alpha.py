@@ -18,7 +18,7 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
-from mask2alpha.model.stage2_decoding.correction import correct_mask
+from mask2alpha.model.stage2_decoding.correction import correct_mask, rebuild_mask
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
@@ -95,9 +95,9 @@ class Network(ABC):
         features = replace(self.guide(encoding, small), is_decided=options.is_decided)  # 3.1, MGFSM
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
-        for _ in range(options.num_corrections or 0):  # not in the paper
-            if (corrected := correct_mask(small, first)) is None:
-                break
+        for is_rebuilt in [False] * (options.num_corrections or 0) + [True] * options.rebuilds_mask:  # not in the paper
+            if (corrected := rebuild_mask(small, first) if is_rebuilt else correct_mask(small, first)) is None:
+                continue
             small = corrected
             fused = self.fuse(features, small, options.box)
             first = self.step(fused, start_coarse(fused))

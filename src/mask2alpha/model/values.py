@@ -49,6 +49,8 @@ class RunOptions:
     state is fine from the start."""
     num_corrections: int | None = None
     """How many times at most the first step's matte corrects the mask; 0: never."""
+    rebuilds_mask: bool = False
+    """Whether, after the corrections, the matte of the first step, made hard, takes the mask's place."""
     update: Literal["formula", "sticky"] | None = None
     """`formula`: fine pixels follow the newest prediction. `sticky`: they keep the value they turned fine with."""
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mask2alpha.ops.trimap import find_unsure, has_guess
 from mask2alpha.ops.units import as_unit
+from mask2alpha.pipeline.trust import DEFAULT_TRUST, find_decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,14 +18,14 @@ class Guidance:
     mask: Shaped[Tensor, "1 1 height width"]
     """What the network reads: bool, uint8 of which 255 is the target, or floats in [0, 1]."""
     is_decided: Bool[Tensor, "1 1 height width"] | None = None
-    """Where alpha is the mask's value, which is 0 or 1 there. None: the network may change every pixel."""
+    """Where alpha is 1 if the mask is above 0.5, else 0. None: the network may change every pixel."""
 
     @classmethod
-    def read(cls, mask: Shaped[Tensor, "1 1 height width"]) -> "Guidance":
-        """What a mask says; only a trimap decides pixels (`ops.trimap`)."""
+    def read(cls, mask: Shaped[Tensor, "1 1 height width"], trust: float = DEFAULT_TRUST) -> "Guidance":
+        """What a mask says: a trimap decides pixels (`ops.trimap`), and so does another mask that is trusted."""
         values = mask[0, 0].numpy()
         if (is_unsure := find_unsure(values)) is None:
-            return cls(mask=mask)
+            return cls(mask=mask, is_decided=find_decided(mask, trust))
         is_decided = torch.from_numpy(~is_unsure)[None, None]
         return cls(mask=as_unit(mask) > 0.5 if has_guess(values, is_unsure) else mask, is_decided=is_decided)
 
@@ -32,4 +33,5 @@ class Guidance:
         """Alpha, with the mask's value where it is decided."""
         if self.is_decided is None:
             return alpha
-        return torch.where(self.is_decided.to(alpha.device), as_unit(self.mask).to(alpha), alpha)
+        value = (as_unit(self.mask) > 0.5).to(alpha)
+        return torch.where(self.is_decided.to(alpha.device), value, alpha)

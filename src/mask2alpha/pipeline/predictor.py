@@ -38,6 +38,7 @@ from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
 from mask2alpha.pipeline.selection import SCALES, Tokens, select
 from mask2alpha.pipeline.sharing import share_alpha
+from mask2alpha.pipeline.trust import DEFAULT_TRUST, check_trust, with_trust
 from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
@@ -69,6 +70,7 @@ class Predictor(AbstractPredictor):
         error_threshold: float | None = None,
         active_budget: int | None = None,
         max_encoder_side: int = 1216,
+        trust: float | int | None = None,
     ) -> None:
         """Copy a model to the device, in the form in which it runs fastest.
 
@@ -84,6 +86,8 @@ class Predictor(AbstractPredictor):
             active_budget: Largest number of pixels recomputed per mask; default: `MAX_ACTIVE_PIXELS`.
             max_encoder_side: Longest side, in pixels, of what the encoder sees, which is half the image's. A larger
                 image is encoded and decoded smaller, and only its detail is recovered at full resolution.
+            trust: How far masks are believed, in [0, 1]: 0 for rough ones, whose outline the photo corrects; 1 for
+                those that are right to a pixel; default: 0.5 (docs/matting.md).
 
         Raises:
             InputError: A value is out of its range.
@@ -98,6 +102,7 @@ class Predictor(AbstractPredictor):
         if max_encoder_side < STRIDE_MULTIPLE // 2:
             raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
         self.max_encoder_side = max_encoder_side
+        self.trust = check_trust(DEFAULT_TRUST if trust is None else trust)
         self.model: Network = (
             optimise(model, device=self.device, dtype=self.dtype) if isinstance(model, Mask2Alpha) else model
         )
@@ -303,9 +308,9 @@ class Predictor(AbstractPredictor):
         encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
         if has_whole and (value := find_trivial_value(checked[_WHOLE])) is not None:
             trivial[_WHOLE] = value
-        guidance = {name: Guidance.read(mask) for name, mask in checked.items() if name not in trivial}
+        guidance = {name: Guidance.read(mask, self.trust) for name, mask in checked.items() if name not in trivial}
         mattes = {name: _trivial_matte(encoded, value) for name, value in trivial.items()}
-        options = replace(self.options, has_trace=has_trace)
+        options = replace(with_trust(self.options, self.trust), has_trace=has_trace)
         mattes |= self._matte(encoded, guidance, options)
         return tuple(mattes[name] for name in checked)
 

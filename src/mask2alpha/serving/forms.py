@@ -127,6 +127,10 @@ class MatteForm:
             description="left,top,right,bottom: cut the outputs to it, recompute detail only there. Not with max_side.",
         ),
     ] = None
+    trust: Annotated[
+        float | None,
+        Form(ge=0, le=1, description="How far masks are believed: 0 for rough ones, 1 for exact ones; default: 0.5."),
+    ] = None
     steps: Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")] = None
     error_threshold: Annotated[
         float | None,

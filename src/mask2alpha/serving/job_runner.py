@@ -275,7 +275,7 @@ class JobRunner:
         window: tuple[slice, slice] | None,
     ) -> Matte:
         digest = hashlib.sha256(mask.tobytes()).digest()
-        key = (job.key, job.max_side, digest, job.steps, job.error_threshold, job.active_budget)
+        key = (job.key, job.max_side, digest, job.trust, job.steps, job.error_threshold, job.active_budget)
         has_trace = not TRACED.isdisjoint(job.outputs)
         kept = self.cache.get(key) if job.key and not has_trace else None
         if isinstance(kept, Matte):
@@ -339,6 +339,7 @@ def configure(
         assert given.keys() <= {"region"}
         return predictor
     configured = copy(predictor)
+    configured.trust = predictor.trust if job.trust is None else job.trust
     configured.options = replace(predictor.options, **given)
     return configured
 

@@ -195,6 +195,7 @@ class MatteJob(_PhotoJob):
     exclusive: bool = False
     """Whether the mattes share the photo; see `share_alpha`."""
     region: Box | None = None
+    trust: float | None = Field(default=None, ge=0, le=1)
     steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
     error_threshold: float | None = Field(default=None, ge=0, le=1)
     active_budget: int | None = Field(default=None, ge=0)

@@ -38,6 +38,16 @@ def correct_mask(
     return replace_in_mask(mask, alpha_os4, is_wrong) if is_wrong.any() else None
 
 
+@torch.no_grad()
+def rebuild_mask(
+    mask: Float[Tensor, "batch 1 height width"], coarse: CoarseMatte
+) -> Float[Tensor, "batch 1 height width"]:
+    """The matte of a decoding step, made hard: a mask of the same size that owes nothing to the given one."""
+    alpha_os4 = spread(coarse.alpha_logits, coarse.box, outside=FAR_LOGIT).sigmoid().to(mask.dtype)
+    alpha = F.interpolate(alpha_os4, scale_factor=4, mode="bilinear", align_corners=False)
+    return (alpha > 0.5).to(mask.dtype)
+
+
 def find_contradictions(
     is_masked: Bool[Tensor, "batch 1 h w"], is_target: Bool[Tensor, "batch 1 h w"]
 ) -> Bool[Tensor, "batch 1 h w"]:

@@ -101,3 +101,18 @@ def test_an_option_left_open_takes_the_value_of_the_model() -> None:
     assert RunOptions(num_corrections=0).filled(config).num_corrections == 0
     with pytest.raises(InputError, match="num_corrections"):
         RunOptions(num_corrections=-1)
+
+
+def test_a_rebuilt_mask_is_the_hard_matte_of_the_first_step() -> None:
+    torch.manual_seed(0)
+    model = Mask2Alpha(PRESETS["tiny"]).eval()
+    image, mask = torch.rand(1, 3, 128, 128), enlarge(square(8, 20, 8, 20, size=32))
+    plain, rebuilt = (
+        model(image, mask, RunOptions(num_corrections=0, num_steps=2, has_trace=True, rebuilds_mask=flag)).coarse
+        for flag in (False, True)
+    )
+    first = torch.nn.functional.interpolate(plain.trace[0].alpha, scale_factor=4, mode="bilinear") > 0.5
+    torch.testing.assert_close(
+        rebuilt.trace[0].before.mixed_matte, torch.nn.functional.avg_pool2d(first.float(), 4), rtol=0, atol=1e-6
+    )
+    assert not torch.equal(rebuilt.alpha_logits, plain.alpha_logits)
