@@ -99,9 +99,10 @@ def command(
 ) -> None:
     """Matte every frame of CLIP, a folder of frames or a video file.
 
-    MASKS is a folder or a video with a mask per frame, or one mask of the first frame; the target is then followed.
-    If it gets lost, add a mask for that frame to the folder. Masks have the names of a folder's frames; those
-    of a video are in order or, if there are fewer, end in the number of their frame, from 1 on.
+    MASKS is a folder or a video with a mask per frame, a folder with masks of some frames, or one mask of the first
+    frame; the target is then followed forwards and backwards. If it gets lost, add a mask for that frame to the folder.
+    Masks have the names of a folder's frames; those of a video are in order or, if there are fewer, end in the number
+    of their frame, from 1 on.
 
     A stopped run continues when the command is given again. Video files need ffmpeg on PATH.
     """

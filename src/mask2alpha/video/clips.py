@@ -94,7 +94,7 @@ class Masks:
     """A mask, or none, for each frame of a clip."""
 
     paths: tuple[Path | None, ...] = ()
-    """Pictures; None where the target is followed from the frame before."""
+    """Pictures; None where the target is followed from the nearest frame that has one."""
     video: VideoInfo | None = None
     """Or a video file with as many frames as the clip."""
     choice: MaskChoice = field(default_factory=MaskChoice)
@@ -109,6 +109,11 @@ class Masks:
     def has_all(self) -> bool:
         """Whether every frame has its own."""
         return self.video is not None or None not in self.paths
+
+    @property
+    def has_mask(self) -> list[bool]:
+        """For each frame of a clip, whether it has its own; empty for a video file, which has all."""
+        return [path is not None for path in self.paths]
 
     def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8] | None]:
         """(H, W), 0 to 255; each kind of `UserWarning` comes once, for the first mask that gives reason for it."""
@@ -176,7 +181,7 @@ def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None)
         choice: What the user says about the masks.
 
     Raises:
-        InputError: The masks do not fit the clip, or the first frame has none.
+        InputError: The masks do not fit the clip.
         VideoError: The video file cannot be read.
     """
     choice = choice or MaskChoice()
@@ -186,8 +191,6 @@ def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None)
         by_frame = (
             dict(enumerate(found)) if clip.info and len(found) == num_frames else _match(found, clip, folder=path)
         )
-        if 0 not in by_frame:
-            raise InputError(f"{path}: no mask for the first frame ({clip.names[0]})")
         return Masks(paths=tuple(by_frame.get(index) for index in range(num_frames)), choice=choice)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return Masks(paths=(path, *[None] * (num_frames - 1)), choice=choice)

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.made import digest
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.targets import prepare_folder
 from mask2alpha.ops.mask_fit import fit_mask
 from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix
+from mask2alpha.video.backward import find_gaps, follow_back
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
 from mask2alpha.video.ffmpeg import DamagedClipError, join_segments, segment_writer, try_target
 from mask2alpha.video.motion import FloatArray
@@ -135,7 +137,9 @@ def run(
     if first < num_frames:
         _try_targets(job)
         _try_masks(job, first)
-        mattes = _mattes(job, load_predictor(), first, last_alpha, notes)
+        predictor = load_predictor()
+        _follow_back(job, predictor, first, doubts, notes)
+        mattes = _mattes(job, predictor, first, last_alpha, notes)
         while num_done < num_frames:
             end = min(num_done + SEGMENT, num_frames)
             num_written, alpha = _do_segment(job, mattes, num_done, end, on_frame, on_output, doubts)
@@ -182,6 +186,42 @@ def _try_masks(job: VideoJob, first: int) -> None:
             pass
 
 
+def _follow_back(
+    job: VideoJob, predictor: AbstractPredictor, first: int, doubts: list[tuple[int, str]], notes: list[str]
+) -> None:
+    """Make the masks of the frames that are followed backwards, those apart that an earlier run has made or is past.
+
+    They lie in the work folder, each with what it depends on.
+    """
+    gaps = find_gaps(job.masks.has_mask)
+    origins = {key: f"{job.fingerprint} {key} {digest(Path(str(job.masks.paths[key])))}" for _, key in gaps}
+    wanted = {_followed_path(job, index): origins[key] for start, key in gaps for index in range(start, key)}
+    for path in job.work_folder.glob("followed-*.npz"):
+        if wanted.get(path) != _read_followed(path)[0]:
+            path.unlink()  # a mask was mended, added or taken away since
+    for start, key in gaps:
+        if key <= first or _followed_path(job, start).exists():
+            continue
+        for _, _, mask in islice(_checked_frames(job, key, notes), 1):
+            assert mask is not None
+            for index, followed, doubt in follow_back(predictor, job.clip, mask, first=start, key=key):
+                with replacing(_followed_path(job, index)) as temporary, temporary.open("wb") as file:
+                    np.savez_compressed(file, origin=np.array(origins[key]), mask=followed)
+                doubts += [(index, doubt)] if doubt else []
+
+
+def _followed_path(job: VideoJob, index: int) -> Path:
+    return job.work_folder / f"followed-{index:08d}.npz"
+
+
+def _read_followed(path: Path) -> tuple[str, NDArray[np.uint8] | None]:
+    """What the mask of a frame that was followed backwards depends on, and the mask; None if there is none."""
+    if not path.exists():
+        return "", None
+    with np.load(path, allow_pickle=False) as saved:
+        return str(saved["origin"]), saved["mask"]
+
+
 def _mattes(
     job: VideoJob, predictor: AbstractPredictor, first: int, last_alpha: FloatArray | None, notes: list[str]
 ) -> Iterator[tuple[Photo, SteadyMatte]]:
@@ -217,7 +257,8 @@ def _checked_frames(
             return
         size = size or (photo.pixels.shape[0], photo.pixels.shape[1])
         check_frame(photo.pixels, size, job.clip.names[index])
-        yield index, photo, None if mask is None else _fitted(mask, job, index, photo, notes)
+        own = None if mask is None else _fitted(mask, job, index, photo, notes)
+        yield index, photo, _read_followed(_followed_path(job, index))[1] if own is None else own
 
 
 def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
