@@ -55,8 +55,10 @@ export interface MatteOptions {
 }
 
 export interface SelectOptions {
-  points: Point[];
-  notPoints: Point[];
+  /** Clicks and scribbles on the object; a click has one point. */
+  target: (readonly Point[])[];
+  /** The same on what is not the object. */
+  rest: (readonly Point[])[];
   box: Rect | null;
   scale: Scale;
   /** A picture of the mask to begin from. */
@@ -133,14 +135,14 @@ export class Service {
   /** The rough mask of what is pointed at, no larger than `maxSide`. */
   async select(
     encoding: Encoding,
-    { points, notPoints, box, scale, mask }: SelectOptions,
+    { target, rest, box, scale, mask }: SelectOptions,
     maxSide: number,
     signal: AbortSignal,
     requestId: string,
   ): Promise<Blob> {
     const selection = {
-      points: points.map(({ x, y }) => [x, y]),
-      not_points: notPoints.map(({ x, y }) => [x, y]),
+      strokes: target.map(pairs),
+      not_strokes: rest.map(pairs),
       boxes: box ? [[box.left, box.top, box.right, box.bottom]] : [],
       scale,
       ...(mask && { mask: await base64Of(mask) }),
@@ -257,6 +259,10 @@ function tokenOf(encoding: Encoding): Record<string, string> {
 
 function numbers(rect: Rect): string {
   return [rect.left, rect.top, rect.right, rect.bottom].map(Math.round).join(",");
+}
+
+function pairs(points: readonly Point[]): [number, number][] {
+  return points.map(({ x, y }) => [x, y]);
 }
 
 async function base64Of(file: Blob): Promise<string> {

@@ -4,7 +4,7 @@ import { OBJECT_COLOURS } from "./colours";
 import { joined, rectOf, shrunk, type Point, type Rect, type Size } from "./geometry";
 import { History } from "./history";
 import { Mask, type Patch } from "./mask";
-import type { Prompt } from "./prompt";
+import { corrected, type Prompt } from "./prompt";
 
 /** Longest side of what is painted on and of the mattes shown meanwhile; larger photographs are shown shrunk to it. */
 export const DRAFT_SIDE = 2048;
@@ -48,7 +48,7 @@ export interface MaskedObject {
   colour: string;
   isVisible: boolean;
   readonly mask: Mask;
-  /** The file that the mask was read from, which may be finer, or the prompt that made it; null after other changes. */
+  /** The file that the mask was read from, which may be finer, until it is changed; or the prompt that made it. */
   source: Source;
   /** What the service is selecting for it. */
   pending: Prompt | null;
@@ -173,6 +173,7 @@ export class PageDocument {
     const { object, before, rect, source } = unfinished;
     const patch = rect && object.mask.patchSince(before, rect);
     if (patch) {
+      if (isPrompt(source)) object.source = corrected(source, object.mask, this.maskScale);
       this.#remember(object, object.strokes.at(-1)!.isErasing ? "Eraser stroke" : "Brush stroke", patch, source);
       this.#tell({ kind: "mask", object, rect: patch.rect, isComplete: true });
     } else {
@@ -243,7 +244,7 @@ export class PageDocument {
     };
     this.history.push({
       label,
-      bytes: 2 * patch.before.length + (baseOf(after) === baseOf(before) ? 0 : (baseOf(after)?.length ?? 0)),
+      bytes: 2 * patch.before.length,
       undo: () => put(patch.before, before),
       redo: () => put(patch.after, after),
     });
@@ -289,6 +290,6 @@ export class PageDocument {
   }
 }
 
-function baseOf(source: Source): Uint8Array | null {
-  return source instanceof Blob ? null : (source?.base ?? null);
+export function isPrompt(source: Source): source is Prompt {
+  return source !== null && !(source instanceof Blob);
 }

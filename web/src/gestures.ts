@@ -140,7 +140,7 @@ export class Gestures {
     }
     const { from: at, takesAway } = drag;
     if (box) this.actions.marked({ kind: "box", box, takesAway });
-    else if (this.#isOnPhoto(at)) this.actions.marked({ kind: "point", at, takesAway });
+    else if (this.#isOnPhoto(at)) this.actions.marked({ kind: "line", line: [at], takesAway });
   }
 
   #isOnPhoto({ x, y }: Point): boolean {

@@ -31,7 +31,7 @@ const reporter = new PageReporter();
 const canvas = element<HTMLCanvasElement>("canvas");
 const renderer = new Renderer(canvas, page, view);
 const matting = new Matting(service, page, view, reporter, renderer.redraw);
-const selecting = new Selecting(page, (prompt, signal) => matting.select(prompt, signal), reporter);
+const selecting = new Selecting(page, (prompt, mask, signal) => matting.select(prompt, mask, signal), reporter);
 let info: ServiceInfo | null = null;
 /** The newest photograph asked for: an older one that arrives later is not shown. */
 let opening: SentPhoto | null = null;

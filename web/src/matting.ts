@@ -15,7 +15,7 @@ import { clipped, contains, grown, rectOf, type Rect } from "./geometry";
 import { Latest } from "./latest";
 import { bitmapOf, valuesOf } from "./pixels";
 import { encodeGreyPng } from "./png";
-import type { Prompt } from "./prompt";
+import { marksFor, type Prompt } from "./prompt";
 import { showsColours, type View } from "./view";
 import { inSight } from "./viewport";
 
@@ -179,15 +179,16 @@ export class Matting {
     return pictures.get("mask")!;
   }
 
-  /** The rough mask of what a prompt means, of the size of the masks; a box does not begin from the prompt's mask. */
-  async select(prompt: Prompt, signal: AbortSignal): Promise<Uint8Array> {
+  /** The rough mask of what a prompt means, of the size of the masks, beginning from `values` or from nothing. */
+  async select(prompt: Prompt, values: Uint8Array | null, signal: AbortSignal): Promise<Uint8Array> {
     const id = newRequestId();
     const { width, height } = this.page.maskSize;
-    const mask = prompt.base && !prompt.box ? await encodeGreyPng(prompt.base, width, height) : null;
     this.reporter.busy(++this.#running > 0);
     try {
+      const mask = values && (await encodeGreyPng(values, width, height));
+      const options = { ...marksFor(prompt), box: prompt.box, scale: prompt.scale, mask };
       const picture = await followed(this.service, this.reporter, id, "Selecting", () =>
-        this.#photo!.use((encoding) => this.service.select(encoding, { ...prompt, mask }, DRAFT_SIDE, signal, id)),
+        this.#photo!.use((encoding) => this.service.select(encoding, options, DRAFT_SIDE, signal, id)),
       );
       return await valuesOf(picture, width, height);
     } finally {

@@ -221,8 +221,8 @@ export class Renderer {
     const prompt = selected && promptOf(selected);
     if (!prompt || this.view.tool !== "select" || this.view.mode !== "edit") return;
     if (selected.pending) this.#drawBox(prompt.box);
-    for (const point of prompt.points) this.#drawMark(point, selected.colour, true);
-    for (const point of prompt.notPoints) this.#drawMark(point, TAKEN_AWAY, false);
+    for (const line of prompt.target) this.#drawMark(line[0]!, selected.colour, true);
+    for (const line of prompt.rest) this.#drawMark(line[0]!, TAKEN_AWAY, false);
   }
 
   #drawMark(point: Point, colour: string, isPlus: boolean): void {

@@ -1,8 +1,8 @@
 /** Turns clicks and boxes into masks, by way of the service; an answer that is outdated is dropped. */
 
-import type { MaskedObject, PageDocument } from "./document";
+import { isPrompt, type MaskedObject, type PageDocument } from "./document";
 import { Latest } from "./latest";
-import { begun, continued, hasScale, merged, type Mark, type Prompt, type Scale } from "./prompt";
+import { begun, continued, corrected, hasScale, joined, merged, type Mark, type Prompt, type Scale } from "./prompt";
 
 export interface Told {
   said(text: string): void;
@@ -20,10 +20,10 @@ export class Selecting {
   scale: Scale = "object";
   readonly #runs = new Map<MaskedObject, Run>();
 
-  /** @param ask The service's selection, of the mask's size. */
+  /** @param ask The service's selection, of the mask's size; null where it begins from nothing. */
   constructor(
     private readonly page: PageDocument,
-    private readonly ask: (prompt: Prompt, signal: AbortSignal) => Promise<Uint8Array>,
+    private readonly ask: (prompt: Prompt, mask: Uint8Array | null, signal: AbortSignal) => Promise<Uint8Array>,
     private readonly reporter: Told,
   ) {
     page.listen((event) => {
@@ -45,7 +45,7 @@ export class Selecting {
     const object = this.page.selected;
     const prompt = object && promptOf(object);
     this.scale = scale;
-    if (prompt && hasScale(prompt)) this.#start(object, { ...prompt, scale });
+    if (prompt && hasScale(prompt)) this.#start(object, { ...prompt, scale, continues: false });
     this.page.touch();
   }
 
@@ -68,16 +68,15 @@ export class Selecting {
   }
 
   #mark(object: MaskedObject, mark: Mark): void {
-    const prompt = promptOf(object);
-    const further = prompt && continued(prompt, mark);
-    if (!further && object.pending) {
-      this.#runOf(object).waiting.push(mark);
-      return;
-    }
-    const base = object.mask.isEmpty ? null : object.mask.data.slice();
-    const next = further ?? begun(mark, base, this.scale);
+    const next = object.pending ? joined(object.pending, mark) : this.#next(object, mark);
     if (next) this.#start(object, next);
+    else if (object.pending) this.#runOf(object).waiting.push(mark);
     else this.reporter.said("Nothing is selected yet. Choose Add, and click what you want to keep");
+  }
+
+  #next(object: MaskedObject, mark: Mark): Prompt | null {
+    const prompt = object.mask.isEmpty ? null : promptOf(object);
+    return prompt ? continued(prompt, mark) : begun(mark, object.mask.isEmpty, this.scale);
   }
 
   #start(object: MaskedObject, prompt: Prompt): void {
@@ -97,10 +96,13 @@ export class Selecting {
   async #select(object: MaskedObject, signal: AbortSignal): Promise<void> {
     const prompt = object.pending!;
     try {
-      const selected = await this.ask(prompt, signal);
+      const { mask } = object; // whatever else changes it gives this selection up
+      const selected = await this.ask(prompt, prompt.continues ? mask.data : null, signal);
       if (signal.aborted) return;
       object.pending = null;
-      this.page.apply(object, "Selection", object.mask.replace(merged(prompt, selected)), prompt);
+      const patch = mask.replace(merged(prompt, mask.data, selected));
+      const isApart = prompt.box !== null && !prompt.isWhole;
+      this.page.apply(object, "Selection", patch, isApart ? corrected(prompt, mask, this.page.maskScale) : prompt);
     } catch (error) {
       if (signal.aborted) return;
       object.pending = null;
@@ -111,8 +113,8 @@ export class Selecting {
   }
 }
 
-/** The prompt being asked, or the one that the mask was made from and has not been changed since. */
+/** The prompt being asked, or the one that the mask was made by. */
 export function promptOf(object: MaskedObject): Prompt | null {
   if (object.pending) return object.pending;
-  return object.source instanceof Blob ? null : object.source;
+  return isPrompt(object.source) ? object.source : null;
 }

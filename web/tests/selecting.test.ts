@@ -1,12 +1,18 @@
 import { beforeEach, expect, test } from "vitest";
 import { PageDocument, type Photo } from "../src/document";
-import type { Mark, Prompt } from "../src/prompt";
+import type { Line, Mark, Prompt } from "../src/prompt";
 import { promptOf, Selecting } from "../src/selecting";
 
 const photo = { name: "cat.jpg", width: 4, height: 1, file: new Blob(), picture: {} } as unknown as Photo;
 let page: PageDocument;
 let selecting: Selecting;
-let asked: { prompt: Prompt; signal: AbortSignal; answer: (...values: number[]) => void; fail: () => void }[];
+let asked: {
+  prompt: Prompt;
+  mask: number[] | null;
+  signal: AbortSignal;
+  answer: (...values: number[]) => void;
+  fail: () => void;
+}[];
 let told: string[];
 
 beforeEach(() => {
@@ -14,10 +20,10 @@ beforeEach(() => {
   page.open(photo);
   asked = [];
   told = [];
-  const ask = (prompt: Prompt, signal: AbortSignal): Promise<Uint8Array> =>
+  const ask = (prompt: Prompt, mask: Uint8Array | null, signal: AbortSignal): Promise<Uint8Array> =>
     new Promise((resolve, reject) => {
       const answer = (...values: number[]): void => resolve(Uint8Array.from(values));
-      asked.push({ prompt, signal, answer, fail: () => reject(new Error("no")) });
+      asked.push({ prompt, mask: mask && [...mask], signal, answer, fail: () => reject(new Error("no")) });
     });
   selecting = new Selecting(page, ask, {
     said: (text) => told.push(text),
@@ -25,7 +31,8 @@ beforeEach(() => {
   });
 });
 
-const click = (x: number, takesAway = false): Mark => ({ kind: "point", at: { x, y: 0 }, takesAway });
+const click = (x: number, takesAway = false): Mark => ({ kind: "line", line: [{ x, y: 0 }], takesAway });
+const dots = (...xs: number[]): Line[] => xs.map((x) => [{ x, y: 0 }]);
 const box = (left: number): Mark => ({
   kind: "box",
   box: { left, top: 0, right: left + 1, bottom: 1 },
@@ -39,19 +46,22 @@ async function answered(...values: number[]): Promise<void> {
   await settled();
 }
 
-test("a click becomes the mask, further clicks are asked with it, and each is undone by itself", async () => {
+test("further clicks continue from the mask with all clicks so far, and each is undone by itself", async () => {
   selecting.mark(click(0));
+  expect(asked[0]).toMatchObject({ mask: null, prompt: { target: dots(0) } });
   await answered(255, 255, 0, 0);
-  expect(mask()).toEqual([255, 255, 0, 0]);
   selecting.mark(click(1, true));
-  expect(asked[1]!.prompt).toMatchObject({ base: null, points: [{ x: 0 }], notPoints: [{ x: 1 }] });
+  expect(asked[1]).toMatchObject({ mask: [255, 255, 0, 0], prompt: { target: dots(0), rest: dots(1) } });
   await answered(255, 0, 0, 0);
   expect(page.undo()).toBe("Selection");
   expect(mask()).toEqual([255, 255, 0, 0]);
-  expect(promptOf(page.selected!)!.notPoints).toEqual([]);
+  expect(promptOf(page.selected!)!.rest).toEqual([]);
   page.redo();
   expect(mask()).toEqual([255, 0, 0, 0]);
-  expect(promptOf(page.selected!)!.notPoints).toHaveLength(1);
+  expect(promptOf(page.selected!)!.rest).toHaveLength(1);
+  page.undo();
+  selecting.mark(click(3));
+  expect(asked[2]).toMatchObject({ mask: [255, 255, 0, 0], prompt: { target: dots(0, 3), rest: [] } });
 });
 
 test("the answer to an earlier click is dropped, and nothing of the click is lost", async () => {
@@ -62,31 +72,38 @@ test("the answer to an earlier click is dropped, and nothing of the click is los
   await settled();
   asked[0]!.answer(0, 255, 255, 0);
   await settled();
-  expect(asked[1]!.prompt.points).toHaveLength(2);
+  expect(asked[1]).toMatchObject({ mask: null, prompt: { target: dots(0, 3) } });
   expect(mask()).toEqual([255, 0, 0, 255]);
 });
 
-test("after a brush stroke, a click begins from the corrected mask", async () => {
+test("a click keeps a brush stroke before it, and the clicks that the stroke does not contradict", async () => {
   selecting.mark(click(0));
   await answered(255, 0, 0, 0);
-  page.beginStroke({ x: 2.5, y: 0.5 }, 0.4, false);
+  selecting.mark(click(1));
+  await answered(255, 255, 0, 0);
+  page.beginStroke({ x: 1.5, y: 0.5 }, 0.4, true);
   page.endStroke();
   const corrected = mask();
+  expect(corrected[1]).toBeLessThan(64);
   selecting.mark(click(3));
-  expect(asked[1]!.prompt).toMatchObject({ points: [{ x: 3 }] });
-  expect([...asked[1]!.prompt.base!]).toEqual(corrected);
-  await answered(255, 255, 255, 255);
+  expect(asked[2]).toMatchObject({ mask: corrected, prompt: { target: dots(0, 3) } });
+  await answered(255, 0, 0, 255);
+  expect(mask()).toEqual([255, corrected[1], 0, 255]);
   page.undo();
   expect(mask()).toEqual(corrected);
+  page.undo();
+  expect(promptOf(page.selected!)!.target).toEqual(dots(0, 1));
 });
 
-test("a box after a click adds to what is there", async () => {
+test("a box after a click adds to what is there, and later clicks continue from both", async () => {
   selecting.mark(click(0));
   await answered(255, 0, 0, 0);
   selecting.mark(box(2));
-  expect(asked[1]!.prompt.points).toEqual([]);
+  expect(asked[1]!.mask).toBeNull();
   await answered(0, 0, 255, 0);
   expect(mask()).toEqual([255, 0, 255, 0]);
+  selecting.mark(click(2, true));
+  expect(asked[2]).toMatchObject({ mask: [255, 0, 255, 0], prompt: { target: dots(0), rest: dots(2), box: null } });
 });
 
 test("a mark that changes what is still being selected waits for it", async () => {
@@ -103,16 +120,22 @@ test("the scale asks anew for the last clicks, and holds for the next object", a
   selecting.mark(click(0));
   await answered(255, 0, 0, 0);
   selecting.rescale("group");
-  expect(asked[1]!.prompt).toMatchObject({ points: [{ x: 0 }], scale: "group" });
+  expect(asked[1]).toMatchObject({ mask: null, prompt: { target: dots(0), scale: "group" } });
   await answered(255, 255, 255, 255);
   expect(selecting.shownScale).toBe("group");
-  page.undo();
+  selecting.mark(click(3, true));
+  await answered(255, 255, 255, 0);
+  selecting.rescale("part");
+  selecting.mark(click(2, true));
+  expect(asked.at(-1)).toMatchObject({ mask: null, prompt: { target: dots(0), rest: dots(3, 2), scale: "part" } });
+  await answered(255, 0, 0, 0);
+  for (let count = 0; count < 3; count++) page.undo();
   expect(selecting.shownScale).toBe("object");
   page.beginStroke({ x: 2, y: 0 }, 1, false);
   page.endStroke();
   expect(selecting.shownScale).toBeNull();
   page.addObject();
-  expect(selecting.shownScale).toBe("group");
+  expect(selecting.shownScale).toBe("part");
 });
 
 test("a click that cannot take anything away says so", () => {

@@ -180,10 +180,16 @@ class JobRunner:
         report("masking", 0.5)
         given = self._read_mask(job.mask, "the mask", MaskChoice(), read) if job.mask else None
         x, y = read.scale
+
+        def scaled(points: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+            return tuple((px * x, py * y) for px, py in points)
+
         selected = self.predictor.select(
             read.encoded,
-            points=[(px * x, py * y) for px, py in asked.points],
-            not_points=[(px * x, py * y) for px, py in asked.not_points],
+            points=scaled(asked.points),
+            not_points=scaled(asked.not_points),
+            strokes=[scaled(stroke) for stroke in asked.strokes],
+            not_strokes=[scaled(stroke) for stroke in asked.not_strokes],
             boxes=[(left * x, top * y, right * x, bottom * y) for left, top, right, bottom in asked.boxes],
             mask=None if given is None else Mask(values=given),
             scale=asked.scale,

@@ -139,6 +139,10 @@ class ShowJob(_PhotoJob):
     folder: Path
 
 
+Line: TypeAlias = Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=1, max_length=MAX_STROKE_POINTS)]
+"""The corners (x, y) of a line."""
+
+
 class Selection(_Strict):
     """What a user points at, in pixels of the photo; with nothing given, what stands out is meant."""
 
@@ -146,13 +150,23 @@ class Selection(_Strict):
     """(x, y) on the target."""
     not_points: list[tuple[Coordinate, Coordinate]] = Field(default=[], max_length=MAX_MARKS)
     """(x, y) that are not on the target."""
+    strokes: list[Line] = Field(default=[], max_length=MAX_MARKS)
+    """Lines over the target."""
+    not_strokes: list[Line] = Field(default=[], max_length=MAX_MARKS)
+    """Lines over what is not the target."""
     boxes: list[Box] = Field(default=[], max_length=MAX_OBJECTS)
     """left, top, right, bottom around the target, or around each of its parts."""
     scale: Literal["part", "object", "group"] = "object"
     """How much a point means; without effect where boxes or a mask are given."""
     mask: Base64Bytes | None = None
-    """The selection to begin from, a file in base64: a mask of the photo's aspect. Points add to it, the others take
-    away; what they do not reach stays as it is."""
+    """The selection to begin from, a file in base64: a mask of the photo's aspect. Points and strokes on the target add
+    to it, the others take away; what they do not reach stays as it is."""
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> "Selection":
+        if sum(map(len, (*self.strokes, *self.not_strokes))) > MAX_STROKE_POINTS:
+            raise ValueError(f"the strokes have more than {MAX_STROKE_POINTS} points")
+        return self
 
 
 class SelectJob(_PhotoJob):

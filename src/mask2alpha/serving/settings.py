@@ -10,7 +10,7 @@ MEBIBYTE = 2**20
 MAX_STEPS = 32
 MAX_OBJECTS = 16
 MAX_MARKS = 200
-"""Most points of a selection on the target, and most that are not on it."""
+"""Most points of a selection on the target, most that are not on it, and most strokes of either kind."""
 MAX_STROKES = 1000
 MAX_STROKE_POINTS = 20_000
 MAX_SIDE = 20_000

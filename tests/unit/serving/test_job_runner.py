@@ -180,6 +180,10 @@ def test_a_selection_of_a_kept_photograph_is_a_mask(tmp_path: Path) -> None:
     mask = bench.read(bench.do(dot))
     assert mask[9, 9] == 255
     assert mask[9, 20] == 0
+    line = job.model_copy(update={"selection": Selection(strokes=[[(4, 9), (9, 9)]], not_strokes=[[(20, 2), (20, 9)]])})
+    mask = bench.read(bench.do(line))
+    assert mask[9, 4:10].all()
+    assert not mask[2:10, 20].any()
     outside = job.model_copy(update={"selection": Selection(points=[(4000, 9)])})
     with pytest.raises(ProblemError, match="outside the photograph"):
         bench.do(outside)
