@@ -65,6 +65,16 @@ export interface SelectOptions {
   mask: Blob | null;
 }
 
+/** What the model says of the parts of a photograph, for comparing them in the page; token by token in raster order. */
+export interface PhotoTokens extends Size {
+  rows: number;
+  columns: number;
+  /** The belief that a token is part of the target, before anything was pointed at; 127 is 1. */
+  prior: Int8Array;
+  /** Vectors of unit length, of which 127 is 1. */
+  features: Int8Array;
+}
+
 export interface Progress {
   state: "waiting" | "working";
   ahead?: number;
@@ -154,6 +164,15 @@ export class Service {
       headers: { "Content-Type": "application/json", ...tokenOf(encoding), ...this.#headers(requestId) },
     });
     return response.blob();
+  }
+
+  /** The tokens of a photograph; their width and height are what they span, in the photograph's pixels. */
+  async tokens(encoding: Encoding, maxSide: number, signal: AbortSignal): Promise<PhotoTokens> {
+    const address = `v1/encodings/${encoding.id}/hints?max_side=${maxSide}`;
+    const response = await this.#send(address, { headers: tokenOf(encoding), signal });
+    const hints = (await response.json()) as Omit<PhotoTokens, "prior" | "features"> &
+      Record<"prior" | "features", string>;
+    return { ...hints, prior: bytesOf(hints.prior), features: bytesOf(hints.features) };
   }
 
   /** Pictures by output; `steps` gives several, `step-1_fine` and so on. */
@@ -272,6 +291,10 @@ async function base64Of(file: Blob): Promise<string> {
     text += String.fromCharCode(...bytes.subarray(start, start + 0x8000));
   }
   return btoa(text);
+}
+
+function bytesOf(base64: string): Int8Array {
+  return Int8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
 async function problemOf(response: Response): Promise<ServiceError> {

@@ -17,6 +17,8 @@ export interface StageActions {
   boxDrawn(box: Rect): void;
   /** With the Select tool. */
   marked(mark: Mark): void;
+  /** The pointer or the crosshair came to a place in the photograph's pixels; null: it left, or does something. */
+  pointed(spot: { at: Point; isReversed: boolean } | null): void;
   viewMoved(): void;
   redraw(): void;
   say(text: string): void;
@@ -50,6 +52,11 @@ export class Gestures {
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("blur", () => this.#leaveKeyboard());
+    for (const name of ["keydown", "keyup"] as const) {
+      addEventListener(name, (event) => {
+        if (event.key === "Alt") this.#point(name === "keydown");
+      });
+    }
     addEventListener("keydown", (event) => {
       if (event.key === " " && (event.target === document.body || event.target === canvas)) this.#setSpace(true, event);
     });
@@ -84,6 +91,7 @@ export class Gestures {
     }
     const isMoving = this.view.tool === "hand" || this.#isSpaceDown || event.button === 1;
     const spot = toPhoto(this.view.viewport, point);
+    this.actions.pointed(null);
     if (isMoving) this.#drag = { kind: "move", last: point };
     else if (this.view.tool === "box") this.#drag = { kind: "box", from: spot };
     else if (this.view.tool === "select") {
@@ -102,7 +110,7 @@ export class Gestures {
       this.#pinchTo(pinchOf(this.#fingers));
       return;
     }
-    this.#hover(event.pointerType === "touch" ? null : point);
+    this.#hover(event.pointerType === "touch" ? null : point, isOther(event));
     const drag = this.#drag;
     if (drag?.kind === "move") {
       this.#setViewport(this.#movedBy(point.x - drag.last.x, point.y - drag.last.y));
@@ -168,9 +176,17 @@ export class Gestures {
     this.actions.redraw();
   }
 
-  #hover(point: Point | null): void {
+  #hover(point: Point | null, isReversed = false): void {
     this.view.cursor = point;
+    this.#point(isReversed);
     this.actions.redraw();
+  }
+
+  #point(isReversed: boolean): void {
+    const { cursor, viewport } = this.view;
+    const at = cursor && toPhoto(viewport, cursor);
+    const isFree = at && !this.#drag && this.#isOnPhoto(at);
+    this.actions.pointed(isFree ? { at, isReversed } : null);
   }
 
   #wheel(event: WheelEvent): void {

@@ -8,6 +8,7 @@ import { EdgeControls } from "./edges";
 import { acceptFiles, choose, type Use } from "./files";
 import type { Rect } from "./geometry";
 import { Gestures } from "./gestures";
+import { Hovering } from "./hovering";
 import { Matting, SentPhoto } from "./matting";
 import { ObjectsPanel } from "./objects-panel";
 import { decodedHere, decodedThere, hasShapeOf } from "./photo";
@@ -32,6 +33,7 @@ const canvas = element<HTMLCanvasElement>("canvas");
 const renderer = new Renderer(canvas, page, view);
 const matting = new Matting(service, page, view, reporter, renderer.redraw);
 const selecting = new Selecting(page, (prompt, mask, signal) => matting.select(prompt, mask, signal), reporter);
+const hovering = new Hovering(page, view, selecting, renderer.redraw);
 let info: ServiceInfo | null = null;
 /** The newest photograph asked for: an older one that arrives later is not shown. */
 let opening: SentPhoto | null = null;
@@ -60,12 +62,22 @@ async function openPhoto(file: Blob, name: string): Promise<void> {
       show(await decodedThere(service, encoding, name), photo);
     }
     for (const warning of encoding.warnings) reporter.said(warning);
+    if (info?.selects) attempt(prepareHovering(photo));
   } catch (error) {
     if (opening !== photo) return;
     const canBeTriedAgain =
       error instanceof ServiceError && ["unreachable", "deadline", "starting"].includes(error.kind);
     if (isShown && !canBeTriedAgain) page.close();
     throw error;
+  }
+}
+
+async function prepareHovering(photo: SentPhoto): Promise<void> {
+  try {
+    const tokens = await matting.tokens(new AbortController().signal);
+    if (opening === photo && page.photo) hovering.use(page.photo, tokens);
+  } catch (error) {
+    if (opening === photo) throw error;
   }
 }
 
@@ -169,6 +181,7 @@ function setTool(tool: Tool): void {
   element("select-options").hidden = tool !== "select";
   element("tool-hint").textContent = TOOL_HINTS[tool] ?? "";
   canvas.setAttribute("aria-label", `Photograph. ${STAGE_LABELS[tool]}`);
+  hovering.refresh();
   renderer.redraw();
 }
 
@@ -184,6 +197,7 @@ function setMode(mode: Mode): void {
   for (const radio of radios("mode")) radio.checked = radio.value === mode;
   element("split").hidden = mode !== "compare";
   matting.refresh();
+  hovering.refresh();
 }
 
 function setSplit(share: number): void {
@@ -218,6 +232,7 @@ function viewMoved(): void {
 new Gestures(canvas, page, view, {
   boxDrawn: (box) => attempt(useBox(box)),
   marked: (mark) => selecting.mark(mark),
+  pointed: (spot) => hovering.point(spot),
   viewMoved,
   redraw: renderer.redraw,
   say: (text) => {
@@ -429,7 +444,10 @@ followTheme(() => renderer.readColours());
 
 listenForShortcuts({
   s: () => setTool("select"),
-  t: () => selectOptions.toggle(),
+  t: () => {
+    selectOptions.toggle();
+    hovering.refresh();
+  },
   g: () => selectOptions.cycle(),
   b: () => setTool("brush"),
   e: () => setTool("eraser"),

@@ -58,6 +58,18 @@ export class Mask implements Size {
     return rect;
   }
 
+  /** The values at a smaller size, of the nearest pixels. */
+  shrunk(width: number, height: number): Uint8Array {
+    const values = new Uint8Array(width * height);
+    for (let y = 0, index = 0; y < height; y++) {
+      const row = Math.floor(((y + 0.5) * this.height) / height) * this.width;
+      for (let x = 0; x < width; x++, index++) {
+        values[index] = this.data[row + Math.floor(((x + 0.5) * this.width) / width)]!;
+      }
+    }
+    return values;
+  }
+
   paste(rect: Rect, values: Uint8Array): void {
     const width = rect.right - rect.left;
     for (let row = 0; row < rect.bottom - rect.top; row++) {

@@ -7,6 +7,7 @@ import {
   type Format,
   type MatteOptions,
   type Output,
+  type PhotoTokens,
   type Progress,
   type Service,
 } from "./api";
@@ -194,6 +195,11 @@ export class Matting {
     } finally {
       this.reporter.busy(--this.#running > 0);
     }
+  }
+
+  /** The tokens of the photograph in use. */
+  tokens(signal: AbortSignal): Promise<PhotoTokens> {
+    return this.#photo!.use((encoding) => this.service.tokens(encoding, DRAFT_SIDE, signal));
   }
 
   /** A file at full size, for keeping: of one object, or of several as one. */

@@ -13,6 +13,7 @@ const CHECKER_SIZE = 12;
 const OVERLAY_DIMMING = 0.6;
 /** Of the points of the Select tool, on the stage. */
 const MARK_RADIUS = 7;
+const HINT_OPACITY = 0.45;
 const TAKEN_AWAY = "#33353b";
 
 type Context = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
@@ -85,6 +86,7 @@ export class Renderer {
     else if (this.view.mode === "alpha") this.#drawAlpha(frame, shown);
     else this.#drawResult(photo, frame, shown);
     this.#drawOverlay(photo);
+    this.#drawHint(frame);
     this.#drawStrokes();
     context.restore();
     this.#drawOutlines();
@@ -168,6 +170,22 @@ export class Renderer {
       this.#context.globalAlpha = 1;
     }
     this.#drawPicture(this.#context, photo, overlayPicture.picture);
+  }
+
+  /** What a click would take, tinted. */
+  #drawHint(frame: Rect): void {
+    const { hint } = this.view;
+    if (!hint) return;
+    const scratch = this.#scratch;
+    this.#prepare(scratch);
+    scratch.imageSmoothingEnabled = true;
+    drawInto(scratch, hint.picture, frame);
+    scratch.globalCompositeOperation = "source-in";
+    scratch.fillStyle = hint.takesAway ? TAKEN_AWAY : this.page.selected!.colour;
+    scratch.fillRect(0, 0, this.view.stage.width, this.view.stage.height);
+    this.#context.globalAlpha = HINT_OPACITY;
+    this.#put();
+    this.#context.globalAlpha = 1;
   }
 
   /** Strokes that the matte does not know of yet. */

@@ -34,6 +34,8 @@ export interface View {
   isCrosshair: boolean;
   /** The box being drawn, in the photograph's pixels. */
   box: Rect | null;
+  /** What a click would take, or take away, where the pointer rests: opaque there, at any size. */
+  hint: { picture: OffscreenCanvas; takesAway: boolean } | null;
 }
 
 export function initialView(): View {
@@ -51,6 +53,7 @@ export function initialView(): View {
     cursor: null,
     isCrosshair: false,
     box: null,
+    hint: null,
   };
 }
 

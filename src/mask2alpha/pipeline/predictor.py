@@ -22,7 +22,7 @@ from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
 from mask2alpha.model.stage2_decoding.refine import refine, start_coarse
-from mask2alpha.model.values import ImageEncoding, RunOptions
+from mask2alpha.model.values import GuidedFeatures, ImageEncoding, RunOptions
 from mask2alpha.ops.dtypes import cpu_runs_bfloat16, default_dtype
 from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
@@ -252,11 +252,9 @@ class Predictor(AbstractPredictor):
         if scale not in SCALES:
             raise InputError(f"scale is {scale!r}; accepted: {', '.join(SCALES)}")
         given = None if mask is None else as_unit(mask_to_pixels(mask, encoded.size)).float()
-        if (kind := self.model.config.encoder.kind) != "backbone":
-            raise InputError(f"select needs a model with a backbone, such as {DEFAULT_MODEL!r}; this one is a {kind!r}")
+        guided = self._guide_by_nothing(encoded)
         encoding = encoded.encoding
         with self.running():
-            guided = self.model.guide(encoding, torch.zeros(1, 1, *encoding.size, device=self.device))
 
             def decode(rough: Float[Tensor, "1 1 _h _w"]) -> Float[Tensor, "1 1 _h _w"]:
                 small = rough.to(self.device).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
@@ -276,6 +274,31 @@ class Predictor(AbstractPredictor):
                     scale=scale,
                 )
         return selected.numpy()
+
+    def find_tokens(self, encoded: EncodedImage) -> Tokens:
+        """What the backbone says about each part of a photo; `select` begins with it.
+
+        Args:
+            encoded: From `encode`.
+
+        Raises:
+            InputError: The model has no backbone.
+        """
+        guided = self._guide_by_nothing(encoded)
+        with self.running(), torch.autocast(self.device.type, enabled=False), torch.autocast("cpu", enabled=False):
+            return Tokens.of(encoded.encoding, guided, encoded.padded_size)
+
+    def _guide_by_nothing(self, encoded: EncodedImage) -> GuidedFeatures:
+        """The features of a photo whose mask is empty.
+
+        Raises:
+            InputError: The model has no backbone.
+        """
+        if (kind := self.model.config.encoder.kind) != "backbone":
+            raise InputError(f"select needs a model with a backbone, such as {DEFAULT_MODEL!r}; this one is a {kind!r}")
+        encoding = encoded.encoding
+        with self.running():
+            return self.model.guide(encoding, torch.zeros(1, 1, *encoding.size, device=self.device))
 
     def _decode(self, encoding: ImageEncoding, small: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 _h _w"]:
         """Stages 1 and 2 for a mask of the encoded size: logits of alpha at stride 4."""

@@ -31,6 +31,7 @@ from mask2alpha.serving.jobs import (
     MEDIA_TYPES,
     SUFFIXES,
     EncodeJob,
+    HintsJob,
     JobResult,
     MatteJob,
     Output,
@@ -117,7 +118,7 @@ class Service:
         request.state.folder = folder
         return folder
 
-    async def answer(self, request: Request, job: ShowJob | SelectJob | MatteJob) -> FileResponse:
+    async def answer(self, request: Request, job: ShowJob | SelectJob | HintsJob | MatteJob) -> FileResponse:
         """Run a job and answer with its outputs; raises as `run`."""
         result, ticket = await self.run(request, job)
         waited = (ticket.started or ticket.submitted) - ticket.submitted
@@ -129,7 +130,9 @@ class Service:
             headers["X-Active-Share"] = ",".join(f"{share:.4f}" for share in result.active_shares)
         return FileResponse(job.folder / result.file_name, media_type=result.media_type, headers=headers)
 
-    async def run(self, request: Request, job: EncodeJob | ShowJob | SelectJob | MatteJob) -> tuple[JobResult, Ticket]:
+    async def run(
+        self, request: Request, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob
+    ) -> tuple[JobResult, Ticket]:
         """Run a job; it is cancelled if the client disconnects.
 
         Raises:
@@ -382,6 +385,23 @@ def _add_encodings(app: FastAPI) -> None:
         )
         if job.mask is not None:
             await asyncio.to_thread(job.mask.write_bytes, selection.mask or b"")
+        return await service.answer(request, job)
+
+    @app.get(
+        "/v1/encodings/{encoding_id}/hints",
+        tags=["encodings"],
+        response_class=FileResponse,
+        responses={
+            200: {"description": "As `mask2alpha.serving.hints` writes it.", "content": {"application/json": {}}},
+            **_problems("encoding-not-found", *_WORK_PROBLEMS),
+        },
+    )
+    async def hint(request: Request, encoding_id: str, token: Token = "", max_side: _Side = None) -> Response:
+        """What a page needs to show at once what a click would take; the model needs a backbone."""
+        service = _service(request)
+        kept = service.photos.get(encoding_id, token)
+        folder = service.folder(request)
+        job = HintsJob(photo=_borrow(kept, folder), key=kept.id, max_side=max_side, folder=folder)
         return await service.answer(request, job)
 
     @app.delete(

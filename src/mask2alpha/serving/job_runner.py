@@ -31,7 +31,18 @@ from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.pipeline.preprocess import mask_to_tensor
 from mask2alpha.pipeline.sharing import share_alpha
 from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, plain_colour, write_map
-from mask2alpha.serving.jobs import MEDIA_TYPES, SUFFIXES, EncodeJob, JobResult, MatteJob, SelectJob, ShowJob, Target
+from mask2alpha.serving.hints import write_hints
+from mask2alpha.serving.jobs import (
+    MEDIA_TYPES,
+    SUFFIXES,
+    EncodeJob,
+    HintsJob,
+    JobResult,
+    MatteJob,
+    SelectJob,
+    ShowJob,
+    Target,
+)
 from mask2alpha.serving.pictures import active_map, step_maps
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
@@ -111,7 +122,7 @@ class JobRunner:
         self.max_bytes = max_bytes
         self.cache = EncodingCache(cache_bytes)
 
-    def run(self, job: EncodeJob | ShowJob | SelectJob | MatteJob, report: Report) -> JobResult:
+    def run(self, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob, report: Report) -> JobResult:
         """Run a job and write its outputs.
 
         Raises:
@@ -131,18 +142,20 @@ class JobRunner:
                 self.cache.clear()
             raise problem from error
 
-    def _run(self, job: EncodeJob | ShowJob | SelectJob | MatteJob, report: Report) -> JobResult:
+    def _run(self, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob, report: Report) -> JobResult:
         if isinstance(job, EncodeJob):
             return _result(self._photo(job, report))
         if isinstance(job, SelectJob):
             return self._select(job, report)
+        if isinstance(job, HintsJob):
+            return self._hint(job, report)
         return self._show(job, report) if isinstance(job, ShowJob) else self._matte(job, report)
 
     def forget(self, key: str) -> None:
         """Drop what is cached of a photo."""
         self.cache.forget(key)
 
-    def _photo(self, job: EncodeJob | SelectJob | MatteJob, report: Report) -> ReadPhoto:
+    def _photo(self, job: EncodeJob | SelectJob | HintsJob | MatteJob, report: Report) -> ReadPhoto:
         for side in (job.max_side, None):
             kept = self.cache.get((job.key, side)) if job.key else None
             if isinstance(kept, ReadPhoto) and (side == job.max_side or max(kept.full_size) <= (job.max_side or 0)):
@@ -173,10 +186,20 @@ class JobRunner:
             media_type=MEDIA_TYPES[job.format],
         )
 
-    def _select(self, job: SelectJob, report: Report) -> JobResult:
+    @property
+    def _selector(self) -> Predictor:
         if not isinstance(self.predictor, Predictor):
             raise InputError("the model of this service selects nothing; send a mask, a box or strokes")
-        read, asked = self._photo(job, report), job.selection
+        return self.predictor
+
+    def _hint(self, job: HintsJob, report: Report) -> JobResult:
+        selector, read = self._selector, self._photo(job, report)
+        path = job.folder / "hints.json"
+        write_hints(path, selector.find_tokens(read.encoded), scale=read.scale)
+        return _result(read, file_name=path.name, media_type="application/json")
+
+    def _select(self, job: SelectJob, report: Report) -> JobResult:
+        selector, read, asked = self._selector, self._photo(job, report), job.selection
         report("masking", 0.5)
         given = self._read_mask(job.mask, "the mask", MaskChoice(), read) if job.mask else None
         x, y = read.scale
@@ -184,7 +207,7 @@ class JobRunner:
         def scaled(points: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
             return tuple((px * x, py * y) for px, py in points)
 
-        selected = self.predictor.select(
+        selected = selector.select(
             read.encoded,
             points=scaled(asked.points),
             not_points=scaled(asked.not_points),

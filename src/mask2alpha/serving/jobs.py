@@ -180,6 +180,13 @@ class SelectJob(_PhotoJob):
     folder: Path
 
 
+class HintsJob(_PhotoJob):
+    """Write what a page needs to show what a click would take."""
+
+    kind: Literal["hints"] = "hints"
+    folder: Path
+
+
 class MatteJob(_PhotoJob):
     """Matte some objects of a photo."""
 
@@ -219,7 +226,7 @@ class MatteJob(_PhotoJob):
     """Folder to write the outputs to."""
 
 
-Job: TypeAlias = Annotated[EncodeJob | ShowJob | SelectJob | MatteJob, Field(discriminator="kind")]
+Job: TypeAlias = Annotated[EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob, Field(discriminator="kind")]
 
 
 class JobResult(_Strict):

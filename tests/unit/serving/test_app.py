@@ -98,6 +98,13 @@ def test_a_kept_photograph_answers_selections_of_its_owner(client: TestClient) -
         assert client.post(address, json=wrong, headers=owner).status_code == 422
 
 
+def test_a_kept_photograph_gives_hints_to_its_owner(client: TestClient) -> None:
+    address, owner = keep(client)
+    answer = client.get(f"{address}/hints?max_side=64", headers=owner)
+    assert answer.text.endswith(" hints")
+    assert client.get(f"{address}/hints").status_code == 404
+
+
 def test_the_oldest_photograph_makes_room(client: TestClient) -> None:
     kept = [keep(client) for _ in range(4)]
     statuses = [client.get(address, headers=owner).status_code for address, owner in kept]
@@ -228,7 +235,8 @@ def test_openapi_has_every_address_with_its_problems_and_examples(client: TestCl
     assert set(described["paths"]) == {
         "/health", "/ready", "/metrics", "/v1/info", "/v1/progress/{request_id}", "/v1/example/{what}",
         "/v1/encodings", "/v1/encodings/{encoding_id}", "/v1/encodings/{encoding_id}/photo",
-        "/v1/encodings/{encoding_id}/mattes", "/v1/encodings/{encoding_id}/selections", "/v1/mattes",
+        "/v1/encodings/{encoding_id}/mattes", "/v1/encodings/{encoding_id}/selections",
+        "/v1/encodings/{encoding_id}/hints", "/v1/mattes",
     }  # fmt: skip
     responses = described["paths"]["/v1/mattes"]["post"]["responses"]
     assert {"200", "401", "413", "422", "429", "503"} <= set(responses)

@@ -1,6 +1,8 @@
 """What a worker does with pictures, good and bad, in this process: no front, no other process."""
 
+import base64
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,17 @@ from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import Matte
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.serving.job_runner import EncodingCache, JobRunner
-from mask2alpha.serving.jobs import EncodeJob, JobResult, MatteJob, Selection, SelectJob, ShowJob, Stroke, Target
+from mask2alpha.serving.jobs import (
+    EncodeJob,
+    HintsJob,
+    JobResult,
+    MatteJob,
+    Selection,
+    SelectJob,
+    ShowJob,
+    Stroke,
+    Target,
+)
 from mask2alpha.serving.problems import ProblemError
 from service_parts import left_half, photo, to_file
 
@@ -51,7 +63,7 @@ class Bench:
         defaults = {"targets": ONE_MASK, "masks": [self.folder / "mask"], "photo": self.folder / "photo"}
         return self.do(MatteJob(folder=self.folder, **{**defaults, **wishes}))
 
-    def do(self, job: EncodeJob | ShowJob | SelectJob | MatteJob) -> JobResult:
+    def do(self, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob) -> JobResult:
         return self.runner.run(job, lambda stage, done: self.stages.append((stage, done)))
 
     def read(self, result: JobResult) -> NDArray[Any]:
@@ -204,6 +216,20 @@ def test_a_selection_begins_from_a_mask_of_either_size(tmp_path: Path) -> None:
     bench.save("given", b"notes")
     with pytest.raises(ProblemError, match="mask"):
         bench.do(job)
+
+
+def test_hints_tell_apart_what_the_tokens_do(tmp_path: Path) -> None:
+    predictor = Predictor(Mask2Alpha(PRESETS["tiny_backbone"]), device="cpu", dtype=torch.float32)
+    bench = Bench(tmp_path, predictor)
+    result = bench.do(HintsJob(photo=tmp_path / "photo", folder=tmp_path, key="k", max_side=15))
+    hints = json.loads((tmp_path / result.file_name).read_text())
+    tokens = predictor.find_tokens(bench.runner.cache["k", 15].encoded)
+    assert (hints["rows"], hints["columns"]) == tokens.grid
+    assert (hints["width"], hints["height"]) == (2 * tokens.spanned[1], 2 * tokens.spanned[0])
+    features, prior = (np.frombuffer(base64.b64decode(hints[name]), np.int8) / 127 for name in ("features", "prior"))
+    assert len(prior) == len(tokens.features)
+    features = features.reshape(len(prior), -1)
+    assert features @ features.T == pytest.approx((tokens.features @ tokens.features.T).numpy(), abs=0.15)
 
 
 def test_a_selection_needs_a_backbone(tmp_path: Path, tiny: Predictor) -> None:
