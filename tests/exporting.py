@@ -29,9 +29,10 @@ def restless_model(config: ModelConfig, *, error_logit: float = -8.0) -> Mask2Al
     return model
 
 
-def export(model: Mask2Alpha, folder: Path) -> Path:
+def export(model: Mask2Alpha, folder: Path, *options: str, name: str = "onnx") -> Path:
     model.save_pretrained(folder / "model.safetensors")
-    command = [sys.executable, "-m", "mask2alpha", "export", str(folder / "model.safetensors"), str(folder / "onnx")]
+    names = [str(folder / "model.safetensors"), str(folder / name)]
+    command = [sys.executable, "-m", "mask2alpha", "export", *names, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder

@@ -9,7 +9,8 @@ import click
 @click.argument("source", metavar="MODEL")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--single", is_flag=True, help="Write one file, model.onnx, from photo and mask to alpha.")
-def command(source: str, folder: Path, single: bool) -> None:
+@click.option("--half", is_flag=True, help="Store the weights in float16, in half the bytes.")
+def command(source: str, folder: Path, single: bool, half: bool) -> None:
     """Write MODEL (a shipped name, a .safetensors file or its folder, or a hub id) as ONNX files into FOLDER.
 
     The six files run one after the other: encoder, state, guide, fusion, step, detail. They accept any size and any
@@ -20,5 +21,5 @@ def command(source: str, folder: Path, single: bool) -> None:
     from mask2alpha.imaging.targets import names_a_file
 
     names_a_file(folder, ())
-    for path in export_model(source, folder, is_single=single):
+    for path in export_model(source, folder, is_single=single, is_half=half):
         click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -28,6 +28,7 @@ from mask2alpha.export.graphs import (
     WindowMaskGuidance,
     list_graphs,
 )
+from mask2alpha.export.half import store_as_half
 from mask2alpha.export.metadata import require, write_metadata
 from mask2alpha.export.single import SINGLE_GRAPH, SingleGraph
 from mask2alpha.imaging.atomic import replacing
@@ -47,13 +48,16 @@ _EXAMPLE_SIZE = (128, 192)
 _EXAMPLE_MASKS = 2
 
 
-def export_model(source: str | Path, folder: str | Path, *, is_single: bool = False) -> list[Path]:
+def export_model(
+    source: str | Path, folder: str | Path, *, is_single: bool = False, is_half: bool = False
+) -> list[Path]:
     """Write a model's graphs as `encoder.onnx`, `state.onnx`, `guide.onnx`, `fusion.onnx`, `step.onnx`, `detail.onnx`.
 
     Args:
         source: As for `load_model`.
         folder: Created if it does not exist; files of the same names are replaced.
         is_single: Write one file in place of the six, `model.onnx` (`SingleGraph`), with the model's number of steps.
+        is_half: Store the weights in float16, in half the bytes. Inputs, outputs and arithmetic stay in float32.
 
     Returns:
         The files, in the order in which they run.
@@ -69,7 +73,8 @@ def export_model(source: str | Path, folder: str | Path, *, is_single: bool = Fa
     names = [SINGLE_GRAPH.name] if is_single else list(list_graphs(model.config))
     check_inputs_stay((Path(folder) / f"{name}.onnx" for name in names), [checkpoint])
     _check_can_be_traced(model.config, source)
-    fold_batch_norm(model)
+    if not is_half:  # folded weights would be rounded; ONNX Runtime and OpenVINO fold them when they load the file
+        fold_batch_norm(model)
     has_backbone = isinstance(model.encoder, BackboneEncoder)
     # ONNX cannot pool to an open size
     put_twins(model, {MaskGuidance: WindowMaskGuidance if has_backbone else FastMaskGuidance})
@@ -80,6 +85,7 @@ def export_model(source: str | Path, folder: str | Path, *, is_single: bool = Fa
         "metadata": {key: value for key, value in read_metadata(checkpoint).items() if key != "model_config"},
         "mask2alpha_version": __version__,
         "torch_version": torch.__version__,
+        "weights": "float16" if is_half else "float32",
     }
     folder = Path(folder)
     prepare_folder(folder)
@@ -88,6 +94,8 @@ def export_model(source: str | Path, folder: str | Path, *, is_single: bool = Fa
         path = folder / f"{graph.name}.onnx"
         with replacing(path) as temporary:
             _export(graph, module, examples, temporary)
+            if is_half:
+                store_as_half(temporary)
             write_metadata(temporary, {"graph": graph.name, **about}, _output_shapes(graph, results))
         written.append(path)
     return written
@@ -189,6 +197,7 @@ def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path:
             examples,
             str(path),
             opset_version=OPSET,
+            training=torch.onnx.TrainingMode.PRESERVE,  # the exporter's own folding of norms would round as ours does
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             dynamic_axes={name: axes for name, axes in (graph.inputs | graph.outputs).items() if axes},
