@@ -57,7 +57,7 @@ def push_to_hub(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         with TemporaryDirectory() as folder:
             shutil.copyfile(path, Path(folder, FILE_NAME))
-            Path(folder, "config.json").write_text(json.dumps(_config(metadata), indent=2) + "\n")
+            Path(folder, "config.json").write_text(json.dumps(_config(metadata), indent=2) + "\n", encoding="utf-8")
             if not api.file_exists(repo_id, CARD_NAME, revision=revision):
                 Path(folder, CARD_NAME).write_text(model_card(metadata, repo_id), encoding="utf-8")
             commit = api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)

@@ -125,7 +125,7 @@ def _work(connection: Connection, seed: int, first: int, end: int) -> None:
 
 
 def _address_space() -> int:
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
 
 

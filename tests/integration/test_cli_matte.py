@@ -79,6 +79,16 @@ def test_all_outputs_of_one_photo(folder: Path, fake: FakePredictor) -> None:
     assert read["alpha"].icc_profile is None
 
 
+@pytest.mark.parametrize(
+    "name", ["Foto für Übung (1)", "写真 🌅", "a%20b#c&d", "x" * 120, "it's 50% off", "con. x", "-o"]
+)
+def test_a_photo_may_have_any_name(name: str, folder: Path, fake: FakePredictor) -> None:
+    for kind in ("photos", "masks"):
+        (folder / kind / "a.png").rename(folder / kind / f"{name}.png")
+    assert run(folder).exit_code == 0
+    assert (folder / "out" / "alpha" / f"{name}.png").is_file()
+
+
 def test_programs_can_follow_the_progress(folder: Path, fake: FakePredictor) -> None:
     lines = [json.loads(line) for line in run(folder, "--progress", "json").stderr.splitlines() if line[0] == "{"]
     assert (lines[-1]["task"], lines[-1]["unit"]) == ("matte", "matte")

@@ -84,7 +84,7 @@ def test_no_output_is_an_input(folder: Path, fake: FakePredictor, name: str, has
     shutil.copy("photos/1.png", "steps.png")
     Path("link.png").symlink_to("masks/1.png")
     Path("linked").symlink_to(".")
-    Path("alpha.csv").write_text("photo,mask\nphotos/1.png,alpha/1.png\n")
+    Path("alpha.csv").write_text("photo,mask\nphotos/1.png,alpha/1.png\n", encoding="utf-8")
     pyarrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 
@@ -162,7 +162,9 @@ def test_frames_of_other_inputs_or_options_are_made_again(folder: Path, fake: Fa
 @pytest.mark.parametrize("change", ["mask", "photo", "deleted", "nothing"])
 def test_rows_of_other_inputs_are_made_again(folder: Path, fake: FakePredictor, change: str) -> None:
     pytest.importorskip("pyarrow")
-    Path("m.csv").write_text("photo,mask\n" + "".join(f"photos/{n}.png,masks/{n}.png\n" for n in (1, 2, 3)))
+    Path("m.csv").write_text(
+        "photo,mask\n" + "".join(f"photos/{n}.png,masks/{n}.png\n" for n in (1, 2, 3)), encoding="utf-8"
+    )
     assert "3 matted, 0 done before" in call("batch", "m.csv", "out").stderr
     if change in ("mask", "photo"):
         shutil.copy(f"{change}s/1.png", f"{change}s/2.png")
@@ -444,7 +446,7 @@ def test_names_that_the_terminal_cannot_show_stop_nothing(folder: Path, command:
 def test_system_errors_are_one_plain_line(
     folder: Path, fake: FakePredictor, monkeypatch: pytest.MonkeyPatch, command: str, place: str
 ) -> None:
-    Path("m.csv").write_text("photo,mask\nphotos/1.png,masks/1.png\n")
+    Path("m.csv").write_text("photo,mask\nphotos/1.png,masks/1.png\n", encoding="utf-8")
     Path("file").touch()
     out = {"long": "x" * 300, "a file above": "file/out", "full": "out"}[place]
     if place == "full":

@@ -29,7 +29,7 @@ def main():
     wish = json.loads(os.environ["MASK2ALPHA_SESSION"])
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.extensions.package_install_files(filepath=wish["zip"], repo="user_default", enable_on_install=True)
-    name = next(name for name, _ in bpy.context.preferences.addons.items() if name.endswith(".mask2alpha"))
+    name = next(name for name in bpy.context.preferences.addons if name.endswith(".mask2alpha"))
     bpy.context.preferences.addons[name].preferences.url = wish["url"]
     scene = bpy.context.scene
     settings = scene.mask2alpha
@@ -61,7 +61,7 @@ def main():
     outcome["panel"] = hasattr(bpy.types, "NODE_PT_mask2alpha")
     bpy.ops.preferences.addon_disable(module=name)
     outcome["is_gone_when_disabled"] = not hasattr(bpy.types.Scene, "mask2alpha")
-    with open(wish["out"], "w") as file:
+    with open(wish["out"], "w", encoding="utf-8") as file:
         json.dump(outcome, file)
 
 

@@ -58,7 +58,7 @@ def main():
         "error": str(answer.index(1)) if answer.length() > 1 else str(Gimp.get_pdb().get_last_error()),
         "layers": layers,
     }
-    with open(wish["out"], "w") as file:
+    with open(wish["out"], "w", encoding="utf-8") as file:
         json.dump(outcome, file)
 
 

@@ -47,12 +47,12 @@ def url(tmp_path: Path) -> Iterator[str]:
 def port_in(log: Path, process: "subprocess.Popen[bytes]") -> int:
     until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
-        for line in log.read_text().splitlines():
+        for line in log.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line) if line.startswith("{") else {}
             if entry.get("event") == "serving":
                 return int(entry["port"])
         time.sleep(0.1)
-    raise AssertionError(log.read_text())
+    raise AssertionError(log.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def make_folders() -> None:
         mask.save(f"masks/{name}.png")
     for folder in ("photos", "masks"):
         shutil.copytree(folder, f"folder/{folder}")
-    with open("manifest.csv", "w", newline="") as file:
+    with open("manifest.csv", "w", encoding="utf-8", newline="") as file:
         rows = [["photo", "mask"], *([f"photos/{name}.jpg", f"masks/{name}.png"] for name in ("yard",))]
         csv.writer(file).writerows(rows)
     hair = Image.open(ROOT / "tests" / "assets" / "hair.webp").convert("RGBA")

@@ -70,13 +70,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def wait_until_ready(address: str, service: "subprocess.Popen[bytes]", log: Path) -> None:
     for _ in range(240):
-        assert service.poll() is None, log.read_text()
+        assert service.poll() is None, log.read_text(encoding="utf-8")
         try:
             with urllib.request.urlopen(address, timeout=5):
                 return
         except OSError:
             time.sleep(1)
-    pytest.fail(f"the service did not start: {log.read_text()}")
+    pytest.fail(f"the service did not start: {log.read_text(encoding='utf-8')}")
 
 
 @pytest.fixture(scope="module")

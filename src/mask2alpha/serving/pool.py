@@ -234,7 +234,7 @@ class WorkerPool:
         for pid in self.worker_pids:
             with contextlib.suppress(OSError):
                 pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return pages and pages * os.sysconf("SC_PAGE_SIZE")
 
     def forget(self, key: str) -> None:
         """Let the workers drop what they cached of a photo."""

@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import signal
 import sys
 import traceback
@@ -102,6 +101,8 @@ def limit_resources(memory: int, *, has_gpu: bool) -> None:
     """
     if platform.system() != "Linux":
         return  # the front process warns when it starts
+    import resource  # Windows has none
+
     kind, field = (resource.RLIMIT_DATA, "VmData") if has_gpu else (resource.RLIMIT_AS, "VmSize")
     status = Path("/proc/self/status").read_text(encoding="ascii")
     current = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:"))
