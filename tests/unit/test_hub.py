@@ -14,9 +14,10 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
-from mask2alpha.checkpoints import load_model, read_metadata, save_model
+from mask2alpha.checkpoints import find_checkpoint, load_model, read_metadata, save_model
 from mask2alpha.cli.main import main
 from mask2alpha.errors import CheckpointError
 from mask2alpha.hub import model_card, push_to_hub
@@ -244,13 +245,28 @@ def test_a_refusal_names_the_repository(hub, model, monkeypatch):
 
 def test_the_card_says_what_the_checkpoint_says(model, tmp_path):
     card = model_card(read_metadata(save_model(model, tmp_path, METADATA)), "org/name")
-    assert card.startswith("---\nlibrary_name: mask2alpha\n")
-    assert 'license: "apache-2.0"\n---' in card
+    head = yaml.safe_load(card.split("---")[1])
+    assert head.items() >= {"library_name": "mask2alpha", "license": "apache-2.0", "datasets": ["discs"]}.items()
+    assert head["pipeline_tag"] == "image-segmentation"
+    (index,) = head["model-index"]
+    assert (index["name"], index["results"][0]["dataset"]["name"]) == ("name", "validation")
+    assert index["results"][0]["metrics"] == [{"type": "sad", "value": 5.0, "name": "SAD / 1000"}]
     assert 'from_pretrained("org/name")' in card
     assert "| discs | 3 | a \\| b | CC0-1.0 |" in card
     assert "| exact | 4.167 | 0.001637 |  |  |" in card
     assert "| mean | 5 |  |  |  |" in card
     assert "- region: whole image" in card
+
+
+@pytest.mark.parametrize("name", ["base", "small"])
+def test_the_shipped_weights_have_a_card_that_the_hub_can_search(name):
+    metadata = read_metadata(find_checkpoint(name))
+    card = ModelCard(model_card(metadata, f"org/{name}"))  # the hub's own reader
+    found = {(result.dataset_name, result.metric_type): result.metric_value for result in card.data.eval_results}
+    assert found["validation", "sad"] == pytest.approx(metadata["metrics"]["mean"]["sad"], abs=1e-6)
+    assert len(found) == 8
+    assert card.data.base_model == ("facebook/dinov2-small" if name == "base" else None)
+    assert len(card.data.datasets) == len(metadata["training_data"])
 
 
 def test_the_card_leaves_out_what_is_not_known(model, tmp_path):
