@@ -59,6 +59,8 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     callback=parse_format,
     help="In a folder: a picture file per frame, or one ProRes 4444 (mov) or VP9 (webm) file per kind of output.",
 )
+@click.option("--from", "first", type=click.IntRange(min=1), help="First frame to matte, counted from 1.")
+@click.option("--to", "last", type=click.IntRange(min=1), help="Last frame to matte.")
 @click.option(
     "--steady/--no-steady",
     "is_steady",
@@ -87,6 +89,8 @@ def command(
     target: Path,
     kinds: tuple[str, ...],
     file_format: str,
+    first: int | None,
+    last: int | None,
     is_steady: bool,
     colours: str,
     despill: str | None,
@@ -106,15 +110,15 @@ def command(
 
     A stopped run continues when the command is given again. Video files need ffmpeg on PATH.
     """
-    from mask2alpha.video.clips import open_clip, open_masks
+    from mask2alpha.video.clips import open_part
     from mask2alpha.video.job import VideoJob, run
 
-    opened = open_clip(clip)
-    opened_masks = open_masks(masks, opened, mask_choice)
+    opened, opened_masks = open_part(clip, masks, mask_choice, first=first, last=last)
     conditions: dict[str, Any] = {"colours": colours, "key": despill, "background": background, "format": file_format}
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= recorded(settings)
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
+    conditions |= {name: value for name, value in (("from", first), ("to", last)) if value is not None}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     job = VideoJob(
         clip=opened,

@@ -4,7 +4,8 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ class AbstractClip(ABC):
     def frames(self, start: int = 0) -> Iterator[Photo]:
         """Read the frames from one on, upright, in their own values."""
 
+    @abstractmethod
+    def part(self, frames: range) -> "AbstractClip":
+        """Some successive frames, with their names, as a clip without sound and timecode."""
+
 
 class FolderClip(AbstractClip):
     """The pictures of a folder, in the order of the numbers in their names."""
@@ -68,13 +73,19 @@ class FolderClip(AbstractClip):
                 raise
             yield photo
 
+    def part(self, frames: range) -> "FolderClip":
+        """See `AbstractClip.part`."""
+        return FolderClip(self.paths[frames.start : frames.stop])
+
 
 class VideoClip(AbstractClip):
     """The frames of a video file, whose names are their numbers from 1 on."""
 
-    def __init__(self, info: VideoInfo) -> None:
+    def __init__(self, info: VideoInfo, *, first: int = 0) -> None:
         self.info = info
-        self.names = [f"{number:06d}" for number in range(1, info.num_frames + 1)]
+        self.first = first
+        """Of the file's frames, from 0; the clip has `info.num_frames` from there on."""
+        self.names = [f"{number:06d}" for number in range(first + 1, first + info.num_frames + 1)]
 
     @property
     def files(self) -> Sequence[Path]:
@@ -85,8 +96,14 @@ class VideoClip(AbstractClip):
     def frames(self, start: int = 0) -> Iterator[Photo]:
         """Decode the frames from one on, in the clip's own colour space."""
         assert self.info is not None
-        for frame in read_frames(self.info, start=start):
+        for frame in islice(read_frames(self.info, start=self.first + start), self.info.num_frames - start):
             yield Photo(pixels=frame, orientation=self.info.orientation)
+
+    def part(self, frames: range) -> "VideoClip":
+        """See `AbstractClip.part`."""
+        assert self.info is not None
+        info = replace(self.info, num_frames=len(frames), sounds=(), timecode=None, start=0.0)
+        return VideoClip(info, first=self.first + frames.start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +113,9 @@ class Masks:
     paths: tuple[Path | None, ...] = ()
     """Pictures; None where the target is followed from the nearest frame that has one."""
     video: VideoInfo | None = None
-    """Or a video file with as many frames as the clip."""
+    """Or a video file with as many frames as the clip, or as the one that it is a part of."""
+    first: int = 0
+    """Of the video file's frames, from 0, the one that belongs to the clip's first."""
     choice: MaskChoice = field(default_factory=MaskChoice)
     """What the user says about the masks."""
 
@@ -122,8 +141,13 @@ class Masks:
             for path in self.paths[start:]:
                 yield None if path is None else _warning_once(told, str(path), read_mask, path, choice=self.choice)
         else:
+            start += self.first
             for number, frame in enumerate(read_frames(self.video, start=start), start + 1):
                 yield _warning_once(told, f"{self.video.path}, frame {number}", self._understood, frame)
+
+    def part(self, frames: range) -> "Masks":
+        """Those of some successive frames."""
+        return replace(self, paths=self.paths[frames.start : frames.stop], first=self.first + frames.start)
 
     def _understood(self, frame: NDArray[Any]) -> NDArray[np.uint8]:
         drawn = DrawnMask(values=frame, top=np.iinfo(frame.dtype).max, is_lossy=True)
@@ -167,6 +191,38 @@ def open_clip(path: Path) -> AbstractClip:
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
     return VideoClip(probe(path))
+
+
+def open_part(
+    clip_path: Path, masks_path: Path, choice: MaskChoice | None = None, *, first: int | None, last: int | None
+) -> tuple[AbstractClip, Masks]:
+    """A clip and its masks, or some successive frames of it; a picture is the mask of the first of them.
+
+    Args:
+        clip_path: As for `open_clip`.
+        masks_path: As for `open_masks`; of the whole clip.
+        choice: What the user says about the masks.
+        first: The first frame to take, counted from 1; None: the clip's.
+        last: The last one; None: the clip's.
+
+    Raises:
+        InputError: As for `open_clip` and `open_masks`; or there are no such frames, or none of them has a mask.
+    """
+    clip = open_clip(clip_path)
+    frames = range((first or 1) - 1, last or len(clip.names))
+    if not 0 <= frames.start < frames.stop <= len(clip.names):
+        raise InputError(
+            f"{clip_path} has frames 1 to {len(clip.names)}, not {frames.start + 1} to {frames.stop} (--from, --to)"
+        )
+    if len(frames) == len(clip.names):
+        return clip, open_masks(masks_path, clip, choice)
+    part = clip.part(frames)
+    if not masks_path.is_dir() and masks_path.suffix.lower() in PICTURE_SUFFIXES:
+        return part, open_masks(masks_path, part, choice)
+    masks = open_masks(masks_path, clip, choice).part(frames)
+    if not masks.files:
+        raise InputError(f"{masks_path}: no mask for a frame from {frames.start + 1} to {frames.stop} (--from, --to)")
+    return part, masks
 
 
 def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None) -> Masks:

@@ -1,4 +1,6 @@
 import shutil
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,15 @@ pytest.importorskip("cv2")
 
 from clips import make_clip
 from fakes import FakePredictor
-from mask2alpha.errors import VideoError
+from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
+from mask2alpha.ops.masks import MaskChoice
+from mask2alpha.video import clips as clips_module
 from mask2alpha.video import job as job_module
 from mask2alpha.video.backward import find_gaps
-from mask2alpha.video.clips import open_clip, open_masks
+from mask2alpha.video.clips import AbstractClip, Masks, VideoClip, open_clip, open_masks, open_part
+from mask2alpha.video.ffmpeg import Sound, VideoInfo
 from mask2alpha.video.job import Report, VideoJob, run
 
 NUM_FRAMES = 12
@@ -122,3 +127,60 @@ def test_another_scene_before_the_first_mask_is_said(folder: Path, rng: np.rando
         write_image(folder / "frames" / f"{index}.png", noise)
     with pytest.raises(VideoError, match="frame 1 has no mask, and nothing comes before it; give a mask for it"):
         run(job_of(folder, 8), FakePredictor)
+
+
+def open_some(folder: Path, masks: str = "masks", **frames: int | None) -> tuple[AbstractClip, Masks]:
+    return open_part(folder / "frames", folder / masks, **{"first": None, "last": None, **frames})
+
+
+def test_a_part_of_a_clip_has_the_names_and_masks_of_the_whole(folder: Path) -> None:
+    job_of(folder, 3, 6)
+    part, masks = open_some(folder, first=5, last=9)
+    assert list(part.names) == ["4", "5", "6", "7", "8"]
+    assert masks.has_mask == [False, False, True, False, False]
+    job = VideoJob(clip=part, masks=masks, targets={"alpha": folder / "out"}, is_steady=True, settings={})
+    assert run(job, FakePredictor).num_matted == 5
+    assert sorted(path.stem for path in (folder / "out").iterdir()) == list(part.names)
+    for index in range(4, 9):
+        assert overlap(read_image(folder / "out" / f"{index}.png").pixels[..., 0], index) > 0.9
+    first, masks = open_some(folder, "masks/3.png", first=4)
+    assert masks.has_mask == [True, *[False] * 8]
+    assert len(first.names) == 9
+    assert [len(part.names) for part in (open_some(folder, last=4)[0], open_some(folder)[0])] == [4, NUM_FRAMES]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "complaint"),
+    [
+        (13, None, "has frames 1 to 12, not 13 to 12"),
+        (5, 4, "has frames 1 to 12, not 5 to 4"),
+        (None, 99, "not 1 to 99"),
+        (8, 12, "no mask for a frame from 8 to 12"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(folder: Path, first: int | None, last: int | None, complaint: str) -> None:
+    job_of(folder, 3, 6)
+    with pytest.raises(InputError, match=complaint):
+        open_some(folder, first=first, last=last)
+
+
+def test_a_part_of_a_video_file_reads_its_own_frames_without_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"path": Path("clip.mov"), "stream": 0, "num_frames": 50, "rate": Fraction(25), "is_rate_variable": False}
+    values |= {"is_deep": False, "is_full_range": False, "matrix": "bt709", "tags": (), "pixel_shape": "1/1"}
+    sound = Sound(stream=1, codec="aac")
+    info = VideoInfo(**values, sounds=(sound,), start=0.5, orientation=1, timecode="01:00:00:00")  # type: ignore[arg-type]
+
+    def read(info: VideoInfo, *, start: int) -> Iterator[NDArray[np.uint8]]:
+        return (np.full((1, 1, 3), index, np.uint8) for index in range(start, 50))
+
+    monkeypatch.setattr(clips_module, "read_frames", read)
+    part = VideoClip(info).part(range(10, 20)).part(range(2, 5))
+    assert list(part.names) == ["000013", "000014", "000015"]
+    assert part.info is not None
+    assert (part.info.sounds, part.info.timecode, part.info.start, part.info.num_frames) == ((), None, 0, 3)
+    for start in (0, 1):
+        assert [photo.pixels[0, 0, 0] for photo in part.frames(start)] == [12, 13, 14][start:]
+    masks = Masks(video=info, choice=MaskChoice(label="13")).part(range(10, 20))  # frame 13 of the file alone has one
+    found = next(iter(masks.part(range(2, 5)).frames(1)))
+    assert found is not None
+    assert found.all()
