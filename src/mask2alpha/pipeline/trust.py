@@ -1,7 +1,8 @@
 """How far a mask is believed: a number in [0, 1] that becomes options of the decoder and pixels that are decided.
 
 Below 0.5, the matte of the first step may correct the mask more often, and at last, made hard, takes its place. Above
-0.5, alpha is the mask's value beyond a distance from the mask's border, and the decoder takes it as known there.
+0.5 it corrects nothing, and beyond a distance from the mask's border alpha is the mask's value, which the decoder takes
+as known.
 """
 
 import math
@@ -19,9 +20,9 @@ DEFAULT_TRUST = 0.5
 LITTLE_TRUST = 0.25
 """Up to this, the matte takes the mask's place."""
 MOST_CORRECTIONS = 3
-WIDEST_REACH = 0.25
-"""Distance just above `DEFAULT_TRUST` beyond which the mask decides, as a share of the target's extent, which is the
-square root of its area. It shrinks by equal factors to one pixel at a trust of 1."""
+WIDEST_REACH = 1
+"""Distance just above `DEFAULT_TRUST` beyond which the mask decides, in extents of the target: square roots of
+its area. It shrinks by equal factors to one pixel at a trust of 1."""
 
 
 def check_trust(trust: float | int) -> float:
@@ -36,9 +37,11 @@ def check_trust(trust: float | int) -> float:
 
 
 def with_trust(options: RunOptions, trust: float) -> RunOptions:
-    """The options of a run with little trust; with more than that, those that are given."""
-    if trust >= DEFAULT_TRUST:
+    """The options of a run with that trust; those that are given where it is the default."""
+    if trust == DEFAULT_TRUST:
         return options
+    if trust > DEFAULT_TRUST:
+        return replace(options, num_corrections=0)
     return replace(options, num_corrections=MOST_CORRECTIONS, rebuilds_mask=trust <= LITTLE_TRUST)
 
 

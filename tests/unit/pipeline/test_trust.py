@@ -55,13 +55,14 @@ def test_at_full_trust_alpha_differs_from_the_mask_within_a_pixel_alone(rng: np.
     assert np.abs(full - mask)[is_near].mean() > 0.1
 
 
-def test_a_default_trust_decides_nothing_and_little_of_it_corrects_more_often() -> None:
+def test_the_default_changes_nothing_and_the_rest_corrects_more_often_or_never() -> None:
     mask = torch.from_numpy(disc())[None, None]
-    given = RunOptions(num_steps=2, num_corrections=0)
+    given = RunOptions(num_steps=2, num_corrections=2)
     for trust in (0.0, 0.2, 0.4, 0.5):
         assert find_decided(mask, trust) is None
-    for trust in (0.5, 0.8, 1.0):
-        assert with_trust(given, trust) is given
+    assert with_trust(given, 0.5) is given
+    for trust in (0.6, 1.0):
+        assert with_trust(given, trust) == RunOptions(num_steps=2, num_corrections=0)
     assert with_trust(given, 0.4) == RunOptions(num_steps=2, num_corrections=MOST_CORRECTIONS)
     assert with_trust(given, 0.2) == RunOptions(num_steps=2, num_corrections=MOST_CORRECTIONS, rebuilds_mask=True)
 
