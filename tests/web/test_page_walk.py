@@ -158,22 +158,47 @@ class Walker:
             self.page.keyboard.up(key)
         self.settle()
 
-    def stroke(self, *points: tuple[float, float]) -> None:
-        """Press, move along points given as shares of the stage, and let go."""
+    def stroke(self, *points: tuple[float, float], rest: bool = False) -> None:
+        """Press (and rest for a moment), move along points given as shares of the stage, and let go."""
         spots = [self.spot(x, y) for x, y in points]
         self.page.mouse.move(*spots[0])
         self.page.mouse.down()
+        if rest:
+            self.page.wait_for_timeout(700)
         for spot in spots[1:]:
             self.page.mouse.move(*spot, steps=6)
         self.page.mouse.up()
+
+    def hover(self, x: float, y: float) -> float:
+        """Rest the pointer on the stage; the seconds until it shows what a click would take there."""
+        return float(
+            self.page.evaluate(
+                """([x, y]) => new Promise((resolve) => {
+                    const canvas = document.getElementById("canvas");
+                    const { left, top } = canvas.getBoundingClientRect();
+                    const colour = () => String(canvas.getContext("2d").getImageData(
+                        (x - left) * devicePixelRatio, (y - top) * devicePixelRatio, 1, 1).data);
+                    const [before, begun] = [colour(), performance.now()];
+                    const event = { clientX: x, clientY: y, pointerType: "mouse", bubbles: true };
+                    canvas.dispatchEvent(new PointerEvent("pointermove", event));
+                    const look = () => colour() === before
+                        ? requestAnimationFrame(look) : resolve((performance.now() - begun) / 1000);
+                    look();
+                })""",
+                list(self.spot(x, y)),
+            )
+        )
 
     def look(self, mode: str) -> None:
         self.page.check(f"input[name=mode][value={mode}]")
         self.settle()
 
+    def stage(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.page.locator("#stage").screenshot())).convert("RGB")
+
     def pixel(self, x: float, y: float) -> tuple[int, int, int]:
         """The colour on the stage, at a share of its width and height."""
-        shown = Image.open(io.BytesIO(self.page.locator("#stage").screenshot())).convert("RGB")
+        shown = self.stage()
         value = shown.getpixel((round(x * (shown.width - 1)), round(y * (shown.height - 1))))
         assert isinstance(value, tuple)
         return value[0], value[1], value[2]
@@ -217,13 +242,29 @@ def command(photo: Path, mask: Path, tmp_path: Path, *options: str) -> np.ndarra
     return np.asarray(Image.open(out))
 
 
-def test_clicks_select_a_person_who_is_then_downloaded(walker: Walker) -> None:
+def test_a_person_is_selected_and_downloaded_without_a_brush(walker: Walker, record_property: Any) -> None:
     page = walker.page
-    walker.open()
+    with page.expect_response("**/hints*", timeout=PATIENCE):
+        walker.open()
     assert page.get_attribute("[data-tool=select]", "aria-pressed") == "true"
     assert page.is_hidden("[data-tool=box]")
+    assert "Ctrl-drag scribbles" in page.inner_text("#hint")
+
+    # the resting pointer shows about what the click then takes
+    page.wait_for_timeout(400)
+    before = np.asarray(walker.stage(), np.int16)
+    record_property("seconds_to_what_a_click_takes", walker.hover(0.5, 0.75))
+    shown = np.abs(np.asarray(walker.stage(), np.int16) - before).max(axis=2) > 12
+    walker.photograph("hover")
     walker.click(0.5, 0.75)
     assert page.is_hidden("#hint")
+    mask = grey(walker.download("mask"))
+    side = round(512 * float(page.inner_text("#zoom-actual").removesuffix(" %")) / 100)
+    top, left = (shown.shape[0] - side) // 2, (shown.shape[1] - side) // 2
+    taken = np.asarray(Image.fromarray(mask).resize((side, side))) > 127
+    hinted = shown[top : top + side, left : left + side]
+    assert (hinted & taken).sum() / (hinted | taken).sum() > 0.8
+
     walker.look("alpha")
     assert min(walker.pixel(0.5, 0.75)) > 250
     assert walker.pixel(0.2, 0.15) == (0, 0, 0)
@@ -233,6 +274,30 @@ def test_clicks_select_a_person_who_is_then_downloaded(walker: Walker) -> None:
     assert min(walker.pixel(0.5, 0.75)) > 250
     walker.look("edit")
     walker.photograph("select")
+
+    # a scribble, by a key and by a long press
+    page.keyboard.down("Control")
+    walker.stroke((0.45, 0.7), (0.5, 0.9))
+    page.keyboard.up("Control")
+    walker.settle()
+    assert page.is_hidden("#toast")
+    walker.stroke((0.62, 0.98), (0.66, 0.98), rest=True)
+    walker.settle()
+    mask = grey(walker.download("mask"))
+    assert mask[496:504, 330:345].min() == 255
+    walker.look("result")
+    with Image.open(walker.download("cutout")) as picture:
+        assert (picture.mode, picture.size) == ("RGBA", (512, 512))
+        opacity = np.asarray(picture.getchannel("A"))
+    assert opacity[400, 250] > 250
+    assert opacity[60, 20] == 0
+
+
+def test_clicks_brushes_and_the_scale_work_together(walker: Walker) -> None:
+    page = walker.page
+    walker.open()
+    walker.click(0.5, 0.75)
+    walker.click(0.78, 0.6, key="Alt")
 
     # each click is undone by itself
     page.keyboard.press("Control+z")
@@ -265,13 +330,20 @@ def test_clicks_select_a_person_who_is_then_downloaded(walker: Walker) -> None:
     assert page.is_checked("input[name=scale][value=part]")
     page.click(".object:nth-child(2) .object-delete")
 
-    walker.look("result")
-    file = walker.download("cutout")
-    with Image.open(file) as picture:
-        assert (picture.mode, picture.size) == ("RGBA", (512, 512))
-        opacity = np.asarray(picture.getchannel("A"))
-    assert opacity[400, 250] > 250
-    assert opacity[60, 20] == 0
+    # the unsure brush: a trimap's grey, which is sent, kept by further clicks, and downloaded
+    page.keyboard.press("u")
+    walker.stroke((0.4, 0.2), (0.6, 0.2))
+    walker.settle()
+    walker.photograph("unsure")
+    page.keyboard.press("s")
+    walker.click(0.5, 0.9)
+    mask = grey(walker.download("mask"))
+    assert (mask == 128).sum() > 1000
+    assert page.is_hidden("#toast")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    walker.settle()
+    assert not (grey(walker.download("mask")) == 128).any()
 
 
 def test_a_model_that_selects_nothing_offers_brush_and_box(browser: Any, address: str) -> None:
@@ -598,6 +670,10 @@ def test_everything_can_be_done_with_the_keyboard(walker: Walker) -> None:
     page.keyboard.press("Enter")  # selects at the crosshair
     walker.settle()
     assert page.is_enabled("#clear")
+    page.keyboard.press("Control+Enter")  # begins and ends a scribble
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    walker.settle()
     for key in ("Alt+Enter", "Shift+Enter"):  # takes away, and begins a box
         page.keyboard.press("Shift+ArrowRight")
         page.keyboard.press(key)

@@ -3,7 +3,7 @@
 import { OBJECT_COLOURS } from "./colours";
 import { joined, rectOf, shrunk, type Point, type Rect, type Size } from "./geometry";
 import { History } from "./history";
-import { Mask, type Patch } from "./mask";
+import { Mask, type Paint, type Patch } from "./mask";
 import { corrected, type Prompt } from "./prompt";
 
 /** Longest side of what is painted on and of the mattes shown meanwhile; larger photographs are shown shrunk to it. */
@@ -21,11 +21,17 @@ export interface Photo extends Size {
   picture: Layered;
 }
 
+const STROKE_LABELS: Record<Paint, string> = {
+  target: "Brush stroke",
+  rest: "Eraser stroke",
+  unsure: "Unsure stroke",
+};
+
 /** A stroke that no matte knows of yet; shown as it is drawn. In the photograph's pixels. */
 export interface Stroke {
   points: Point[];
   radius: number;
-  isErasing: boolean;
+  paint: Paint;
   revision: number;
 }
 
@@ -149,11 +155,11 @@ export class PageDocument {
   }
 
   /** Begin to paint on the selected object; in the photograph's pixels. */
-  beginStroke(point: Point, radius: number, isErasing: boolean): void {
+  beginStroke(point: Point, radius: number, paint: Paint): void {
     const object = this.selected;
     if (!object) return;
     this.#unfinished = { object, before: object.mask.data.slice(), source: object.source, rect: null };
-    object.strokes.push({ points: [point], radius, isErasing, revision: object.revision + 1 });
+    object.strokes.push({ points: [point], radius, paint, revision: object.revision + 1 });
     this.#paint(point, point);
   }
 
@@ -174,7 +180,7 @@ export class PageDocument {
     const patch = rect && object.mask.patchSince(before, rect);
     if (patch) {
       if (isPrompt(source)) object.source = corrected(source, object.mask, this.maskScale);
-      this.#remember(object, object.strokes.at(-1)!.isErasing ? "Eraser stroke" : "Brush stroke", patch, source);
+      this.#remember(object, STROKE_LABELS[object.strokes.at(-1)!.paint], patch, source);
       this.#tell({ kind: "mask", object, rect: patch.rect, isComplete: true });
     } else {
       object.source = source;
@@ -225,7 +231,7 @@ export class PageDocument {
       { x: from.x * scale, y: from.y * scale },
       { x: to.x * scale, y: to.y * scale },
       stroke.radius * scale,
-      stroke.isErasing,
+      stroke.paint,
     );
     object.source = null;
     this.#unfinished!.rect = joined(rect, painted);

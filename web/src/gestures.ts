@@ -11,6 +11,10 @@ const KEY_STEP = 12;
 const KEY_STEP_LARGE = 60;
 /** Smaller boxes, on the stage, are slips of the hand. */
 const SMALLEST_BOX = 6;
+/** Milliseconds after which a press that rests begins a scribble. */
+const LONG_PRESS = 450;
+/** Corners of a scribble are at least that far apart, on the stage. */
+const SCRIBBLE_STEP = 4;
 
 export interface StageActions {
   /** With the Box tool. */
@@ -21,20 +25,25 @@ export interface StageActions {
   pointed(spot: { at: Point; isReversed: boolean } | null): void;
   viewMoved(): void;
   redraw(): void;
+  /** For the screen reader. */
   say(text: string): void;
+  /** For everyone. */
+  tell(text: string): void;
 }
 
 type Drag =
   | { kind: "move"; last: Point }
   | { kind: "paint" }
   | { kind: "box"; from: Point }
-  | { kind: "mark"; from: Point; takesAway: boolean };
+  /** A click or a box; with a line, a scribble. */
+  | { kind: "mark"; from: Point; line: Point[] | null; takesAway: boolean };
 
 export class Gestures {
   readonly #fingers = new Map<number, Point>();
   #drag: Drag | null = null;
   #pinch: { distance: number; middle: Point } | null = null;
   #isSpaceDown = false;
+  #holding: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -95,12 +104,39 @@ export class Gestures {
     if (isMoving) this.#drag = { kind: "move", last: point };
     else if (this.view.tool === "box") this.#drag = { kind: "box", from: spot };
     else if (this.view.tool === "select") {
-      this.#drag = { kind: "mark", from: spot, takesAway: this.view.takesAway !== isOther(event) };
-    } else {
-      const isErasing = (this.view.tool === "eraser") !== isOther(event);
-      this.#drag = { kind: "paint" };
-      this.page.beginStroke(spot, this.#brushRadius, isErasing);
+      this.#drag = { kind: "mark", from: spot, line: null, takesAway: this.view.takesAway !== isOther(event) };
+      if (event.ctrlKey || event.metaKey) this.#scribble();
+      else this.#holding = setTimeout(() => this.#scribble(), LONG_PRESS);
+    } else this.#paint(spot, isOther(event));
+  }
+
+  #paint(spot: Point, isReversed: boolean): void {
+    const { tool } = this.view;
+    const paint = (tool === "eraser") !== isReversed ? "rest" : tool === "unsure" ? "unsure" : "target";
+    if (paint === "unsure" && this.page.selected?.mask.isEmpty) {
+      this.actions.tell("Mark the object first. Unsure is for the band in which its edge lies.");
+      return;
     }
+    this.#drag = { kind: "paint" };
+    this.page.beginStroke(spot, this.#brushRadius, paint);
+  }
+
+  /** What was begun with the Select tool is a scribble. */
+  #scribble(): void {
+    if (this.#drag?.kind !== "mark") return;
+    this.#drag.line = [this.#drag.from];
+    this.#show(this.#drag, this.#drag.from);
+  }
+
+  /** The box or the scribble that is being drawn, up to a place in the photograph. */
+  #show(drag: Drag & { kind: "box" | "mark" }, spot: Point): void {
+    const line = drag.kind === "mark" && drag.line;
+    if (line) {
+      const last = line.at(-1)!;
+      if (Math.hypot(spot.x - last.x, spot.y - last.y) * this.view.viewport.scale >= SCRIBBLE_STEP) line.push(spot);
+      this.view.scribble = { line, takesAway: drag.takesAway };
+    } else this.view.box = spanned(drag.from, spot);
+    this.actions.redraw();
   }
 
   #move(event: PointerEvent): void {
@@ -116,8 +152,10 @@ export class Gestures {
       this.#setViewport(this.#movedBy(point.x - drag.last.x, point.y - drag.last.y));
       drag.last = point;
     } else if (drag?.kind === "box" || drag?.kind === "mark") {
-      this.view.box = spanned(drag.from, toPhoto(this.view.viewport, point));
-      this.actions.redraw();
+      const spot = toPhoto(this.view.viewport, point);
+      const moved = Math.hypot(spot.x - drag.from.x, spot.y - drag.from.y) * this.view.viewport.scale;
+      if (moved > SMALLEST_BOX) clearTimeout(this.#holding);
+      this.#show(drag, spot);
     } else if (drag?.kind === "paint") {
       const events = event.getCoalescedEvents();
       for (const step of events.length ? events : [event]) {
@@ -127,6 +165,7 @@ export class Gestures {
   }
 
   #up(event: PointerEvent): void {
+    clearTimeout(this.#holding);
     this.#fingers.delete(event.pointerId);
     if (this.#pinch) {
       if (this.#fingers.size === 0) this.#pinch = null;
@@ -139,7 +178,7 @@ export class Gestures {
     else if (drag?.kind === "box" || drag?.kind === "mark") this.#finish(drag);
   }
 
-  /** A box, or a point where the Select tool was hardly moved. */
+  /** A box or a scribble, or a point where the Select tool was hardly moved. */
   #finish(drag: Drag & { kind: "box" | "mark" }): void {
     const box = this.#takeBox();
     if (drag.kind === "box") {
@@ -147,8 +186,9 @@ export class Gestures {
       return;
     }
     const { from: at, takesAway } = drag;
+    const line = (drag.line ?? [at]).filter((point) => this.#isOnPhoto(point));
     if (box) this.actions.marked({ kind: "box", box, takesAway });
-    else if (this.#isOnPhoto(at)) this.actions.marked({ kind: "line", line: [at], takesAway });
+    else if (line.length) this.actions.marked({ kind: "line", line, takesAway });
   }
 
   #isOnPhoto({ x, y }: Point): boolean {
@@ -159,7 +199,7 @@ export class Gestures {
   /** The box that was drawn, on the photograph; null for a slip of the hand. */
   #takeBox(): Rect | null {
     const { box, viewport } = this.view;
-    this.view.box = null;
+    this.view.box = this.view.scribble = null;
     this.actions.redraw();
     if (!box || !this.page.photo) return null;
     const inside = clipped(box, rectOf(this.page.photo));
@@ -170,9 +210,10 @@ export class Gestures {
 
   /** Give up what a first finger began. */
   #abandon(): void {
+    clearTimeout(this.#holding);
     this.page.cancelStroke();
     this.#drag = null;
-    this.view.box = null;
+    this.view.box = this.view.scribble = null;
     this.actions.redraw();
   }
 
@@ -214,7 +255,8 @@ export class Gestures {
 
   /** Arrows move a crosshair, Enter does with the tool what the mouse button does. */
   #key(event: KeyboardEvent): void {
-    if (!this.page.photo || event.ctrlKey || event.metaKey || (event.altKey && event.key !== "Enter")) return;
+    const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
+    if (!this.page.photo || (hasModifier && event.key !== "Enter")) return;
     const direction = DIRECTIONS[event.key];
     if (direction) {
       event.preventDefault();
@@ -241,7 +283,7 @@ export class Gestures {
     this.view.isCrosshair = true;
     const spot = toPhoto(viewport, to);
     if (this.#drag?.kind === "paint") this.page.continueStroke(spot);
-    if (this.#drag?.kind === "box" || this.#drag?.kind === "mark") this.view.box = spanned(this.#drag.from, spot);
+    if (this.#drag?.kind === "box" || this.#drag?.kind === "mark") this.#show(this.#drag, spot);
     this.#hover(to);
     this.actions.say(`${Math.round(spot.x)}, ${Math.round(spot.y)}`);
   }
@@ -259,16 +301,19 @@ export class Gestures {
       this.page.endStroke();
       this.actions.say("Stroke finished");
     } else if (drag?.kind === "box" || drag?.kind === "mark") this.#finish(drag);
-    else if (tool === "select" && !event.shiftKey) {
-      this.#finish({ kind: "mark", from: spot, takesAway: this.view.takesAway !== event.altKey });
-    } else if (tool === "box" || tool === "select") {
-      const takesAway = this.view.takesAway !== event.altKey;
-      this.#drag = tool === "box" ? { kind: "box", from: spot } : { kind: "mark", from: spot, takesAway };
-      this.actions.say("First corner set. Move to the other corner and press Enter.");
+    else if (tool === "box") {
+      this.#drag = { kind: "box", from: spot };
+      this.actions.say(SECOND_CORNER);
+    } else if (tool === "select") {
+      this.#drag = { kind: "mark", from: spot, line: null, takesAway: this.view.takesAway !== event.altKey };
+      if (event.ctrlKey || event.metaKey) {
+        this.#scribble();
+        this.actions.say("Scribbling. Move with the arrow keys, press Enter to stop.");
+      } else if (event.shiftKey) this.actions.say(SECOND_CORNER);
+      else this.#pressCrosshair(event); // a click
     } else if (tool !== "hand") {
-      this.#drag = { kind: "paint" };
-      this.page.beginStroke(spot, this.#brushRadius, tool === "eraser");
-      this.actions.say("Painting. Move with the arrow keys, press Enter to stop.");
+      this.#paint(spot, false);
+      if (this.#drag) this.actions.say("Painting. Move with the arrow keys, press Enter to stop.");
     }
   }
 
@@ -297,6 +342,8 @@ export class Gestures {
 function isOther(event: PointerEvent): boolean {
   return event.altKey || event.button === 2 || event.button === 5;
 }
+
+const SECOND_CORNER = "First corner set. Move to the other corner and press Enter.";
 
 const DIRECTIONS: Record<string, Point> = {
   ArrowLeft: { x: -1, y: 0 },

@@ -19,7 +19,7 @@ import { SelectOptions } from "./select-options";
 import { Selecting } from "./selecting";
 import { listenForShortcuts } from "./shortcuts";
 import { followTheme } from "./theme";
-import { initialView, type Mode, type Overlay, type Tool } from "./view";
+import { initialView, isBrushTool, type Mode, type Overlay, type Tool } from "./view";
 import { fitted, zoomedTo } from "./viewport";
 
 const ZOOM_STEP = 1.4;
@@ -158,9 +158,11 @@ const TOOL_HINTS: Partial<Record<Tool, string>> = {
   hand: "Drag to move, scroll to zoom",
 };
 const STAGE_LABELS: Record<Tool, string> = {
-  select: "Arrow keys move a crosshair, Enter selects there, Alt+Enter takes away, Shift+Enter begins a box.",
+  select:
+    "Arrow keys move a crosshair, Enter selects there, Alt+Enter takes away, Shift+Enter begins a box, Ctrl+Enter a scribble.",
   brush: "Arrow keys move the brush, Enter starts and stops painting.",
   eraser: "Arrow keys move the eraser, Enter starts and stops erasing.",
+  unsure: "Arrow keys move the brush, Enter starts and stops painting what the network decides.",
   box: "Arrow keys move a crosshair, Enter sets the corners of the box.",
   hand: "Arrow keys move the photograph.",
 };
@@ -177,7 +179,7 @@ function setTool(tool: Tool): void {
     other.setAttribute("aria-pressed", String(other.dataset["tool"] === tool));
   }
   canvas.dataset["tool"] = tool;
-  element("brush-size-row").hidden = tool !== "brush" && tool !== "eraser";
+  element("brush-size-row").hidden = !isBrushTool(tool);
   element("select-options").hidden = tool !== "select";
   element("tool-hint").textContent = TOOL_HINTS[tool] ?? "";
   canvas.setAttribute("aria-label", `Photograph. ${STAGE_LABELS[tool]}`);
@@ -238,6 +240,7 @@ new Gestures(canvas, page, view, {
   say: (text) => {
     element("status").textContent = text;
   },
+  tell: (text) => reporter.said(text),
 });
 
 let isFitted = false;
@@ -451,6 +454,7 @@ listenForShortcuts({
   g: () => selectOptions.cycle(),
   b: () => setTool("brush"),
   e: () => setTool("eraser"),
+  u: () => setTool("unsure"),
   r: () => setTool("box"),
   h: () => setTool("hand"),
   "[": () => setBrushSize(view.brushSize / 1.25),
@@ -492,6 +496,9 @@ function megabytes(bytes: number): string {
   return `${Math.round(bytes / 2 ** 20)} MB`;
 }
 
+/** Whether fingers are all there is to point with. */
+const isTouched = matchMedia("(hover: none)").matches;
+
 /** The Select tool draws boxes, too; the Box tool is for models that select nothing. */
 function offerSelecting(isOffered: boolean): void {
   toolButton("select").hidden = !isOffered;
@@ -499,7 +506,9 @@ function offerSelecting(isOffered: boolean): void {
   if (!isOffered && view.tool === "select") setTool("brush");
   element("keys-select").hidden = !isOffered;
   element("hint").textContent = isOffered
-    ? "Click what you want to keep, or drag a box around it."
+    ? isTouched
+      ? "Tap what you want to keep, or drag a box around it. To scribble over it, hold, then drag."
+      : "Click what you want to keep, or drag a box around it. Ctrl-drag scribbles over it, Alt takes away."
     : "Paint over what you want to keep, or draw a box. This service’s model cannot select by a click.";
 }
 

@@ -1,6 +1,12 @@
-/** A rough mask: one byte per pixel, 255 inside, soft values kept. Plain arithmetic, no canvas. */
+/** A rough mask: one byte per pixel, 255 inside, 128 where it is unsure, soft values kept. Plain arithmetic, no canvas. */
 
 import { clipped, isEmptyRect, rectOf, type Point, type Rect, type Size } from "./geometry";
+
+/** The grey of a trimap: the network decides there. */
+export const UNSURE = 128;
+
+/** What a brush marks. */
+export type Paint = "target" | "rest" | "unsure";
 
 /** What a change did to a rectangle of a mask; enough to undo and redo it. */
 export interface Patch {
@@ -19,16 +25,17 @@ export class Mask implements Size {
     this.data = new Uint8Array(width * height);
   }
 
+  /** Whether nothing is marked as the target. */
   get isEmpty(): boolean {
-    return !this.data.some((value) => value > 0);
+    return !this.data.some((value) => value > UNSURE);
   }
 
   /**
-   * Paint, or erase, a straight line with a round brush; its border is smoothed over one pixel.
+   * Paint a straight line with a round brush; its border is smoothed over one pixel, except where it marks as unsure.
    *
    * @returns The rectangle that may have changed.
    */
-  stroke(from: Point, to: Point, radius: number, isErasing: boolean): Rect {
+  stroke(from: Point, to: Point, radius: number, paint: Paint): Rect {
     const reach = radius + 1;
     const rect = clipped(
       {
@@ -52,7 +59,9 @@ export class Mask implements Size {
         if (!covered) continue;
         const index = row * this.width + column;
         const value = this.data[index]!;
-        this.data[index] = isErasing ? Math.min(value, 255 - covered) : Math.max(value, covered);
+        if (paint === "target") this.data[index] = Math.max(value, covered);
+        else if (paint === "rest") this.data[index] = Math.min(value, 255 - covered);
+        else if (covered > 127) this.data[index] = UNSURE;
       }
     }
     return rect;

@@ -2,8 +2,10 @@
 
 import type { Layered, MaskedObject, PageDocument, Photo, Stroke } from "./document";
 import { covering, rectOf, type Point, type Rect } from "./geometry";
+import type { Paint } from "./mask";
+import type { Line } from "./prompt";
 import { promptOf } from "./selecting";
-import type { View } from "./view";
+import { isBrushTool, type View } from "./view";
 import { onStage, toStage } from "./viewport";
 
 /** From this many screen pixels for one of the photograph on, its pixels are shown as squares. */
@@ -15,6 +17,12 @@ const OVERLAY_DIMMING = 0.6;
 const MARK_RADIUS = 7;
 const HINT_OPACITY = 0.45;
 const TAKEN_AWAY = "#33353b";
+
+/** Of strokes that do not have the object's colour. */
+const STROKE_COLOURS: Partial<Record<Paint, string>> = {
+  rest: "rgb(120 120 130 / 60%)",
+  unsure: "rgb(250 190 60 / 60%)",
+};
 
 type Context = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 
@@ -91,6 +99,8 @@ export class Renderer {
     context.restore();
     this.#drawOutlines();
     this.#drawMarks();
+    const { scribble } = this.view;
+    if (scribble) this.#drawLine(scribble.line, scribble.takesAway ? TAKEN_AWAY : this.page.selected!.colour);
     this.#drawBox(this.view.box);
     this.#drawCursor();
   }
@@ -192,7 +202,7 @@ export class Renderer {
   #drawStrokes(): void {
     for (const object of this.page.objects) {
       for (const stroke of object.strokes) {
-        this.#context.strokeStyle = stroke.isErasing ? "rgb(120 120 130 / 60%)" : `${object.colour}99`;
+        this.#context.strokeStyle = STROKE_COLOURS[stroke.paint] ?? `${object.colour}99`;
         this.#drawStroke(stroke);
       }
     }
@@ -239,8 +249,24 @@ export class Renderer {
     const prompt = selected && promptOf(selected);
     if (!prompt || this.view.tool !== "select" || this.view.mode !== "edit") return;
     if (selected.pending) this.#drawBox(prompt.box);
-    for (const line of prompt.target) this.#drawMark(line[0]!, selected.colour, true);
-    for (const line of prompt.rest) this.#drawMark(line[0]!, TAKEN_AWAY, false);
+    for (const [lines, colour] of [[prompt.target, selected.colour] as const, [prompt.rest, TAKEN_AWAY] as const]) {
+      for (const line of lines) {
+        this.#drawLine(line, colour);
+        this.#drawMark(line[0]!, colour, lines === prompt.target);
+      }
+    }
+  }
+
+  #drawLine(line: Line, colour: string): void {
+    const context = this.#context;
+    context.lineCap = context.lineJoin = "round";
+    for (const [style, width] of [["#fff", 6] as const, [colour, 3.5] as const]) {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      for (const { x, y } of line.map((point) => toStage(this.view.viewport, point))) context.lineTo(x, y);
+      context.stroke();
+    }
   }
 
   #drawMark(point: Point, colour: string, isPlus: boolean): void {
@@ -278,7 +304,7 @@ export class Renderer {
     const { cursor, tool, brushSize, isCrosshair } = this.view;
     if (!cursor) return;
     const context = this.#context;
-    const isBrush = tool === "brush" || tool === "eraser";
+    const isBrush = isBrushTool(tool);
     for (const [style, width] of [["rgb(0 0 0 / 55%)", 3] as const, ["#fff", 1.25] as const]) {
       context.strokeStyle = style;
       context.lineWidth = width;

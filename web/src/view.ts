@@ -4,7 +4,7 @@ import type { Layered, MaskedObject } from "./document";
 import type { Point, Rect, Size } from "./geometry";
 import type { Viewport } from "./viewport";
 
-export type Tool = "select" | "brush" | "eraser" | "box" | "hand";
+export type Tool = "select" | "brush" | "eraser" | "unsure" | "box" | "hand";
 export type Mode = "edit" | "result" | "compare" | "alpha";
 export type Overlay = "none" | "error" | "active" | "steps";
 
@@ -34,6 +34,8 @@ export interface View {
   isCrosshair: boolean;
   /** The box being drawn, in the photograph's pixels. */
   box: Rect | null;
+  /** The scribble being drawn, in the photograph's pixels. */
+  scribble: { line: readonly Point[]; takesAway: boolean } | null;
   /** What a click would take, or take away, where the pointer rests: opaque there, at any size. */
   hint: { picture: OffscreenCanvas; takesAway: boolean } | null;
 }
@@ -53,6 +55,7 @@ export function initialView(): View {
     cursor: null,
     isCrosshair: false,
     box: null,
+    scribble: null,
     hint: null,
   };
 }
@@ -60,4 +63,9 @@ export function initialView(): View {
 /** Whether the objects are shown in their own colours, clean of the old background. */
 export function showsColours(view: View): boolean {
   return view.mode === "result" || view.mode === "compare";
+}
+
+/** Whether a tool paints, with a size. */
+export function isBrushTool(tool: Tool): boolean {
+  return tool === "brush" || tool === "eraser" || tool === "unsure";
 }

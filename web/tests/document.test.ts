@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
+import type { Paint } from "../src/mask";
 import { PageDocument, type DocumentEvent, type Photo } from "../src/document";
 
 const photo = { name: "cat.jpg", width: 4096, height: 2048, file: new Blob(), picture: {} } as unknown as Photo;
@@ -12,8 +13,8 @@ beforeEach(() => {
   page.listen((event) => events.push(event));
 });
 
-function paint(x: number, y: number, isErasing = false): void {
-  page.beginStroke({ x, y }, 40, isErasing);
+function paint(x: number, y: number, paint: Paint = "target"): void {
+  page.beginStroke({ x, y }, 40, paint);
   page.continueStroke({ x: x + 100, y });
   page.endStroke();
 }
@@ -55,7 +56,7 @@ test("a new change forgets what was undone", () => {
 });
 
 test("a stroke that a second finger interrupts leaves nothing behind", () => {
-  page.beginStroke({ x: 1000, y: 600 }, 40, false);
+  page.beginStroke({ x: 1000, y: 600 }, 40, "target");
   page.cancelStroke();
   expect(page.selected!.mask.isEmpty).toBe(true);
   expect(page.selected!.strokes).toHaveLength(0);
@@ -63,7 +64,7 @@ test("a stroke that a second finger interrupts leaves nothing behind", () => {
 });
 
 test("erasing where nothing is can not be undone, because nothing happened", () => {
-  paint(1000, 600, true);
+  paint(1000, 600, "rest");
   expect(page.history.canUndo).toBe(false);
 });
 
@@ -72,7 +73,7 @@ test("a mask's own file is used until the first stroke, and again after undoing 
   const file = new Blob(["mask"]);
   page.apply(object, "Mask", object.mask.replace(new Uint8Array(object.mask.data.length).fill(255)), file);
   expect(object.source).toBe(file);
-  paint(1000, 600, true);
+  paint(1000, 600, "rest");
   expect(object.source).toBeNull();
   page.undo();
   expect(object.source).toBe(file);

@@ -9,7 +9,7 @@ function rows(mask: Mask): number[][] {
 
 test("a dot covers the pixels within its radius and fades over one pixel", () => {
   const mask = new Mask(9, 9);
-  mask.stroke({ x: 4.5, y: 4.5 }, { x: 4.5, y: 4.5 }, 2, false);
+  mask.stroke({ x: 4.5, y: 4.5 }, { x: 4.5, y: 4.5 }, 2, "target");
   for (let row = 0; row < 9; row++) {
     for (let column = 0; column < 9; column++) {
       const expected = 255 * Math.min(1, Math.max(0, 2.5 - Math.hypot(row - 4, column - 4)));
@@ -20,7 +20,7 @@ test("a dot covers the pixels within its radius and fades over one pixel", () =>
 
 test("a stroke has no gap between its ends, however far they are apart", () => {
   const mask = new Mask(200, 20);
-  const rect = mask.stroke({ x: 10, y: 10 }, { x: 190, y: 10 }, 4, false);
+  const rect = mask.stroke({ x: 10, y: 10 }, { x: 190, y: 10 }, 4, "target");
   expect(
     rows(mask)[10]!
       .slice(10, 190)
@@ -32,21 +32,30 @@ test("a stroke has no gap between its ends, however far they are apart", () => {
 test("painting over soft values never lowers them, erasing never raises them", () => {
   const mask = new Mask(3, 1);
   mask.data.set([200, 90, 10]);
-  mask.stroke({ x: 0, y: 0.5 }, { x: 0, y: 0.5 }, 0.4, false);
+  mask.stroke({ x: 0, y: 0.5 }, { x: 0, y: 0.5 }, 0.4, "target");
   expect([...mask.data]).toEqual([200, 90, 10]);
-  mask.stroke({ x: 1.5, y: 0.5 }, { x: 1.5, y: 0.5 }, 5, true);
+  mask.stroke({ x: 1.5, y: 0.5 }, { x: 1.5, y: 0.5 }, 5, "rest");
+  expect(mask.isEmpty).toBe(true);
+});
+
+test("the unsure brush paints a trimap's grey over what is inside and outside, without soft borders", () => {
+  const mask = new Mask(9, 1);
+  mask.data.set([0, 0, 0, 0, 255, 255, 255, 255, 255]);
+  mask.stroke({ x: 4.2, y: 0.5 }, { x: 4.2, y: 0.5 }, 1.6, "unsure");
+  expect([...mask.data]).toEqual([0, 0, 0, 128, 128, 128, 255, 255, 255]);
+  mask.stroke({ x: 7, y: 0.5 }, { x: 7, y: 0.5 }, 5, "rest");
   expect(mask.isEmpty).toBe(true);
 });
 
 test("strokes outside of the mask change nothing and do not fail", () => {
   const mask = new Mask(8, 8);
-  mask.stroke({ x: -50, y: -50 }, { x: -40, y: 90 }, 5, false);
+  mask.stroke({ x: -50, y: -50 }, { x: -40, y: 90 }, 5, "target");
   expect(mask.isEmpty).toBe(true);
 });
 
 test("a patch is trimmed to what changed, and takes the mask back and forth", () => {
   const mask = new Mask(40, 30);
-  mask.stroke({ x: 10, y: 10 }, { x: 20, y: 12 }, 3, false);
+  mask.stroke({ x: 10, y: 10 }, { x: 20, y: 12 }, 3, "target");
   const before = mask.data.slice();
   const patch = mask.unite(new Uint8Array(mask.data.length).fill(255, 40 * 20 + 5, 40 * 20 + 15))!;
   const after = mask.data.slice();

@@ -81,7 +81,7 @@ test("a click keeps a brush stroke before it, and the clicks that the stroke doe
   await answered(255, 0, 0, 0);
   selecting.mark(click(1));
   await answered(255, 255, 0, 0);
-  page.beginStroke({ x: 1.5, y: 0.5 }, 0.4, true);
+  page.beginStroke({ x: 1.5, y: 0.5 }, 0.4, "rest");
   page.endStroke();
   const corrected = mask();
   expect(corrected[1]).toBeLessThan(64);
@@ -131,7 +131,7 @@ test("the scale asks anew for the last clicks, and holds for the next object", a
   await answered(255, 0, 0, 0);
   for (let count = 0; count < 3; count++) page.undo();
   expect(selecting.shownScale).toBe("object");
-  page.beginStroke({ x: 2, y: 0 }, 1, false);
+  page.beginStroke({ x: 2, y: 0 }, 1, "target");
   page.endStroke();
   expect(selecting.shownScale).toBeNull();
   page.addObject();
@@ -146,7 +146,7 @@ test("a click that cannot take anything away says so", () => {
 
 test("painting meanwhile gives the selection up, a failure is told, and cancelling is silent", async () => {
   selecting.mark(click(0));
-  page.beginStroke({ x: 2, y: 0 }, 1, false);
+  page.beginStroke({ x: 2, y: 0 }, 1, "target");
   page.endStroke();
   const painted = mask();
   await answered(255, 255, 255, 255);
