@@ -241,7 +241,7 @@ def _show(line: Mapping[str, Any]) -> None:
         for folder, scores in validation["folders"].items():
             worse = scores["worse_than_mask"]
             share = "" if worse is None else f", {100 * worse:.1f} % of inexact pairs worse than their mask"
-            say(f"  {folder}: SAD {scores['sad']:.2f}, SAD/MP {scores['sad_per_megapixel']:.3f}{share}", err=True)
+            say(f"  {folder}: SAD {scores['sad']:.2f}, SAD/MP {scores['sad_per_megapixel']:.3f}{share}")
             per_kind = scores["sad_per_megapixel_by_kind"]
             kinds = [f"{kind} {sad:.2f} ({per_kind[kind]:.2f}/MP)" for kind, sad in scores["sad_by_kind"].items()]
             say(f"    {', '.join(kinds)}")
