@@ -83,7 +83,7 @@ def _fit_trimap(
     """A trimap at another size: what a grey pixel touches is grey, on the side of half on which the mask lies there."""
     is_open = resize(is_unsure.float(), size) > 1 / 255
     is_target = resize(unit, size) > 0.5
-    has_sides = has_guess(unit[0, 0].numpy(), is_unsure[0, 0].numpy())
+    has_sides = has_guess(unit[0, 0].numpy())
     grey = torch.where(is_target, 128 / 255, 127 / 255) if has_sides else torch.tensor(128 / 255)
     return torch.where(is_open, grey, is_target.float())
 

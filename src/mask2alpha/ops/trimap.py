@@ -14,31 +14,47 @@ from mask2alpha.ops.masks import NEAR_HALF
 
 _LEAST_FILL = 1 / 3
 """Share of the grey pixels that must lie in the middle of nine; the grey of a smooth outline is thinner."""
+_MOST_SOFT = 0.01
+"""Share of the other soft pixels that may; those of a smooth outline do not, those of a soft mask do."""
 
 
 def find_unsure(mask: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """The grey pixels of a trimap.
+    """The pixels that a trimap leaves open: its grey, and its outline where that is smooth.
 
     Args:
         mask: (H, W); bool, uint8 of which 255 is the target, or floats in [0, 1].
 
     Returns:
-        (H, W), True where the trimap leaves alpha open. None: the mask is no trimap: it has other values, no grey or
-        nothing else, or a grey that is nowhere three pixels wide.
+        (H, W), True where alpha is open. None: the mask is no trimap: it has no grey that is three pixels wide, nothing
+        that is black or white, or other values over more than an outline.
     """
     if mask.dtype == np.bool_:
         return None
-    top = 255 if mask.dtype == np.uint8 else 1
-    is_grey = (mask > 0) & (mask < top)
-    if not is_grey.any() or is_grey.all() or np.abs(2.0 * mask[is_grey] / top - 1).max() > NEAR_HALF:
+    is_open = (mask > 0) & (mask < (255 if mask.dtype == np.uint8 else 1))
+    if not is_open.any() or is_open.all():
         return None
-    inner = is_grey[1:-1] & is_grey[:-2] & is_grey[2:]
-    inner = inner[:, 1:-1] & inner[:, :-2] & inner[:, 2:]
-    return is_grey if inner.sum() >= _LEAST_FILL * is_grey.sum() else None
+    is_grey = is_open & _is_middle_grey(mask)
+    is_soft = is_open & ~is_grey
+    is_thin = _middles(is_grey).sum() < _LEAST_FILL * is_grey.sum()
+    if is_thin or not is_grey.any() or _middles(is_soft).sum() > _MOST_SOFT * is_soft.sum():
+        return None
+    return is_open
 
 
-def has_guess(mask: NDArray[Any], is_unsure: NDArray[np.bool_]) -> bool:
+def has_guess(trimap: NDArray[Any]) -> bool:
     """Whether the grey of a trimap says which pixels are probably the target: whether it lies on both sides of half."""
-    low, high = mask[is_unsure].min(), mask[is_unsure].max()
-    half = 127.5 if mask.dtype == np.uint8 else 0.5
-    return bool(low < half < high)
+    grey = trimap[_is_middle_grey(trimap)]
+    half = 127.5 if trimap.dtype == np.uint8 else 0.5
+    return bool(grey.min() < half < grey.max())
+
+
+def _is_middle_grey(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    top = 255 if mask.dtype == np.uint8 else 1
+    least, most = (top * (1 + sign * NEAR_HALF) / 2 for sign in (-1, 1))
+    return np.asarray((mask >= least) & (mask <= most))
+
+
+def _middles(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels that are marked with all eight around them; those at the frame are left out."""
+    rows = marked[1:-1] & marked[:-2] & marked[2:]
+    return rows[:, 1:-1] & rows[:, :-2] & rows[:, 2:]

@@ -27,7 +27,7 @@ class Guidance:
         if (is_unsure := find_unsure(values)) is None:
             return cls(mask=mask, is_decided=find_decided(mask, trust))
         is_decided = torch.from_numpy(~is_unsure)[None, None]
-        return cls(mask=as_unit(mask) > 0.5 if has_guess(values, is_unsure) else mask, is_decided=is_decided)
+        return cls(mask=as_unit(mask) > 0.5 if has_guess(values) else mask, is_decided=is_decided)
 
     def hold(self, alpha: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 height width"]:
         """Alpha, with the mask's value where it is decided."""

@@ -30,7 +30,7 @@ def test_the_grey_of_a_trimap_is_unsure(grey: int, width: int) -> None:
         unsure = find_unsure(mask)
         assert unsure is not None
         assert np.array_equal(unsure, values == grey)
-        assert not has_guess(mask, unsure)
+        assert not has_guess(mask)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,20 @@ def test_grey_on_both_sides_of_half_says_what_is_probable() -> None:
     mask = painted()
     unsure = find_unsure(mask)
     assert unsure is not None
-    assert has_guess(mask, unsure)
+    assert has_guess(mask)
     understood, notes = understand(DrawnMask(values=mask, top=255))
     assert np.array_equal(understood.values, mask)
     assert notes == []
+
+
+def test_a_smooth_outline_beside_the_grey_is_open_too() -> None:
+    distance = np.hypot(*np.mgrid[-30:30, -40:40])
+    mask = np.rint(255 * np.clip(20.5 - distance, 0, 1)).astype(np.uint8)
+    mask[(np.abs(distance - 20) < 6) & (np.arange(80) > 45)] = 128
+    unsure = find_unsure(mask)
+    assert unsure is not None
+    assert np.array_equal(unsure, (mask > 0) & (mask < 255))
+    assert not has_guess(mask)
 
 
 @pytest.mark.parametrize("size", [(120, 160), (30, 40), (90, 120)])
