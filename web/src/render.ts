@@ -2,7 +2,7 @@
 
 import type { Layered, MaskedObject, PageDocument, Photo, Stroke } from "./document";
 import { covering, rectOf, type Point, type Rect } from "./geometry";
-import type { Paint } from "./mask";
+import { UNSURE } from "./mask";
 import type { Line } from "./prompt";
 import { promptOf } from "./selecting";
 import { isBrushTool, type View } from "./view";
@@ -17,12 +17,9 @@ const OVERLAY_DIMMING = 0.6;
 const MARK_RADIUS = 7;
 const HINT_OPACITY = 0.45;
 const TAKEN_AWAY = "#33353b";
-
-/** Of strokes that do not have the object's colour. */
-const STROKE_COLOURS: Partial<Record<Paint, string>> = {
-  rest: "rgb(120 120 130 / 60%)",
-  unsure: "rgb(250 190 60 / 60%)",
-};
+const ERASED = "#787882";
+/** Opacity of what is unsure, of 255: all but this covers the tint that the outlines are cut from. */
+const UNSURE_COVER = 200;
 
 type Context = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 
@@ -202,7 +199,8 @@ export class Renderer {
   #drawStrokes(): void {
     for (const object of this.page.objects) {
       for (const stroke of object.strokes) {
-        this.#context.strokeStyle = STROKE_COLOURS[stroke.paint] ?? `${object.colour}99`;
+        const colour = stroke.paint === "rest" ? ERASED : object.colour;
+        this.#context.strokeStyle = `${colour}${stroke.paint === "unsure" ? "55" : "99"}`;
         this.#drawStroke(stroke);
       }
     }
@@ -220,7 +218,7 @@ export class Renderer {
     context.stroke();
   }
 
-  /** Thin lines around the rough masks, in the objects' colours. */
+  /** Thin lines around the rough masks, and a light tint where they are unsure, in the objects' colours. */
   #drawOutlines(): void {
     if (this.view.mode !== "edit" || this.view.overlay !== "none") return;
     const { photo } = this.page;
@@ -357,7 +355,8 @@ export class Renderer {
     const picture = new ImageData(width, height);
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width; column++) {
-        picture.data[4 * (row * width + column) + 3] = mask.data[(rect.top + row) * mask.width + rect.left + column]!;
+        const value = mask.data[(rect.top + row) * mask.width + rect.left + column]!;
+        picture.data[4 * (row * width + column) + 3] = value === UNSURE ? UNSURE_COVER : value;
       }
     }
     canvas.getContext("2d")!.putImageData(picture, rect.left, rect.top);
