@@ -28,7 +28,7 @@ Colour: TypeAlias = tuple[float | int, float | int, float | int]
 """Red, green, blue, each in [0, 1]."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class EncodedImage:
     """An image after the part of the network that depends on the image alone; valid for the predictor that made it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -103,6 +104,7 @@ class Predictor(AbstractPredictor):
             raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
         self.max_encoder_side = max_encoder_side
         self.trust = check_trust(DEFAULT_TRUST if trust is None else trust)
+        self._unguided: WeakKeyDictionary[EncodedImage, GuidedFeatures] = WeakKeyDictionary()
         self.model: Network = (
             optimise(model, device=self.device, dtype=self.dtype) if isinstance(model, Mask2Alpha) else model
         )
@@ -252,8 +254,7 @@ class Predictor(AbstractPredictor):
         if scale not in SCALES:
             raise InputError(f"scale is {scale!r}; accepted: {', '.join(SCALES)}")
         given = None if mask is None else as_unit(mask_to_pixels(mask, encoded.size)).float()
-        guided = self._guide_by_nothing(encoded)
-        encoding = encoded.encoding
+        guided, encoding = self._guide_by_nothing(encoded), encoded.encoding
         with self.running():
 
             def decode(rough: Float[Tensor, "1 1 _h _w"]) -> Float[Tensor, "1 1 _h _w"]:
@@ -289,16 +290,20 @@ class Predictor(AbstractPredictor):
             return Tokens.of(encoded.encoding, guided, encoded.padded_size)
 
     def _guide_by_nothing(self, encoded: EncodedImage) -> GuidedFeatures:
-        """The features of a photo whose mask is empty.
+        """The features of a photo whose mask is empty; kept as long as `encoded` is, because each selection needs them.
 
         Raises:
             InputError: The model has no backbone.
         """
         if (kind := self.model.config.encoder.kind) != "backbone":
             raise InputError(f"select needs a model with a backbone, such as {DEFAULT_MODEL!r}; this one is a {kind!r}")
+        if (kept := self._unguided.get(encoded)) is not None:
+            return kept
         encoding = encoded.encoding
         with self.running():
-            return self.model.guide(encoding, torch.zeros(1, 1, *encoding.size, device=self.device))
+            guided = self.model.guide(encoding, torch.zeros(1, 1, *encoding.size, device=self.device))
+        self._unguided[encoded] = guided
+        return guided
 
     def _decode(self, encoding: ImageEncoding, small: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 _h _w"]:
         """Stages 1 and 2 for a mask of the encoded size: logits of alpha at stride 4."""

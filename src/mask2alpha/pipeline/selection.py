@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.model.values import GuidedFeatures, ImageEncoding
@@ -340,14 +341,23 @@ def keep_pieces(
 def _reach(region: Bool[Tensor, "1 1 h w"], seeds: Bool[Tensor, "1 1 h w"]) -> Bool[Tensor, "1 1 h w"]:
     """The cells of a coarse grid that the region joins to the seeds, as a map."""
     cell = math.ceil(max(region.shape[2:]) / CELLS)
-    grid = F.max_pool2d(region.float(), cell, ceil_mode=True)
-    front = grid * F.max_pool2d(seeds.float(), cell, ceil_mode=True)
-    count = -1.0
-    while front.sum() != count:
-        count = float(front.sum())
+    grid, front = (F.max_pool2d(part.float(), cell, ceil_mode=True)[0, 0].numpy() > 0 for part in (region, seeds))
+    front &= grid
+    count = -1
+    while np.count_nonzero(front) != count:
+        count = np.count_nonzero(front)
         for _ in range(8):
-            front = grid * F.max_pool2d(front, 3, 1, 1)
-    return F.interpolate(front, scale_factor=cell)[:, :, : region.shape[2], : region.shape[3]] > 0
+            front = _widen(_widen(front).T).T & grid
+    cells = torch.from_numpy(front)[None, None].repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
+    return cells[:, :, : region.shape[2], : region.shape[3]]
+
+
+def _widen(x: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Each row joined with the one above and the one below."""
+    widened = x.copy()
+    widened[1:] |= x[:-1]
+    widened[:-1] |= x[1:]
+    return widened
 
 
 def _draw(strokes: Sequence[Stroke], prompt: Prompt, size: Size, spanned: Size, map_size: Size) -> Tensor:

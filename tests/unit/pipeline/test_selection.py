@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -249,6 +251,22 @@ def test_a_predictor_selects_from_an_encoding(predictor):
 def test_bad_prompts_are_refused(predictor, prompt, complaint):
     with pytest.raises(InputError, match=complaint):
         predictor.select(predictor.encode(PHOTO), **prompt)
+
+
+def test_features_that_no_mask_changes_are_found_once_per_encoding_and_go_with_it(predictor):
+    encoded = predictor.encode(PHOTO)
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        guide = predictor.model.guide
+        patch.setattr(predictor.model, "guide", lambda *given: calls.append(1) or guide(*given))
+        selections = [predictor.select(encoded, points=[(30, 20)]) for _ in range(2)]
+        assert predictor.find_tokens(encoded).grid == encoded.encoding.token_grid
+    assert len(calls) == 1
+    assert np.array_equal(*selections)
+    count = len(predictor._unguided)
+    del encoded
+    gc.collect()
+    assert len(predictor._unguided) == count - 1
 
 
 def test_a_model_without_a_backbone_says_which_have_one():
