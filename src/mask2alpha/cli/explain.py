@@ -11,7 +11,6 @@ from mask2alpha.cli.network_options import device_option, model_option, steps_op
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mask2alpha.evaluation.inspection import Inspection
     from mask2alpha.ops.masks import MaskChoice
 
 FILES = ("steps.png", "steps.webp", "detail.png", "guidance.png", "numbers.json")
@@ -49,7 +48,7 @@ def command(
     panel: int | None,
     **settings: Any,
 ) -> None:
-    r"""Draw what the network does with PHOTO and MASK.
+    """Draw what the network does with PHOTO and MASK.
 
     \b
     steps.png       the matte, the states and the alpha of each decoding step (the paper's Figure 2)
@@ -57,13 +56,14 @@ def command(
     detail.png      the pixels recomputed by SGSDR, beside SHM's (Figure 5)
     guidance.png    the regions of MGFSM, and the attention that each token receives with it off and on
     numbers.json    the numbers behind them
-    """
+    """  # noqa: D301
     import json
 
     from mask2alpha.checkpoints import find_checkpoint, load_model
+    from mask2alpha.evaluation.figures import PANEL_SIDE, animate_steps, draw_detail, draw_guidance, draw_steps
     from mask2alpha.evaluation.inspection import inspect, summarise
-    from mask2alpha.imaging.atomic import replacing
     from mask2alpha.imaging.decode import read_image
+    from mask2alpha.imaging.encode import write_animation, write_file, write_image
     from mask2alpha.imaging.fitted_masks import read_fitted_mask
     from mask2alpha.imaging.targets import check_inputs_stay, names_a_file, prepare_folder
     from mask2alpha.pipeline.predictor import Predictor
@@ -76,88 +76,41 @@ def command(
     photo = read_image(photo_path)
     image = photo.in_srgb().pixels
     fitted = read_fitted_mask(mask_path, image.shape[:2], orientation=photo.orientation, choice=mask_choice)
-    mask = fitted.as_bytes()
     inspection = inspect(predictor, image, fitted)
-    draw_all(_to_8_bits(image), mask, inspection, target, panel)
-    summary = summarise(inspection)
-    with replacing(target / "numbers.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    click.echo(format_numbers(summary))
-
-
-def draw_all(
-    photo: "NDArray[Any]", mask: "NDArray[Any]", inspection: "Inspection", target: Path, panel: int | None
-) -> None:
-    """Draw the figures and write them."""
-    from mask2alpha.evaluation.figures import PANEL_SIDE, animate_steps, draw_detail, draw_guidance, draw_steps
-    from mask2alpha.evaluation.inspection import summarise
-    from mask2alpha.imaging.encode import write_animation, write_image
-
-    side = panel or PANEL_SIDE
-    marked = mask > 127
-    maps = (photo, marked, inspection.alpha, inspection.steps)
-    write_image(target / "steps.png", draw_steps(*maps, covered=inspection.covered, side=side))
-    frames = animate_steps(*maps, covered=inspection.covered, side=side)
+    side, shown, mask = panel or PANEL_SIDE, _to_8_bits(image), fitted.as_bytes() > 127
+    write_image(target / "steps.png", draw_steps(shown, mask, inspection, side=side))
+    frames = animate_steps(shown, mask, inspection, side=side)
     write_animation(target / "steps.webp", frames, frame_ms=[FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS])
-    detail = draw_detail(
-        photo,
-        inspection.alpha,
-        inspection.predicted_error,
-        inspection.active_sgsdr,
-        inspection.active_shm,
-        error_threshold=inspection.error_threshold,
-        side=side,
-    )
-    write_image(target / "detail.png", detail)
+    write_image(target / "detail.png", draw_detail(shown, inspection, side=side))
+    write_image(target / "guidance.png", draw_guidance(shown, mask, inspection, side=side))
     summary = summarise(inspection)
-    guidance = draw_guidance(
-        photo,
-        marked,
-        inspection.regions,
-        inspection.attention_on,
-        inspection.attention_off,
-        covered=inspection.covered,
-        notes=(_shares(summary["attention_off"]), _shares(summary["attention_on"])),
-        side=side,
-    )
-    write_image(target / "guidance.png", guidance)
+    write_file(target / "numbers.json", f"{json.dumps(summary, indent=2)}\n".encode())
+    click.echo(format_numbers(summary))
 
 
 def format_numbers(summary: dict[str, Any]) -> str:
     """The numbers in words, for the terminal."""
-    active = summary["active_share"]
-    lines = [
-        f"steps: {summary['num_steps']}",
-        f"active pixels: SGSDR {active['sgsdr']:.2%} (predicted error above {summary['error_threshold']:g}), "
-        f"SHM {active['shm']:.2%}",
-        f"{'':22}{'foreground':>12}{'edge':>12}{'background':>12}",
-    ]
-    for key, title in (
-        ("token_share", "share of the tokens"),
-        ("attention_off", "attention, off"),
-        ("attention_on", "attention, on"),
-    ):
-        row = summary[key]
-        lines.append(f"{title:22}" + "".join(f"{row[name]:12.2%}" for name in ("foreground", "edge", "background")))
-    spread = summary["token_spread"]
-    lines.append(
-        f"tokens before the guided block: deviation {spread['all']:.3g}, over places {spread['over_places']:.3g}"
-    )
-    guidance = summary["guidance"]
+    from mask2alpha.evaluation.tables import Table
+
+    active, spread, guidance = summary["active_share"], summary["token_spread"], summary["guidance"]
+    names = ("foreground", "edge", "background")
+    shares = {"share of the tokens": "token_share", "attention, off": "attention_off", "attention, on": "attention_on"}
+    rows = [[title, *(f"{summary[key][name]:.2%}" for name in names)] for title, key in shares.items()]
     if guidance is None:
-        lines.append("this model has no guidance (MGFSM), so on and off are equal")
+        factors = "this model has no guidance (MGFSM), so on and off are equal"
     else:
-        factors = guidance["key_factor"]
-        lines.append(
-            f"{'factor on the keys':22}"
-            + "".join(f"{factors[name]:12.3f}" for name in ("foreground", "edge", "background"))
-        )
-        lines.append(f"beta {guidance['relevance_gain']:.4f}, r {guidance['relevance_bias']:.4f}")
-    return "\n".join(lines)
-
-
-def _shares(attention: dict[str, float]) -> str:
-    return ", ".join(f"{name} {100 * attention[name]:.1f} %" for name in ("foreground", "edge", "background"))
+        rows.append(["factor on the keys", *(f"{guidance['key_factor'][name]:.3f}" for name in names)])
+        factors = f"beta {guidance['relevance_gain']:.4f}, r {guidance['relevance_bias']:.4f}"
+    return "\n".join(
+        [
+            f"steps: {summary['num_steps']}",
+            f"active pixels: SGSDR {active['sgsdr']:.2%} (predicted error above {summary['error_threshold']:g}), "
+            f"SHM {active['shm']:.2%}",
+            Table(header=("", *names), rows=rows).render("text"),
+            f"tokens before the guided block: deviation {spread['all']:.3g}, over places {spread['over_places']:.3g}",
+            factors,
+        ]
+    )
 
 
 def _to_8_bits(image: "NDArray[Any]") -> "NDArray[Any]":

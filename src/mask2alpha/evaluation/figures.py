@@ -5,13 +5,13 @@ Legend: pictures are (height, width, 3) uint8. Maps are (h, w) of any size; they
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mask2alpha.evaluation.inspection import Inspection, summarise
 from mask2alpha.shapes import Size
 
 Picture: TypeAlias = NDArray[np.uint8]
@@ -43,69 +43,42 @@ _HEAT = np.array(
 _COOL_WARM = np.array([(35, 70, 200), (130, 170, 245), (245, 245, 245), (245, 150, 120), (190, 20, 40)])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StepMaps:
-    """One decoding step, at stride 4."""
-
-    mixed_matte: NDArray[np.float32]
-    """(h, w), what the step reads: alpha where fine, the mask where coarse."""
-    is_fine: NDArray[np.bool_]
-    """(h, w), the states that it reads."""
-    alpha: NDArray[np.float32]
-    """(h, w), what it predicts."""
-
-
-def draw_steps(
-    photo: Picture,
-    mask: NDArray[Any],
-    alpha: NDArray[np.float32],
-    steps: Sequence[StepMaps],
-    *,
-    covered: Covered = (1.0, 1.0),
-    side: int = PANEL_SIDE,
-) -> Picture:
+def draw_steps(photo: Picture, mask: NDArray[Any], inspection: Inspection, *, side: int = PANEL_SIDE) -> Picture:
     """Figure 2: for each step the matte that it reads, the states, and its alpha, from left to right.
 
     Args:
         photo: The photo.
         mask: The guidance mask at the photo's size, True or 1 where the target is.
-        alpha: The final alpha at full resolution, in [0, 1].
-        steps: Oldest first, at least one.
-        covered: Share of the steps' maps that is photo.
+        inspection: The run.
         side: Longest side of a panel; smaller where there are many steps.
     """
-    chosen = choose_steps(len(steps))
+    chosen = choose_steps(len(inspection.steps))
     side = min(side, max(MIN_PANEL_SIDE, MAX_WIDTH // (len(chosen) + 1)))
     size = panel_size(photo.shape[:2], side)
     rows = [
         [(reduce_photo(photo, size), "photo")],
         [(grey(mask, size), "mask")],
-        [(grey(alpha, size), "alpha, after the detail stage")],
+        [(grey(inspection.alpha, size), "alpha, after the detail stage")],
     ]
     for index in chosen:
-        for row, panel in zip(rows, _step_panels(steps, index, size, covered), strict=True):
+        for row, panel in zip(rows, _step_panels(inspection, index, size), strict=True):
             row.append(panel)
     return tile(rows)
 
 
 def animate_steps(
-    photo: Picture,
-    mask: NDArray[Any],
-    alpha: NDArray[np.float32],
-    steps: Sequence[StepMaps],
-    *,
-    covered: Covered = (1.0, 1.0),
-    side: int = PANEL_SIDE,
+    photo: Picture, mask: NDArray[Any], inspection: Inspection, *, side: int = PANEL_SIDE
 ) -> list[Picture]:
     """Figure 2 as frames of one size: one a step, and the final alpha; arguments as for `draw_steps`."""
     size = panel_size(photo.shape[:2], side)
+    steps = inspection.steps
     first = (overlay(photo, mask, size, colour=_REGIONS[2], opacity=0.5), "photo and mask")
     last = (
-        (grey(steps[-1].alpha, size, covered), "after the last step, stride 4"),
+        (grey(steps[-1].alpha, size, inspection.covered), "after the last step, stride 4"),
         (two_colours(np.ones_like(steps[-1].is_fine), size), "100 % fine"),
-        (grey(alpha, size), "alpha, after the detail stage"),
+        (grey(inspection.alpha, size), "alpha, after the detail stage"),
     )
-    rows = [*(_step_panels(steps, index, size, covered) for index in range(len(steps))), last]
+    rows = [*(_step_panels(inspection, index, size) for index in range(len(steps))), last]
     frames = [tile([[first, *row]]) for row in rows]
     height = max(frame.shape[0] for frame in frames)
     return [
@@ -113,82 +86,45 @@ def animate_steps(
     ]
 
 
-def draw_detail(
-    photo: Picture,
-    alpha: NDArray[np.float32],
-    predicted_error: NDArray[np.float32],
-    active_sgsdr: NDArray[np.bool_],
-    active_shm: NDArray[np.bool_],
-    *,
-    error_threshold: float,
-    side: int = PANEL_SIDE,
-) -> Picture:
-    """Figure 5: the active pixels of SGSDR beside those of SHM, whole and enlarged where the errors are largest.
-
-    Args:
-        photo: The photo.
-        alpha: (H, W), the final alpha.
-        predicted_error: (H, W), in [0, 1].
-        active_sgsdr: (H, W), where the predicted error is above the threshold.
-        active_shm: (H, W), SparseMat's dilated band.
-        error_threshold: tau, for the caption.
-        side: Longest side of a panel.
-    """
-    top = max(float(np.quantile(predicted_error, 0.999)), 1e-6)
-    shares = [100 * float(active.mean()) for active in (active_sgsdr, active_shm)]
+def draw_detail(photo: Picture, inspection: Inspection, *, side: int = PANEL_SIDE) -> Picture:
+    """Figure 5: the active pixels of SGSDR beside those of SHM, whole and enlarged where the errors are largest."""
+    error, sgsdr, shm = inspection.predicted_error, inspection.active_sgsdr, inspection.active_shm
+    top, tau = max(float(np.quantile(error, 0.999)), 1e-6), inspection.error_threshold
     captions = (
         "photo",
-        f"SGSDR: {shares[0]:.1f} % of the pixels active (predicted error above {error_threshold:g})",
-        f"SHM: {shares[1]:.1f} % of the pixels active (band around soft alpha)",
+        f"SGSDR: {100 * sgsdr.mean():.1f} % of the pixels active (predicted error above {tau:g})",
+        f"SHM: {100 * shm.mean():.1f} % of the pixels active (band around soft alpha)",
         f"predicted error: black 0, white {top:.2g}",
         "alpha",
     )
     rows = []
-    window = busiest_window(predicted_error)
-    for name, part in (("", (slice(None), slice(None))), ("enlarged", window)):
+    for name, part in (("", (slice(None), slice(None))), ("enlarged", busiest_window(error))):
         size = panel_size(photo[part].shape[:2], side)
         pictures = (
             reduce_photo(photo[part], size),
-            overlay(photo[part], active_sgsdr[part], size, colour=_SGSDR, dim=0.45),
-            overlay(photo[part], active_shm[part], size, colour=_SHM, dim=0.45),
-            heat(resample(predicted_error[part], size) / top),
-            grey(alpha[part], size),
+            overlay(photo[part], sgsdr[part], size, colour=_SGSDR, dim=0.45),
+            overlay(photo[part], shm[part], size, colour=_SHM, dim=0.45),
+            heat(resample(error[part], size) / top),
+            grey(inspection.alpha[part], size),
         )
         rows.append(list(zip(pictures, [name] * len(captions) if name else captions, strict=True)))
     return tile(rows)
 
 
-def draw_guidance(
-    photo: Picture,
-    mask: NDArray[Any],
-    regions: NDArray[np.int64],
-    attention_on: NDArray[np.float32],
-    attention_off: NDArray[np.float32],
-    *,
-    covered: Covered = (1.0, 1.0),
-    notes: tuple[str, str] = ("", ""),
-    side: int = PANEL_SIDE,
-) -> Picture:
+def draw_guidance(photo: Picture, mask: NDArray[Any], inspection: Inspection, *, side: int = PANEL_SIDE) -> Picture:
     """The regions of MGFSM, and the attention that each token receives with the module off and on, and its change.
 
-    Args:
-        photo: The photo.
-        mask: The guidance mask at the photo's size.
-        regions: (rows, columns), a `Region` per token.
-        attention_on: (rows, columns), the share of the attention that each token receives, with the mask's guidance;
-            drawn in powers of 2 of the average token's.
-        attention_off: The same without.
-        covered: Share of the token grid that is photo.
-        notes: Appended to the captions of "off" and "on", for example numbers.
-        side: Longest side of a panel.
+    Attention is drawn in powers of 2 of the average token's. Arguments as for `draw_steps`.
     """
-    size = panel_size(photo.shape[:2], side)
-    on, off = (np.log2(np.maximum(values * values.size, 1e-6)) for values in (attention_on, attention_off))
+    size, covered = panel_size(photo.shape[:2], side), inspection.covered
+    received = (inspection.attention_on, inspection.attention_off)
+    on, off = (np.log2(np.maximum(values * values.size, 1e-6)) for values in received)
     reach = max(float(np.quantile(np.abs([on, off]), 0.99)), _SMALLEST_REACH)
     reach_of_change = max(float(np.abs(on - off).max()), _SMALLEST_REACH)
+    regions = np.array(_REGIONS, dtype=np.float32)[_nearest(inspection.regions, size, covered)]
     pictures = (
         overlay(photo, mask, size, colour=_REGIONS[2], opacity=0.5),
-        _blend(_dimmed(photo, size, 0.9), np.array(_REGIONS, dtype=np.float32)[_nearest(regions, size, covered)], 0.55),
+        _blend(_dimmed(photo, size, 0.9), regions, 0.55),
         *(
             _blend(
                 _dimmed(photo, size, 1.0), _colour_scale(_COOL_WARM, 0.5 + 0.5 * resample(v, size, covered) / r), 0.7
@@ -197,11 +133,17 @@ def draw_guidance(
         ),
     )
     most, most_changed = 2**reach, 2**reach_of_change
+    summary = summarise(inspection)
+    shares = {
+        key: ", ".join(f"{name} {100 * share:.1f} %" for name, share in summary[key].items())
+        for key in ("attention_off", "attention_on")
+    }
     captions = (
         "photo and mask",
         "regions: blue background, yellow edge, red foreground",
-        f"attention received, guidance off: blue 1/{most:.2f}, white 1, red {most:.2f} x the average. {notes[0]}",
-        f"attention received, guidance on: same colours. {notes[1]}",
+        f"attention received, guidance off: blue 1/{most:.2f}, white 1, red {most:.2f} x the average. "
+        + shares["attention_off"],
+        f"attention received, guidance on: same colours. {shares['attention_on']}",
         f"on over off: blue 1/{most_changed:.2f}, white 1, red {most_changed:.2f}",
     )
     return tile([list(zip(pictures, captions, strict=True))])
@@ -305,11 +247,11 @@ def tile(rows: Sequence[Sequence[Panel]]) -> Picture:
     return np.array(canvas)
 
 
-def _step_panels(steps: Sequence[StepMaps], index: int, size: Size, covered: Covered) -> tuple[Panel, Panel, Panel]:
-    step = steps[index]
+def _step_panels(inspection: Inspection, index: int, size: Size) -> tuple[Panel, Panel, Panel]:
+    step, covered = inspection.steps[index], inspection.covered
     share = 100 * float(step.is_fine.mean())
     return (
-        (grey(step.mixed_matte, size, covered), f"step {index + 1} of {len(steps)} reads"),
+        (grey(step.mixed_matte, size, covered), f"step {index + 1} of {len(inspection.steps)} reads"),
         (two_colours(step.is_fine, size, covered), f"states: {share:.0f} % fine"),
         (grey(step.alpha, size, covered), f"alpha of step {index + 1}"),
     )

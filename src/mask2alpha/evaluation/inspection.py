@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.figures import StepMaps
 from mask2alpha.model.box import FAR_LOGIT, spread
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.guidance import RELEVANCE, Region, find_regions
@@ -26,6 +25,18 @@ from mask2alpha.ops.resize import upsample
 from mask2alpha.pipeline.matte import Trace
 from mask2alpha.pipeline.predictor import Predictor
 from mask2alpha.shapes import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepMaps:
+    """One decoding step, at stride 4."""
+
+    mixed_matte: NDArray[np.float32]
+    """(h, w), what the step reads: alpha where fine, the mask where coarse."""
+    is_fine: NDArray[np.bool_]
+    """(h, w), the states that it reads."""
+    alpha: NDArray[np.float32]
+    """(h, w), what it predicts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +88,7 @@ def inspect(predictor: Predictor, image: NDArray[Any], mask: NDArray[Any] | Mask
     matte = predictor.predict(image, mask, has_trace=True)
     trace = matte.trace
     if trace is None:
-        raise InputError("mask is empty or full; the network is not asked then, so there is nothing to draw")
+        raise InputError("the mask is empty or full, so the network does not run and there is nothing to draw")
     encoding, coarse, (height, width) = trace.encoding, trace.output.coarse, matte.alpha.shape
     threshold = predictor.options.filled(model.config).error_threshold
     assert threshold is not None

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -5,7 +7,6 @@ from numpy.typing import NDArray
 from mask2alpha.evaluation.figures import (
     GAP,
     MIN_PANEL_SIDE,
-    StepMaps,
     animate_steps,
     busiest_window,
     choose_steps,
@@ -18,11 +19,12 @@ from mask2alpha.evaluation.figures import (
     tile,
     two_colours,
 )
+from mask2alpha.evaluation.inspection import Inspection, StepMaps
 
 SIZES = [(40, 56), (300, 3), (3, 300), (1, 1), (90, 90)]
 
 
-def make_steps(count: int, size: tuple[int, int] = (8, 12)) -> list[StepMaps]:
+def make_steps(count: int, size: tuple[int, int] = (8, 12)) -> tuple[StepMaps, ...]:
     fine = np.zeros(size, dtype=bool)
     steps = []
     for index in range(count):
@@ -30,7 +32,27 @@ def make_steps(count: int, size: tuple[int, int] = (8, 12)) -> list[StepMaps]:
         fine[: size[0] * index // count] = True
         values = np.full(size, index / count, dtype=np.float32)
         steps.append(StepMaps(mixed_matte=values, is_fine=fine, alpha=values))
-    return steps
+    return tuple(steps)
+
+
+def make_inspection(size: tuple[int, int], **known: Any) -> Inspection:
+    """A run on a photo of `size`, zero but for what is given."""
+    zeros, attention = np.zeros(size, dtype=np.float32), np.full((2, 3), 1 / 6, dtype=np.float32)
+    values: dict[str, Any] = {
+        "steps": make_steps(1),
+        "alpha": zeros,
+        "predicted_error": zeros,
+        "active_sgsdr": zeros > 0,
+        "active_shm": zeros > 0,
+        "error_threshold": 0.02,
+        "regions": np.array([[0, 1, 2], [0, 0, 1]]),
+        "attention_on": attention,
+        "attention_off": attention,
+        "token_spread": (1.0, 1.0),
+        "guidance": None,
+        "covered": (1.0, 1.0),
+    }
+    return Inspection(**(values | known))
 
 
 def make_photo(size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -114,14 +136,13 @@ def test_states_have_two_colours() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("count", [1, 3, 30])
 def test_steps_are_drawn_for_any_size_and_number(size: tuple[int, int], count: int) -> None:
-    photo, alpha = make_photo(size), np.zeros(size, dtype=np.float32)
-    drawn = draw_steps(photo, alpha > 0, alpha, make_steps(count), side=100)
+    inspection = make_inspection(size, steps=make_steps(count))
+    drawn = draw_steps(make_photo(size), np.zeros(size), inspection, side=100)
     assert drawn.dtype == np.uint8
     assert drawn.shape[1] <= 9 * (MIN_PANEL_SIDE + GAP) + GAP
 
 
 def test_a_step_shows_its_own_maps() -> None:
-    photo, alpha = make_photo((200, 200)), np.zeros((200, 200), dtype=np.float32)
     steps = [
         StepMaps(
             mixed_matte=np.full((50, 50), 0.2, dtype=np.float32),
@@ -129,14 +150,15 @@ def test_a_step_shows_its_own_maps() -> None:
             alpha=np.full((50, 50), 0.6, dtype=np.float32),
         )
     ]
-    column = draw_steps(photo, alpha > 0, alpha, steps, side=200)[:, 2 * GAP + 200 + 100]
+    inspection = make_inspection((200, 200), steps=tuple(steps))
+    column = draw_steps(make_photo((200, 200)), np.zeros((200, 200)), inspection, side=200)[:, 2 * GAP + 200 + 100]
     assert (column == 51).all(axis=1).sum() == 200
     assert (column == 153).all(axis=1).sum() == 200
 
 
 def test_the_animation_has_a_frame_a_step_and_one_size() -> None:
-    photo, alpha = make_photo((60, 90)), np.zeros((60, 90), dtype=np.float32)
-    frames = animate_steps(photo, alpha > 0, alpha, make_steps(4), side=160)
+    inspection = make_inspection((60, 90), steps=make_steps(4))
+    frames = animate_steps(make_photo((60, 90)), np.zeros((60, 90)), inspection, side=160)
     assert len(frames) == 5
     assert len({frame.shape for frame in frames}) == 1
     assert not np.array_equal(frames[0], frames[1])
@@ -144,17 +166,16 @@ def test_the_animation_has_a_frame_a_step_and_one_size() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_activation_is_drawn_for_any_size(size: tuple[int, int]) -> None:
-    zeros = np.zeros(size, dtype=np.float32)
-    drawn = draw_detail(make_photo(size), zeros, zeros, zeros > 0, zeros > 0, error_threshold=0.02, side=90)
+    drawn = draw_detail(make_photo(size), make_inspection(size), side=90)
     assert drawn.shape[1] == 5 * MIN_PANEL_SIDE + 6 * GAP
 
 
 def test_active_pixels_are_coloured_as_many_as_there_are() -> None:
     size = (200, 200)
-    photo, zeros = make_photo(size), np.zeros(size, dtype=np.float32)
-    sgsdr, shm = zeros > 0, zeros > 0
+    sgsdr, shm = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     sgsdr[50:60], shm[40:80] = True, True
-    drawn = draw_detail(photo, zeros, zeros, sgsdr, shm, error_threshold=0.02, side=200)[GAP : GAP + 200]
+    inspection = make_inspection(size, active_sgsdr=sgsdr, active_shm=shm)
+    drawn = draw_detail(make_photo(size), inspection, side=200)[GAP : GAP + 200]
     coloured = drawn.max(axis=2).astype(int) - drawn.min(axis=2) > 60
     counts = [coloured[:, GAP + k * 208 : GAP + k * 208 + 200].sum() for k in range(5)]
     assert counts[1:3] == [10 * 200, 40 * 200]
@@ -163,9 +184,7 @@ def test_active_pixels_are_coloured_as_many_as_there_are() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_guidance_is_drawn_for_any_size(size: tuple[int, int]) -> None:
-    regions = np.array([[0, 1, 2], [0, 0, 1]])
-    attention = np.full((2, 3), 1 / 6, dtype=np.float32)
-    drawn = draw_guidance(make_photo(size), np.ones(size), regions, attention, attention, side=150)
+    drawn = draw_guidance(make_photo(size), np.ones(size), make_inspection(size), side=150)
     assert drawn.shape[1] == 5 * 150 + 6 * GAP
 
 
@@ -174,7 +193,8 @@ def test_attention_is_red_where_it_grew_and_blue_where_it_fell() -> None:
     regions = np.zeros((2, 2), dtype=np.int64)
     off = np.full((2, 2), 0.25, dtype=np.float32)
     on = np.array([[0.4, 0.1], [0.25, 0.25]], dtype=np.float32)
-    drawn = draw_guidance(photo, np.ones((100, 100)), regions, on, off, side=200)
+    inspection = make_inspection((100, 100), regions=regions, attention_on=on, attention_off=off)
+    drawn = draw_guidance(photo, np.ones((100, 100)), inspection, side=200)
     change = drawn[GAP : GAP + 200, GAP + 4 * 208 : GAP + 4 * 208 + 200].astype(int)
     redness = change[..., 0] - change[..., 2]
     assert redness[50, 50] > 40
