@@ -184,7 +184,7 @@ def test_wrong_options_are_refused_before_any_work(
     ("out", "arguments", "reason"),
     [
         ("out.png", [], "give a folder"),
-        ("out.jpg", ["--output", "cutout"], "JPEG holds no alpha"),
+        ("out.jpg", ["--output", "cutout"], "JPEG cannot hold an alpha"),
         ("photos/a.png", ["--output", "cutout"], "is an input"),
     ],
 )
@@ -310,8 +310,8 @@ def test_alpha_is_written_as_asked(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--format", "jpg", "--output", "cutout"], "JPEG holds no alpha"),
-        (["--format", "webp", "--output", "cutout_premultiplied"], "WebP holds no premultiplied"),
+        (["--format", "jpg", "--output", "cutout"], "JPEG cannot hold an alpha"),
+        (["--format", "webp", "--output", "cutout_premultiplied"], "WebP cannot hold premultiplied"),
         (["--bits", "32"], r"float32 values are written as \.tif or \.exr"),
         (["--format", "exr", "--bits", "8"], "uint8 values are written as"),
         (["--keep-gps"], "only with --keep-metadata"),

@@ -123,7 +123,7 @@ def test_validation_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
     [
         ((), "training needs data: give --data, or --backgrounds"),
         (("--foregrounds", "dim=nowhere", "--backgrounds", "coco=nowhere"), "nowhere: no such folder"),
-        (("--backgrounds", "imagenet=."), "'imagenet' is not a kind of data set here"),
+        (("--backgrounds", "imagenet=."), "'imagenet' is not a kind of data set"),
     ],
 )
 def test_wrong_data_is_refused_with_advice(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_foreground_is_estimated_once_for_all_outputs(tmp_path: Path, monkey
 )  # fmt: skip
 def test_colours_are_the_photos_own_where_alpha_is_1(kind: str, dtype: type, name: str) -> None:
     if (kind, name) == ("cutout_premultiplied", "a.webp"):
-        pytest.skip("WebP holds no premultiplied colours")
+        pytest.skip("WebP cannot hold premultiplied colours")
     photo = make_photo(dtype)
     written = decode_image(render(photo).encode(name, kind))
     assert written.pixels.dtype == dtype

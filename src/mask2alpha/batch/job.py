@@ -1,6 +1,5 @@
 """A batch from manifest to table: find the rows that are left, run them, merge the results."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from mask2alpha.batch.worker import ATTEMPTS, WorkerSettings, output_uri, read_s
 from mask2alpha.checkpoints import find_checkpoint
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.atomic import remove_leftovers
+from mask2alpha.imaging.made import digest
 from mask2alpha.imaging.targets import check_inputs_stay
 
 _IDENTITY = ("kinds", "trust", "num_steps", "error_threshold", "active_budget", "dtype")
@@ -137,5 +137,4 @@ def _check_own_files_stay(manifest: Manifest, settings: WorkerSettings, written:
 def _digest(model: str) -> str:
     """SHA-256 of the weights."""
     with storage.local_copy(model) as copy:
-        path: Path = find_checkpoint(model) if storage.is_local(model) else copy
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return digest(find_checkpoint(model) if storage.is_local(model) else copy)

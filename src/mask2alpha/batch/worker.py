@@ -175,11 +175,11 @@ class Worker:
                     self._retry(lambda kind=kind: self._write(rendered, kind, row.name))  # type: ignore[misc]
         except Exception as error:
             return _failure(row, error)
-        told = dict.fromkeys(str(warning.message) for warning in (*before, *caught))
+        messages = dict.fromkeys(str(warning.message) for warning in (*before, *caught))
         height, width = matte.alpha.shape
         return Result(
             *row,
-            warning="; ".join(told) or None,
+            warning="; ".join(messages) or None,
             height=height,
             width=width,
             coverage=float(rendered.matte.alpha.mean()),

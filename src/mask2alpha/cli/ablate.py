@@ -120,14 +120,13 @@ def command(
 
 def load_named(source: str) -> "NamedModel":
     """The model, its name without folders, and the start of its weights' hash."""
-    from hashlib import sha256
-
     from mask2alpha.checkpoints import find_checkpoint, load_model
     from mask2alpha.evaluation.ablations import NamedModel
+    from mask2alpha.imaging.made import digest
 
     path = find_checkpoint(source)
     return NamedModel(
         name=Path(source).name if Path(source).exists() else source,
-        weights=sha256(path.read_bytes()).hexdigest()[:12],
+        weights=digest(path)[:12],
         model=load_model(path),
     )

@@ -106,8 +106,8 @@ def command(
     gs:// paths; relative paths are relative to MANIFEST. Rows that cannot be used are set aside.
 
     OUT receives <kind>/<name>.png, and results.parquet with a line for each row. Rows that fail are listed there with
-    the reason, and the exit status is then 1. Running the same command again mattes the rows that have no result yet,
-    and those whose photo or mask has changed.
+    the reason, and the exit status is then 1. The same command, run again, mattes the rows that have no result yet and
+    those whose photo or mask has changed.
     """
     import_extra("pyarrow", extra="batch", purpose="`mask2alpha batch`")
     from mask2alpha.batch import storage

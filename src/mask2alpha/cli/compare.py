@@ -33,7 +33,7 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     multiple=True,
     required=True,
     metavar="METHOD",
-    help="Method to compare, as listed above; repeatable. Differences are taken to the first.",
+    help="Method to compare, as listed above; repeatable. The report shows differences to the first.",
 )
 @click.option(
     "-o",
@@ -114,7 +114,7 @@ def command(
     from mask2alpha.evaluation.runner import write_masks
     from mask2alpha.evaluation.summary import describe, format_markdown, summarise
     from mask2alpha.extras import import_extra
-    from mask2alpha.imaging.atomic import replacing
+    from mask2alpha.imaging.encode import write_file
     from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 
     for package in ("jinja2", "matplotlib"):
@@ -143,10 +143,7 @@ def command(
         **{f"figures/{plot.name}.svg": plot.svg for plot in plots},
     }
     for name, text in texts.items():
-        path = output / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_file(output / name, text.encode())
     click.echo(markdown, nl=False)
     click.echo(f"Report: {output / 'comparison.html'}", err=True)
     failed = sum(len(method["failures"]) for method in summary["methods"])

@@ -151,12 +151,11 @@ def _load(
     dtype: str,
 ) -> tuple[Callable[..., Any], str]:
     """The predictor, and what it is in words: the same words mean the same weights and settings."""
-    from hashlib import sha256
-
     import torch
 
     from mask2alpha.checkpoints import find_checkpoint, load_model
     from mask2alpha.evaluation.runner import use_predictor
+    from mask2alpha.imaging.made import digest
     from mask2alpha.pipeline.predictor import Predictor
 
     path = find_checkpoint(model)
@@ -172,7 +171,7 @@ def _load(
     steps = config.decoder.num_steps if num_steps is None else num_steps
     threshold = config.detail.error_threshold if error_threshold is None else error_threshold
     about = [
-        f"{model} (weights {sha256(path.read_bytes()).hexdigest()[:12]})",
+        f"{model} (weights {digest(path)[:12]})",
         f"{steps} steps",
         f"error threshold {threshold:g}",
         "no active budget" if active_budget is None else f"active budget {active_budget}",

@@ -35,16 +35,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of simulated clicks.",
 )
-@model_option("model", what="Model that mattes, and that the segmenter backbone uses")
+@model_option("model", what="Model for the mattes and for the segmenter backbone")
 @device_option(what="the networks")
 def command(folders: tuple[Path, ...], makers: str, num_clicks: int, model: str, device: str | None) -> None:
-    """Score the rough masks that prompts give on the photos in each FOLDER, image/NAME.png and alpha/NAME.png.
+    """Score the rough masks that prompts give on the photos of each FOLDER.
 
+    Each FOLDER holds image/NAME.png and alpha/NAME.png.
     The true object is alpha above one half. Each click goes to the middle of the largest error, and the segmenter
-    backbone continues from its last mask; the box is the object's own, the stroke a line through it. The table has the
-    mean IoU after each number of clicks and of box and stroke, the mean number of clicks up to an IoU of 0.9, the time
-    of an answer, and the error of the matte of three clicks.
-    A line per photo goes to standard error.
+    backbone continues from its last mask. The box is the object's bounding box, and the stroke is a line through the
+    object. The table has the mean IoU after each click, with the box and with the stroke, the mean number of clicks up
+    to an IoU of 0.9, the time of an answer, and the error of the matte after three clicks. The command prints a line
+    per photo to standard error.
     """
     from mask2alpha.checkpoints import load_model
     from mask2alpha.evaluation.benchmarks import GuidedFolder, Masks, check_size, read_alpha

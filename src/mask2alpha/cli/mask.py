@@ -62,10 +62,10 @@ def command(
     maker_name: str,
     **options: Any,
 ) -> None:
-    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`; - is standard input.
+    """Make a guidance mask of an object in PHOTO, for `mask2alpha matte`. PHOTO may be - for standard input.
 
     Coordinates are pixels of the upright photo, from its upper left corner, or per cent of its width and height.
-    Without any, the mask is of what stands out.
+    Without any, the mask covers what stands out.
 
     \b
     mask2alpha mask photo.jpg -o mask.png --point 50%,40%

@@ -201,7 +201,7 @@ def command(
 ) -> None:
     """Matte PHOTO with MASK, two files or two folders, or with what --point, --box or --stroke select in one PHOTO.
 
-    - in place of a file is standard input.
+    In place of a file, - means standard input.
 
     In folders, a mask belongs to the photo of the same name; photo__label.png are several masks of one photo. OUT is a
     picture file if there is one photo, one mask and one kind of output; otherwise it is a folder, which receives

@@ -1,4 +1,4 @@
-"""The options by which `mask` and `matte` are told what the target is: points, boxes and strokes."""
+"""The options by which `mask` and `matte` learn the target: points, boxes and strokes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

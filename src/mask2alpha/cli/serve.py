@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from mask2alpha.cli.network_options import device_option, dtype_option, model_option
 from mask2alpha.errors import InputError
-from mask2alpha.model.config import DEFAULT_MODEL
 
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _MEBIBYTE = 2**20
@@ -15,17 +15,9 @@ _MEBIBYTE = 2**20
 @click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE", "show_default": True})
 @click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 is every address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 takes a free one.")
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    help="Model to use: a shipped name, a .safetensors file or folder, or a hub id that was downloaded before.",
-)
-@click.option("--device", help="Device of the network: cpu, cuda, cuda:1, mps.  [default: cuda if available]")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Number format of the network.  [default: bfloat16 if the hardware has it]",
-)
+@model_option("model", places="a shipped name, a .safetensors file or folder, or a hub id that was downloaded before")
+@device_option()
+@dtype_option()
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of worker processes.")
 @click.option(
     "--threads",

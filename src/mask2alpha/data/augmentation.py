@@ -15,7 +15,7 @@ def augment_image(rng: np.random.Generator, image: UInt8Array) -> UInt8Array:
     """Degrade a composite as cameras and files do.
 
     Args:
-        rng: The source of chance.
+        rng: Random numbers.
         image: (height, width, 3) uint8 RGB.
 
     Returns:

@@ -62,7 +62,7 @@ def compose(rng: np.random.Generator, sources: Sources, size: int, num_targets: 
     """Make a composite for training.
 
     Args:
-        rng: The source of chance; the same state gives the same composite.
+        rng: Random numbers; the same state gives the same composite.
         sources: Foregrounds and backgrounds.
         size: Side of the composite, in pixels.
         num_targets: Number of alphas to return. Different objects come first, repeats follow.
@@ -174,7 +174,7 @@ def recolour(rng: np.random.Generator, colour: UInt8Array, strength: float = 1.0
     """Change brightness, contrast, saturation, hue and gamma of an image.
 
     Args:
-        rng: The source of chance.
+        rng: Random numbers.
         colour: (height, width, 3).
         strength: Width of the changes; 1 is a natural range with large hue turns now and then.
     """
@@ -195,7 +195,7 @@ def place(rng: np.random.Generator, cutout: Cutout, size: int, scale: float, anc
     A cut-out that its own border cuts off (a portrait's bust) is moved so that the cut lies outside the canvas.
 
     Args:
-        rng: The source of chance.
+        rng: Random numbers.
         cutout: The foreground.
         size: Side of the canvas, in pixels.
         scale: Enlargement of the cut-out.

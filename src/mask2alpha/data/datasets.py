@@ -270,7 +270,7 @@ def check_headers(listed: Iterable[CutoutFiles | Path]) -> list[str]:
 def _list(data_set: DataSet, kinds: Mapping[str, Callable[[Path], list[Files]]], problems: list[str]) -> list[Files]:
     """The files of a set; what is wrong with them is added to `problems`."""
     if data_set.kind not in kinds:
-        raise InputError(f"{data_set.kind!r} is not a kind of data set here; expected one of {', '.join(kinds)}")
+        raise InputError(f"{data_set.kind!r} is not a kind of data set; expected one of {', '.join(kinds)}")
     if not data_set.root.is_dir():
         problems.append(f"{data_set.root}: no such folder")
         return []

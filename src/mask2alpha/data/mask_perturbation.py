@@ -36,7 +36,7 @@ def perturb_mask(
     """Make a rough guidance mask for an object.
 
     Args:
-        rng: The source of chance.
+        rng: Random numbers.
         alpha: (height, width) true alpha of the object, 0 to 255.
         neighbour: Alpha of another object in the picture, into which the mask may bleed.
         image: (height, width, 3) the composite. The kind `part` finds pieces of one colour in it; without it, that
@@ -93,7 +93,7 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], cell: float) 
     """Make a smooth random field with a standard deviation of about 1.
 
     Args:
-        rng: The source of chance.
+        rng: Random numbers.
         shape: (height, width) in pixels.
         cell: Distance in pixels over which it changes.
     """

@@ -35,7 +35,7 @@ class KnownSet:
     is_atlas: bool = False
     """Whether files hold several objects, or opaque strips (of bark) beside the object."""
     unusable: tuple[str, ...] = ()
-    """Files whose alpha is no truth: a rough mask with the old background in it; a body full of grey."""
+    """Files whose alpha is wrong: a rough mask with the old background in it; a body full of grey."""
 
 
 KNOWN_SETS: Mapping[str, KnownSet] = {
@@ -192,7 +192,7 @@ class PhotoPool(Pool[UInt8Array]):
         """Cut a random, perhaps mirrored square out of a random photo.
 
         Args:
-            rng: The source of chance.
+            rng: Random numbers.
             size: The square's side in pixels; a small photo is enlarged to fill it.
 
         Returns:
@@ -391,7 +391,7 @@ def decode_picture(path: Path, flags: int) -> UInt8Array:
     """What OpenCV makes of a file of 8 bits per channel (BGR order).
 
     Raises:
-        InputError: It cannot be read, is no picture, or has more bits; names it.
+        InputError: It cannot be read, is not a picture, or has more bits; names it.
     """
     try:
         content = np.fromfile(path, np.uint8)

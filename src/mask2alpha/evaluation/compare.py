@@ -49,9 +49,8 @@ from mask2alpha.evaluation.peers import (
     parse_method,
 )
 from mask2alpha.evaluation.rows import columns_of, from_row, read_rows, to_row, write_rows
-from mask2alpha.imaging.atomic import replacing
 from mask2alpha.imaging.decode import read_image
-from mask2alpha.imaging.encode import write_image
+from mask2alpha.imaging.encode import write_file, write_image
 from mask2alpha.imaging.targets import check_inputs_stay
 from mask2alpha.progress import track
 
@@ -181,7 +180,7 @@ def compare(
     labels = [method.label for method in chosen]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(f"methods: {label!r} is there twice; tell them apart with :label=NAME")
+            raise InputError(f"methods: {label!r} was given twice; distinguish them with :label=NAME")
     unknown = [label for label in redo if label not in labels]
     if unknown:
         raise InputError(f"redo: {', '.join(unknown)} is not one of the methods {', '.join(labels)}")
@@ -251,7 +250,7 @@ def _run_method(method: Method, identity: str, jobs: Sequence[_Job], folder: Pat
     if todo:
         machines = tuple(dict.fromkeys((*machines, describe_machine())))
         about = {"identity": identity, "text": method.text, "machines": machines}
-        _write_text(folder / ABOUT_FILE, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        write_file(folder / ABOUT_FILE, f"{json.dumps(about, indent=2, ensure_ascii=False)}\n".encode())
     progress = track(method.label, unit="pair", total=len(jobs), done=len(jobs) - len(todo))
     with _Worker(method) as worker, progress as bar:
         for job in todo:
@@ -475,9 +474,3 @@ def _read_machines(folder: Path, identity: str) -> tuple[str, ...]:
 def _read_results(path: Path) -> dict[_Key, PairResult]:
     rows = read_rows(path, columns_of(PairResult), what="a comparison") if path.is_file() else []
     return {(row["name"], row["kind"]): from_row(PairResult, row) for row in rows}
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

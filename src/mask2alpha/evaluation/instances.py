@@ -134,24 +134,27 @@ def match_instances(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> 
     return tuple(Match(predicted=int(i), true=int(j), overlap=float(overlaps[i, j])) for i, j in pairs)
 
 
-def add_counts(counts: Sequence[tuple[InstanceCounts, ...]]) -> tuple[InstanceCounts, ...]:
-    """The totals over photos, summed so that their order does not matter.
+def add_counts(counts: Sequence[InstanceCounts]) -> tuple[InstanceCounts, ...]:
+    """The totals over photos, one for each threshold, summed so that the order of the photos does not matter.
 
     Raises:
         InputError: `counts` is empty.
     """
     if not counts:
         raise InputError("counts: got an empty list, expected at least one entry")
-    return tuple(
-        InstanceCounts(
-            threshold=photos[0].threshold,
-            num_true_positives=sum(entry.num_true_positives for entry in photos),
-            num_false_positives=sum(entry.num_false_positives for entry in photos),
-            num_false_negatives=sum(entry.num_false_negatives for entry in photos),
-            quality=Quality(**{name: math.fsum(getattr(entry.quality, name) for entry in photos) for name in ERRORS}),
+    totals = []
+    for threshold in dict.fromkeys(entry.threshold for entry in counts):
+        photos = [entry for entry in counts if entry.threshold == threshold]
+        totals.append(
+            InstanceCounts(
+                threshold=threshold,
+                num_true_positives=sum(entry.num_true_positives for entry in photos),
+                num_false_positives=sum(entry.num_false_positives for entry in photos),
+                num_false_negatives=sum(entry.num_false_negatives for entry in photos),
+                quality=Quality(**{name: math.fsum(getattr(one.quality, name) for one in photos) for name in ERRORS}),
+            )
         )
-        for photos in zip(*counts, strict=True)
-    )
+    return tuple(totals)
 
 
 def _overlaps(alphas: npt.NDArray[Any], true_alphas: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -71,7 +71,7 @@ def make_mask(recipe: str, name: str, true_alpha: npt.NDArray[Any]) -> _BoolArra
     exact = _cut(np.asarray(true_alpha))
     if not exact.any():
         return exact
-    made = _MAKERS[recipe](exact, _Chance(f"{recipe}\0{name}"))
+    made = _TABLE[recipe][0](exact, _Chance(f"{recipe}\0{name}"))
     return made if made.any() else exact
 
 
@@ -184,21 +184,15 @@ def _stamp(mask: _BoolArray, row: int, column: int, radius: int, value: bool) ->
     part[y**2 + x**2 <= radius**2] = value
 
 
-_MAKERS: Mapping[str, _Recipe] = {
-    "exact-v1": _exact,
-    "eroded-v1": _eroded,
-    "dilated-v1": _dilated,
-    "lowres-v1": _lowres,
-    "perturbed-v1": _perturbed,
+_TABLE: Mapping[str, tuple[_Recipe, str]] = {
+    "exact-v1": (_exact, "alpha above one half"),
+    "eroded-v1": (_eroded, "exact, less a rim of 0.5 to 3 % of the extent"),
+    "dilated-v1": (_dilated, "exact, and a rim of 0.5 to 3 % of the extent"),
+    "lowres-v1": (_lowres, "exact, seen through a grid of 40 to 96 cells along the longer side"),
+    "perturbed-v1": (
+        _perturbed,
+        "exact, its outline displaced by up to 2 to 5 % of the extent, with blobs missing and too many",
+    ),
 }
-
-RECIPES: Mapping[str, str] = MappingProxyType(
-    {
-        "exact-v1": "alpha above one half",
-        "eroded-v1": "exact, less a rim of 0.5 to 3 % of the extent",
-        "dilated-v1": "exact, and a rim of 0.5 to 3 % of the extent",
-        "lowres-v1": "exact, seen through a grid of 40 to 96 cells along the longer side",
-        "perturbed-v1": "exact, its outline displaced by up to 2 to 5 % of the extent, with blobs missing and too many",
-    }
-)
+RECIPES: Mapping[str, str] = MappingProxyType({name: what for name, (_, what) in _TABLE.items()})
 """The recipes' names, and what they do to a mask."""

@@ -176,7 +176,7 @@ def gradient_error(
 
     `adobe`: 9 x 9 kernel (values above 0.01 of the Gaussian), scaled to L2 norm 1, edges replicated, sum / 1000.
     `aim`: 13 x 13 kernel of `scipy.ndimage.gaussian_filter(order=1)`, not scaled, edges mirrored, sum / 10; on
-    photographs it comes out 3 to 5 per cent larger.
+    photos it comes out 3 to 5 per cent larger.
 
     Source: Rhemann et al., CVPR 2009.
     """

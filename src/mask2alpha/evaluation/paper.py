@@ -67,7 +67,7 @@ _FIRST_KNOWN = (
 _FIRST_UNKNOWN = (
     "the guidance masks, the convention of Grad and Conn, the resolution (whole pictures, judging by the size of SAD); "
     "the same full model appears with SAD 35.61, 36.05, 36.53 and 37.05 in the paper's tables, so that differences "
-    "below about 1.5 SAD are no evidence"
+    "below about 1.5 SAD prove nothing"
 )
 
 

@@ -10,7 +10,6 @@ Legend: `image` is (H, W, 3) uint8 or uint16, `mask` (H, W) bool, `alpha` (H, W)
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from mask2alpha._version import __version__
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.masks import dilate
 from mask2alpha.extras import import_extra
+from mask2alpha.imaging.made import digest
 
 Matting: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[np.bool_]], npt.NDArray[Any]]
 """`matting(image, mask)` returns an alpha; see the module's legend."""
@@ -146,8 +146,8 @@ def identify_method(method: Method) -> str:
         about.append(f"{package} {version(package)}")
     source = find_source(method)
     if source is not None and method.name != PREDICTIONS:
-        digest = sha256(source.read_bytes()).hexdigest()[:12]
-        about += [f"weights {digest}", f"torch {version('torch')}"] if method.name == MODEL else [f"file {digest}"]
+        start = digest(source)[:12]
+        about += [f"weights {start}", f"torch {version('torch')}"] if method.name == MODEL else [f"file {start}"]
     return "; ".join(part for part in about if part)
 
 
@@ -296,7 +296,7 @@ def _load_pymatting(function: str, source: str, width: int) -> Matting:
         trimap = make_trimap(mask, width=width)
         for value, side in ((1, "inside"), (0, "outside")):
             if not (trimap == value).any():
-                raise InputError(f"mask: nothing {side} it is further than {width} pixels from its border")
+                raise InputError(f"mask: no pixel {side} it is more than {width} pixels away from its border")
         return np.asarray(np.clip(estimate(_unit_range(image), trimap), 0, 1))
 
     return matting

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
+from mask2alpha.evaluation.tables import Table
 from mask2alpha.extras import import_extra
 from mask2alpha.ops.prompt import Point, Prompt
 
@@ -151,7 +152,7 @@ def format_prompt_scores(scores: Sequence[PromptScores], lowres: Mapping[str, fl
     """
     shown = [count for count in (1, 2, 3, 5, 10) if count <= len(scores[0].clicks)]
     head = ["maker", *(f"click {count}" for count in shown), "NoC@90", "box", "scribble", "s", "SAD/MP, 3 clicks"]
-    rows = [head, ["---"] * len(head)]
+    rows = []
     for maker in dict.fromkeys(score.maker for score in scores):
         own = [score for score in scores if score.maker == maker]
         mean = [np.mean([score.clicks[count - 1] for score in own]) for count in shown]
@@ -159,10 +160,10 @@ def format_prompt_scores(scores: Sequence[PromptScores], lowres: Mapping[str, fl
         cells = [*(f"{value:.3f}" for value in mean), f"{rest[0]:.2f}", f"{rest[1]:.3f}", f"{rest[2]:.3f}"]
         cells += [f"{np.median([score.seconds for score in own]):.2f}", f"{np.mean([s.matte_error for s in own]):.2f}"]
         rows.append([maker, *cells])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    if lowres:
-        lines += ["", f"SAD/MP from the lowres masks ({len(lowres)} photos): {np.mean(list(lowres.values())):.2f}"]
-    return "\n".join(lines)
+    table = Table(header=head, rows=rows).render("markdown")
+    if not lowres:
+        return table
+    return f"{table}\n\nSAD/MP from the lowres masks ({len(lowres)} photos): {np.mean(list(lowres.values())):.2f}"
 
 
 def _depth(region: NDArray[np.bool_]) -> NDArray[np.float64]:

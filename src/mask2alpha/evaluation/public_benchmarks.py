@@ -208,7 +208,8 @@ def _refuse_misplaced(root: Path, bases: Sequence[str], image: str) -> None:
     for misplaced in sorted(path for path in candidates if path.is_dir() and "train" not in path.parts):
         otherwise = "" if bases[0] else f", or give {misplaced} as the root"
         raise InputError(
-            f"root: {official} has no {image}/, {misplaced} has; move what is in {misplaced} to {official}{otherwise}"
+            f"root: {official} has no {image}/, {misplaced} has; "
+            f"move the contents of {misplaced} to {official}{otherwise}"
         )
 
 
@@ -217,7 +218,7 @@ def _refuse_missing(base: Path, folder: str, what: str, aliases: Sequence[str]) 
     lack = f"root: {base} has no {folder}/"
     for alias in aliases:
         if alias != folder and (base / alias).is_dir():
-            raise InputError(f"{lack}; move what is in {base / alias} to {base / folder}")
+            raise InputError(f"{lack}; move the contents of {base / alias} to {base / folder}")
     if base.is_dir() and any(path.suffix.lower() in SUFFIXES for path in base.iterdir()):
         raise InputError(f"{lack}; move the {what} from {base} to {base / folder}")
     raise InputError(f"{lack}; move the {what} there")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -41,31 +42,20 @@ class PairScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceScores:
-    """How the instances of one photo were matched, for each threshold of IMQ."""
+    """How the instances of one photo were matched, for one threshold of IMQ."""
 
     photograph: str
     """The name of the photo's first instance."""
     kind: str
     """The kind of masks."""
-    counts: tuple[InstanceCounts, ...]
-    """The predictions' counts."""
-    mask_counts: tuple[InstanceCounts, ...]
-    """The counts of the input masks taken as the mattes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _InstanceRow:
-    """One row of OUTPUT.imq.csv."""
-
-    photograph: str
-    kind: str
     of: str
-    """`prediction` or `mask`."""
+    """`prediction`, or `mask` for the input masks taken as the mattes."""
     counts: InstanceCounts
+    """The matches."""
 
 
 _COLUMNS = ("predictor", *columns_of(PairScores), "protocol", "convention")
-_INSTANCE_COLUMNS = ("predictor", "photograph", "kind", "of", *columns_of(InstanceCounts), "convention")
+_INSTANCE_COLUMNS = ("predictor", *columns_of(InstanceScores), "convention")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +85,7 @@ class Evaluation:
     official_count: int | None = None
     """Number of photos in the published set."""
     instances: tuple[InstanceScores, ...] = ()
-    """Under the protocol him2k: one entry for each photo and kind."""
+    """Under the protocol him2k: for each photo and kind an entry per threshold, of the predictions and of the masks."""
 
     def select(self, kind: str | None = None) -> list[PairScores]:
         """The pairs of one kind; None: all of them."""
@@ -134,8 +124,8 @@ class Evaluation:
         Raises:
             InputError: There are none, because the protocol is not him2k.
         """
-        chosen = [entry for entry in self.instances if kind is None or entry.kind == kind]
-        return add_counts([entry.mask_counts if of_masks else entry.counts for entry in chosen])
+        of = "mask" if of_masks else "prediction"
+        return add_counts([one.counts for one in self.instances if one.of == of and kind in (None, one.kind)])
 
 
 class ResultsFile:
@@ -156,7 +146,7 @@ class ResultsFile:
             InputError: The file is the result of something else.
         """
         self.pairs: dict[_Key, PairScores] = {}
-        self.instances: dict[_Key, InstanceScores] = {}
+        self.instances: dict[_Key, list[InstanceScores]] = {}
         self._path, self._benchmark, self._conditions = path, benchmark, conditions
         self._saved_at, self._is_saved = -float("inf"), True
         if path is not None:
@@ -175,7 +165,8 @@ class ResultsFile:
     def add(self, pairs: Iterable[PairScores], instances: Iterable[InstanceScores] = ()) -> None:
         """Keep the results of one photo."""
         self.pairs.update({(pair.name, pair.kind): pair for pair in pairs})
-        self.instances.update({(entry.photograph, entry.kind): entry for entry in instances})
+        for key, group in groupby(instances, key=lambda one: (one.photograph, one.kind)):
+            self.instances[key] = list(group)
         self._is_saved = False
         if time.monotonic() - self._saved_at > _SECONDS_BETWEEN_SAVES:
             self._save()
@@ -183,15 +174,9 @@ class ResultsFile:
     def _save(self) -> None:
         if self._path is None or self._is_saved:
             return
-        instance_rows = [
-            _InstanceRow(photograph=entry.photograph, kind=entry.kind, of=of, counts=counts)
-            for key in self._in_order(self.instances)
-            for entry in [self.instances[key]]
-            for of, both in (("prediction", entry.counts), ("mask", entry.mask_counts))
-            for counts in both
-        ]
-        if instance_rows:  # first, because a photo is done when its pairs are
-            rows = [{**self._conditions, **to_row(row)} for row in instance_rows]
+        if self.instances:  # first, because a photo is done when its pairs are
+            instances = (one for key in self._in_order(self.instances) for one in self.instances[key])
+            rows = [{**self._conditions, **to_row(one)} for one in instances]
             write_rows(instance_path(self._path), _INSTANCE_COLUMNS, rows)
         pairs = [self.pairs[key] for key in self._in_order(self.pairs)]
         write_rows(self._path, _COLUMNS, [{**self._conditions, **to_row(pair)} for pair in pairs])
@@ -213,14 +198,8 @@ class ResultsFile:
             self.pairs[row["name"], row["kind"]] = from_row(PairScores, row)
         if self._conditions["protocol"] != "him2k":
             return
-        found: dict[_Key, dict[str, list[InstanceCounts]]] = {}
         for row in self._read_rows(instance_path(path), _INSTANCE_COLUMNS):
-            both = found.setdefault((row["photograph"], row["kind"]), {"prediction": [], "mask": []})
-            both[row["of"]].append(from_row(InstanceCounts, row))
-        for (photo, kind), both in found.items():
-            self.instances[photo, kind] = InstanceScores(
-                photograph=photo, kind=kind, counts=tuple(both["prediction"]), mask_counts=tuple(both["mask"])
-            )
+            self.instances.setdefault((row["photograph"], row["kind"]), []).append(from_row(InstanceScores, row))
 
     def _read_rows(self, path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         rows = read_rows(path, columns, what="an evaluation") if path.exists() else []

@@ -64,7 +64,7 @@ def read_rows(path: Path, columns: Sequence[str], *, what: str) -> list[dict[str
     Raises:
         InputError: The file has other columns, or it is not text.
     """
-    refused = f"output: {path} exists and is not a result of {what}; name another place"
+    refused = f"output: {path} exists and is not a result of {what}; name another file"
     with path.open(newline="", encoding="utf-8") as file:
         try:
             reader = csv.DictReader(file)

@@ -215,7 +215,7 @@ def _evaluate(
         mask_origin=benchmark.mask_origin,
         num_images=benchmark.num_images,
         official_count=benchmark.official_count,
-        instances=tuple(store.instances[name, kind] for name in firsts for kind in chosen),
+        instances=tuple(one for name in firsts for kind in chosen for one in store.instances[name, kind]),
     )
 
 
@@ -279,10 +279,10 @@ def _score_photograph(
     instances = []
     for kind, entries in of_kind.items():
         predicted, masked, true = (np.stack(arrays) for arrays in zip(*entries, strict=True))
-        counts, mask_counts = (
-            count_instances(guess, true, convention=scoring.convention) for guess in (predicted, masked)
-        )
-        instances.append(InstanceScores(photograph=items[0][0].name, kind=kind, counts=counts, mask_counts=mask_counts))
+        for of, guess in (("prediction", predicted), ("mask", masked)):
+            matched = count_instances(guess, true, convention=scoring.convention)
+            first = items[0][0].name
+            instances += [InstanceScores(photograph=first, kind=kind, of=of, counts=counts) for counts in matched]
     return pairs, instances
 
 
@@ -324,10 +324,10 @@ def _read_trimap(photograph: GuidedPhotograph, size: tuple[int, ...]) -> npt.NDA
     if path is None:
         raise InputError(
             f"protocol: trimap-unknown needs a trimap for {photograph.name}, which the benchmark lacks; "
-            "move its trimaps where its layout says, or choose another protocol"
+            "move its trimaps to the folder that its layout names, or choose another protocol"
         )
     trimap = read_mask_file(path)
     check_size(path, trimap.shape, photograph.alpha_path, size)
     if not unknown_region(trimap).any():
-        raise InputError(f"{path}: leaves nothing unknown, expected a trimap of 0, 128 and 255")
+        raise InputError(f"{path}: the trimap has no unknown pixels, expected 0, 128 and 255")
     return trimap

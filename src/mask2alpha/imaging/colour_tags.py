@@ -29,7 +29,7 @@ _PRIMARIES_OF_CODE: Mapping[int, Primaries] = {
 _ADOBE_RGB: Primaries = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *_D65)
 _ADOBE_EXPONENT = 563 / 256
 _SRGB_LIKE, _LINEAR, _EXPONENTS = (1, 2, 6, 13, 14, 15), 8, {4: 2.2, 5: 2.8}
-"""Transfer characteristics of H.273, table 3. Those of BT.709 and its kin are displayed about as sRGB is."""
+"""Transfer characteristics of H.273, table 3. Those of BT.709 and similar standards are displayed about as sRGB is."""
 _UNKNOWN = 2
 _LEVELS = 1024
 
@@ -78,7 +78,7 @@ def profile_of_exif(block: bytes | None) -> bytes | None:
         exif.load(block)
         colour_space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
         index = exif.get_ifd(ExifTags.IFD.Interop).get(1, "")
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):  # damage is told with the other tags
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):  # reported with the other tags
         return None
     is_adobe = colour_space == 2 or (colour_space != 1 and str(index).startswith("R03"))
     return _profile(_ADOBE_RGB, _ADOBE_EXPONENT, is_grey=False) if is_adobe else None

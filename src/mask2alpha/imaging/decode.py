@@ -76,7 +76,7 @@ _DAMAGE = (
 
 
 def read_image(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read a photograph from a file; see `decode_image`.
+    """Read a photo from a file; see `decode_image`.
 
     Raises:
         ImageFileError: The file cannot be read, has another format, is damaged, or is over a limit.
@@ -87,7 +87,7 @@ def read_image(path: str | Path, *, max_bytes: int = MAX_BYTES, max_pixels: int 
 def decode_image(
     data: bytes, name: str = "picture", *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Photo:
-    """Read a photograph from the bytes of a file.
+    """Read a photo from the bytes of a file.
 
     The EXIF orientation is applied. Grey and palette pictures become RGB; CMYK ones become sRGB, by their profile where
     they have one. 16-bit and floating samples stay so, and so does every other colour profile.

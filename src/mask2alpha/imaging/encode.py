@@ -80,10 +80,10 @@ def check_format(
     """
     kind = find_format(path)
     if has_alpha and not kind.has_alpha:
-        raise ImageFileError(f"{path}: {kind.name} holds no alpha channel; write {_suffixes_where(has_alpha=True)}")
+        raise ImageFileError(f"{path}: {kind.name} cannot hold an alpha channel; use {_suffixes_where(has_alpha=True)}")
     if is_premultiplied and not kind.has_premultiplied:
         holders = _suffixes_where(has_premultiplied=True, has_alpha=True)
-        raise ImageFileError(f"{path}: {kind.name} holds no premultiplied colours; write {holders}")
+        raise ImageFileError(f"{path}: {kind.name} cannot hold premultiplied colours; use {holders}")
     if is_16_bit and "uint16" not in kind.dtypes:
         raise ImageFileError(f"{path}: 16-bit pictures are written as {_suffixes_where(dtype='uint16')}")
     if is_float and "float32" not in kind.dtypes:
@@ -254,7 +254,7 @@ def _encode_webp(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
 
 def _encode_avif(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if not features.check("avif"):
-        raise UnreadableError("this Pillow writes no AVIF; a Pillow from PyPI does")
+        raise UnreadableError("this build of Pillow cannot write AVIF; install Pillow from PyPI")
     if tags.resolution:
         tags = replace(tags, exif=with_resolution(tags.exif, tags.resolution))
     # without loss but for the rounding of colours to YCbCr: alpha and grey come back exactly

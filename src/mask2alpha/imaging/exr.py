@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mask2alpha.imaging.colour import Primaries, usable_primaries
 from mask2alpha.imaging.metadata import read_resolution
 from mask2alpha.imaging.photo import Photo
-from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed
+from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, finite
 from mask2alpha.ops.masks import DrawnMask
 
 _COLOURS = ("R", "G", "B")
@@ -64,7 +64,7 @@ def decode_exr_mask(data: bytes, max_pixels: int, channel: str | None, *, advice
     in_layer = [name for name in names if channel is not None and channel in (name, name.rpartition(".")[0])]
     if len(names) == 1 or in_layer:
         planes, _ = _read_planes(data, header, in_layer or names)
-        planes = {name: _finite_or_whole(plane) for name, plane in planes.items()}
+        planes = {name: _finite(plane) for name, plane in planes.items()}
         lone = next(iter(planes.values()))
         return DrawnMask(values=lone, channels=planes if in_layer else {})
     try:
@@ -169,7 +169,7 @@ def _primaries(header: Mapping[str, Any]) -> Primaries | None:
         return None
     primaries = usable_primaries(header["chromaticities"])
     if primaries is None:
-        warnings.warn("the chromaticities span no colour space and were left out", stacklevel=3)
+        warnings.warn("the chromaticities do not span a colour space and were left out", stacklevel=3)
     return primaries
 
 
@@ -199,16 +199,8 @@ def _colour_channels(names: list[str]) -> list[str | None]:
     raise UnreadableError(f"no channels R, G, B or Y, only {', '.join(sorted(names)[:8]) or 'none'}")
 
 
-def _finite_or_whole(array: NDArray[Any]) -> NDArray[Any]:
-    """Floats that are finite; whole numbers, such as the ids of objects, as they are."""
-    return array if array.dtype.kind == "u" else _finite(array)
-
-
 def _finite(array: NDArray[Any]) -> NDArray[Any]:
-    """NaN and infinite values become 0, with a warning."""
-    array = array.astype(np.float32, copy=False) if array.dtype not in (np.float16, np.float32) else array
-    wrong = ~np.isfinite(array)
-    if wrong.any():
-        warnings.warn(f"{int(wrong.sum())} values were not finite (NaN or infinite) and became 0", stacklevel=2)
-        array = np.where(wrong, array.dtype.type(0), array)
-    return array
+    """Finite floats; whole numbers, such as the ids of objects, as they are."""
+    if array.dtype.kind == "u":
+        return array
+    return finite(array if array.dtype in (np.float16, np.float32) else array.astype(np.float32))

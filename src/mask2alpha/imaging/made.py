@@ -71,8 +71,8 @@ class MadeFiles:
             file.write("\n" + json.dumps([self._name(path), *entry]))  # a line cut off by a kill spoils no other
 
     def _recipe(self, parts: Mapping[str, Path | str]) -> str:
-        told = {name: self._digest(part) if isinstance(part, Path) else part for name, part in parts.items()}
-        return hashlib.sha256(json.dumps([self.options, told], sort_keys=True).encode()).hexdigest()
+        contents = {name: self._digest(part) if isinstance(part, Path) else part for name, part in parts.items()}
+        return hashlib.sha256(json.dumps([self.options, contents], sort_keys=True).encode()).hexdigest()
 
     def _digest(self, path: Path) -> str:
         if path not in self._digests:

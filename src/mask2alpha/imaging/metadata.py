@@ -1,4 +1,4 @@
-"""What a file says about a picture besides its pixels: EXIF and XMP, made fit for another picture of the same scene.
+"""A picture's metadata besides its pixels: EXIF and XMP, prepared for another picture of the same scene.
 
 Kept are descriptions, names, dates, rights and exposure. Left out are the structure of the old file, its thumbnails
 (they show what was cut away) and makers' notes (opaque, and broken by moving them).

@@ -1,4 +1,4 @@
-"""Which mask belongs to which photograph: by the file's name; ``photo__label.png`` are several masks of one photo."""
+"""Which mask belongs to which photo: by the file's name; ``photo__label.png`` are several masks of one photo."""
 
 import re
 import unicodedata
@@ -19,7 +19,7 @@ _LEAST_LIKENESS = 0.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoMasks:
-    """A photograph and its masks."""
+    """A photo and its masks."""
 
     photo: Path
     masks: tuple[Path, ...]
@@ -38,7 +38,7 @@ class Pairing:
 
 
 def match_pairs(photos: Path, masks: Path) -> Pairing:
-    """Match photographs to masks.
+    """Match photos to masks.
 
     Args:
         photos: A file or a folder (its picture files; subfolders are not searched).

@@ -106,7 +106,7 @@ class Photo:
             bits = 8 if self.pixels.dtype == np.uint8 else 16
         if self.is_linear:
             if self.pixels.max() > 1:
-                warnings.warn("what is brighter than white (above 1) was clipped; .exr keeps it", stacklevel=3)
+                warnings.warn("values brighter than white (above 1) were clipped; .exr keeps them", stacklevel=3)
             pixels = colour.srgb_from_linear(self.pixels, self.primaries)
             return replace(self, pixels=pixels, primaries=None)._with_depth(bits)
         pixels = colour.with_depth(self.pixels, bits)

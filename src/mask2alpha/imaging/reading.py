@@ -1,5 +1,6 @@
 """What the readers of all formats share: the checks made before anything is decoded, and how they refuse a file."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,15 @@ def extra_needed(what: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise UnreadableError(f'{what} needs more packages: pip install "mask2alpha[formats]"') from error
+
+
+def finite(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, its NaN and infinite values replaced by 0, with a warning."""
+    wrong = ~np.isfinite(array)
+    if not wrong.any():
+        return array
+    warnings.warn(f"{int(wrong.sum())} values were not finite (NaN or infinite) and became 0", stacklevel=3)
+    return np.where(wrong, array.dtype.type(0), array)
 
 
 def straight_colours(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:

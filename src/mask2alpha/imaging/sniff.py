@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, told by their content; other kinds are refused, with advice where there is any."""
+"""Recognises the format of a file by its content; other formats are refused, with advice."""
 
 from mask2alpha.errors import ImageFileError
 

@@ -40,7 +40,7 @@ def names_a_file(target: Path, written: Sequence[str], *, accepted: str = "") ->
     if suffix in _OTHER_FILES:
         raise InputError(f"{target}: cannot write {target.suffix}; accepted: {accepted}")
     if target.exists():
-        raise InputError(f"{target} is a file without a suffix that is written; accepted: {accepted}")
+        raise InputError(f"{target} is a file whose suffix cannot be written; accepted: {accepted}")
     return False
 
 

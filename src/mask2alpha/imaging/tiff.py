@@ -2,7 +2,6 @@
 
 import io
 import logging
-import warnings
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.imaging.metadata import read_resolution
 from mask2alpha.imaging.photo import Photo
-from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, straight_colours
+from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, finite, straight_colours
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -32,7 +31,7 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
     """
     with extra_needed("this kind of TIFF"):
         import tifffile
-    tifffile.logger().setLevel(logging.CRITICAL)  # a damaged file is told once, by our own error
+    tifffile.logger().setLevel(logging.CRITICAL)  # a damaged file is reported once, by our own error
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         check_size((page.imagewidth, page.imagelength), max_pixels)
@@ -147,7 +146,7 @@ def _decode_page(page: "TiffPage", data: bytes) -> NDArray[Any]:
         target[...] = segment[: target.shape[0], : target.shape[1]]
     if is_white_zero:
         samples[..., 0] = np.iinfo(samples.dtype).max - samples[..., 0]
-    return _finite(samples)
+    return finite(samples) if samples.dtype.kind == "f" else samples
 
 
 _DTYPES: dict[str, type] = {
@@ -174,12 +173,4 @@ def _decode_segment(raw: bytes, page: "TiffPage", shape: tuple[int, int, int]) -
         return np.asarray(np.cumsum(samples, axis=1, dtype=samples.dtype.newbyteorder("=")))
     if predictor != 1:
         raise UnreadableError("a TIFF with this predictor is not supported")
-    return samples
-
-
-def _finite(samples: NDArray[Any]) -> NDArray[Any]:
-    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        count = int((~np.isfinite(samples)).sum())
-        warnings.warn(f"{count} values were not finite (NaN or infinite) and became 0", stacklevel=2)
-        return np.asarray(np.nan_to_num(samples, copy=False, nan=0, posinf=0, neginf=0))
     return samples

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal before the step, and AdamW for all that is no matrix.
+"""Muon: momentum whose matrices are made orthogonal before the step, and AdamW for everything else.
 
 A gradient's momentum is mostly a few strong directions; the steps of AdamW follow them. Setting all singular values to
 about one lets the rare directions learn as fast, which reaches the same loss in fewer samples. From K. Jordan et al.,

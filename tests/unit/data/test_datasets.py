@@ -252,7 +252,7 @@ def test_wrong_forms_are_refused(text: str) -> None:
 
 
 def test_unknown_kinds_and_missing_backgrounds_are_refused(walls: DataSet) -> None:
-    with pytest.raises(InputError, match="'imagenet' is not a kind of data set here; expected one of cutouts, pairs"):
+    with pytest.raises(InputError, match="'imagenet' is not a kind of data set; expected one of cutouts, pairs"):
         open_sources([DataSet("imagenet", walls.root)], [walls])
     with pytest.raises(InputError, match="backgrounds: none"):
         open_sources([], [])

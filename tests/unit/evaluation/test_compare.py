@@ -212,7 +212,7 @@ def test_unusable_requests_are_refused(make_root: Callable[..., Path], tmp_path:
     root = make_root()
     with pytest.raises(InputError, match="methods: got none"):
         run(tmp_path, root)
-    with pytest.raises(InputError, match="'mask' is there twice; tell them apart with :label=NAME"):
+    with pytest.raises(InputError, match="'mask' was given twice; distinguish them with :label=NAME"):
         run(tmp_path, root, "mask", "mask")
     with pytest.raises(InputError, match="redo: small is not one of the methods mask"):
         run(tmp_path, root, "mask", redo=["small"])

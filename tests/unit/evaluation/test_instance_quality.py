@@ -87,9 +87,9 @@ def test_counts_of_photographs_add_up() -> None:
     alphas[0, :3], alphas[1, 3:] = 1, 1
     first = count_instances(alphas, alphas[::-1])
     second = count_instances(alphas[:1], alphas)
-    total = add_counts([first, second])[0]
+    total = add_counts([*first, *second])[0]
     assert (total.num_true_positives, total.num_false_positives, total.num_false_negatives) == (3, 0, 1)
     assert total.imq["conn"] == pytest.approx(3 / 3.5)
-    assert add_counts([first, second]) == add_counts([second, first])
+    assert add_counts([*first, *second]) == add_counts([*second, *first])
     with pytest.raises(InputError, match="empty"):
         add_counts([])

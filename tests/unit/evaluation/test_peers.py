@@ -169,7 +169,7 @@ def test_pymatting_keeps_what_the_trimap_says_and_follows_colours(name: str, rng
 
 def test_a_mask_thinner_than_the_band_is_refused(rng: np.random.Generator) -> None:
     mask = disc((40, 44), 4)
-    with pytest.raises(InputError, match="nothing inside it is further than 5 pixels"):
+    with pytest.raises(InputError, match="no pixel inside it is more than 5 pixels"):
         load_method(parse_method("closed-form:width=5"))(photograph(mask, rng), mask)
 
 

@@ -85,20 +85,20 @@ def test_a_protocol_without_its_trimaps_is_refused(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "move", "to", "message"),
     [
-        ("aim-500", "original", "images", "aim has no original/; move what is in aim/images to aim/original"),
-        ("aim-500", "mask", "alpha", "aim has no mask/; move what is in aim/alpha to aim/mask"),
+        ("aim-500", "original", "images", "aim has no original/; move the contents of aim/images to aim/original"),
+        ("aim-500", "mask", "alpha", "aim has no mask/; move the contents of aim/alpha to aim/mask"),
         ("aim-500", "mask", "elsewhere", "aim has no mask/; move the true alphas there"),
         (
             "aim-500",
             "",
             "deeper",
-            "aim has no original/, aim/deeper has; move what is in aim/deeper to aim",
+            "aim has no original/, aim/deeper has; move the contents of aim/deeper to aim",
         ),
         (
             "am-2k",
             "validation",
             "val",
-            "aim/validation has no original/, aim/val has; move what is in aim/val to aim/validation",
+            "aim/validation has no original/, aim/val has; move the contents of aim/val to aim/validation",
         ),
         ("am-2k", "validation/original", "gone", "aim/validation has no original/; move the photos there"),
         ("aim-500", "mask/o_0b7228ec.png", "gone.png", "aim/mask lacks o_0b7228ec; move their true alphas there"),
@@ -107,7 +107,7 @@ def test_a_protocol_without_its_trimaps_is_refused(name: str, tmp_path: Path) ->
             "p3m-500-np",
             "validation/P3M-500-NP/original_image",
             "validation/P3M-500-NP/original",
-            "has no original_image/; move what is in aim/validation/P3M-500-NP/original to aim/validation/P3M-500-NP",
+            "; move the contents of aim/validation/P3M-500-NP/original to aim/validation/P3M-500-NP/original_image",
         ),
         (
             "p3m-500-p",
@@ -115,7 +115,7 @@ def test_a_protocol_without_its_trimaps_is_refused(name: str, tmp_path: Path) ->
             "gone",
             "aim/validation/P3M-500-P has no blurred_image/; move the photos with blurred faces there",
         ),
-        ("ppm-100", "matte", "alpha", "aim has no matte/; move what is in aim/alpha to aim/matte"),
+        ("ppm-100", "matte", "alpha", "aim has no matte/; move the contents of aim/alpha to aim/matte"),
         (
             "composition-1k",
             "merged",
@@ -123,7 +123,7 @@ def test_a_protocol_without_its_trimaps_is_refused(name: str, tmp_path: Path) ->
             "no merged/; move the 1000 composites that the data set's own script makes",
         ),
         ("composition-1k", "alpha_copy", "gone", "aim has no alpha_copy/; move the true alphas there"),
-        ("alphamatting", "gt_training_lowres", "gt", "move what is in aim/gt to aim/gt_training_lowres"),
+        ("alphamatting", "gt_training_lowres", "gt", "move the contents of aim/gt to aim/gt_training_lowres"),
         (
             "him2k",
             "alphas",

@@ -184,9 +184,11 @@ def test_instance_quality_is_a_table_of_its_own(evaluation: Evaluation, style: L
         )
 
     instances = tuple(
-        InstanceScores(photograph=name, kind=kind, counts=counts(3, 1.5), mask_counts=counts(2, 0.4))
+        InstanceScores(photograph=name, kind=kind, of=of, counts=one)
         for name in ("a", "b")
         for kind in ("exact", "holes")
+        for of, both in (("prediction", counts(3, 1.5)), ("mask", counts(2, 0.4)))
+        for one in both
     )
     report = format_report(replace(evaluation, protocol="him2k", instances=instances), style)
     row = next(line for line in report.splitlines() if line.strip("| ").startswith("all") and "0.75" in line)

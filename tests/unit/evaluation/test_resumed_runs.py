@@ -147,7 +147,7 @@ def test_imq_is_that_of_the_accumulator(tmp_path: Path) -> None:
             for photograph in benchmark.photographs
             if f"/{name}/" in photograph.name
         ]
-        counts.append(count_instances(alphas, np.stack(truths)))
+        counts += count_instances(alphas, np.stack(truths))
     assert evaluation.count_instances() == add_counts(counts) == evaluation.count_instances("r50_c4_3x")
     masks_alone = evaluation.count_instances(of_masks=True)
     assert masks_alone[0].num_true_positives == 4
@@ -205,7 +205,7 @@ def test_predictions_of_instances_are_scored(tmp_path: Path) -> None:
 def test_a_trimap_that_leaves_nothing_open_is_refused(tmp_path: Path) -> None:
     LAYOUTS["folder"](tmp_path)
     shutil.copy(tmp_path / "mask" / "eroded" / "one.png", tmp_path / "trimap" / "one.png")
-    with pytest.raises(InputError, match=r"one\.png: leaves nothing unknown"):
+    with pytest.raises(InputError, match=r"one\.png: the trimap has no unknown pixels"):
         evaluate(blur, open_benchmark("folder", tmp_path), protocol="trimap-unknown")
 
 

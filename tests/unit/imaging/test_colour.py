@@ -171,5 +171,5 @@ def test_a_photo_becomes_what_a_format_holds(
 def test_clipped_highlights_are_told() -> None:
     photo = Photo(pixels=np.full((2, 2, 3), 3.0, dtype=np.float16))
     assert photo.for_output(".exr") is photo
-    with pytest.warns(UserWarning, match=r"brighter than white \(above 1\) was clipped"):
+    with pytest.warns(UserWarning, match=r"brighter than white \(above 1\) were clipped"):
         assert photo.for_output(".png").pixels.tolist() == [[[65535] * 3] * 2] * 2

@@ -97,7 +97,7 @@ def test_the_primaries_of_aces_are_heeded_and_kept(rng: np.random.Generator) -> 
 
 def test_primaries_that_span_nothing_are_told_of() -> None:
     plane = np.ones((3, 4), np.float32)
-    with pytest.warns(UserWarning, match="chromaticities span no colour space"):
+    with pytest.warns(UserWarning, match="chromaticities do not span a colour space"):
         decode_image(exr({"R": plane, "G": plane, "B": plane}, chromaticities=(0.3, 0.3) * 4))
 
 

@@ -256,7 +256,7 @@ def test_attack_a_background_that_is_a_file_or_an_address(bench: Bench, backgrou
 @pytest.mark.parametrize(
     ("wishes", "reason"),
     [
-        ({"outputs": ["cutout"], "format": "jpeg"}, "JPEG holds no alpha"),
+        ({"outputs": ["cutout"], "format": "jpeg"}, "JPEG cannot hold an alpha"),
         ({"outputs": ["alpha"], "format": "webp", "bits": 16}, "uint16|16-bit"),
         ({"outputs": ["passes"]}, "exr"),
     ],
