@@ -13,6 +13,8 @@ export interface ServiceInfo {
   /** Suffixes of the files it reads. */
   input_formats: string[];
   limits: { body_bytes: number; pixels: number; side: number; steps: number };
+  /** What there is where no service answers; undefined: everything. */
+  offers?: { outputs: readonly Output[]; formats: readonly Format[] };
 }
 
 /** A photograph that the service keeps for a while. */

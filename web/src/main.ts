@@ -9,6 +9,8 @@ import { acceptFiles, choose, type Use } from "./files";
 import type { Rect } from "./geometry";
 import { Gestures } from "./gestures";
 import { Hovering } from "./hovering";
+import { isAlone, keepForOffline, limitTo } from "./alone";
+import { LocalService } from "./local";
 import { Matting, SentPhoto } from "./matting";
 import { ObjectsPanel } from "./objects-panel";
 import { decodedHere, decodedThere, hasShapeOf } from "./photo";
@@ -25,7 +27,7 @@ import { fitted, zoomedTo } from "./viewport";
 const ZOOM_STEP = 1.4;
 const LARGEST_BRUSH = 200;
 
-const service = new Service();
+const service = isAlone() ? new LocalService() : new Service();
 const page = new PageDocument();
 const view = initialView();
 const reporter = new PageReporter();
@@ -521,10 +523,13 @@ async function start(): Promise<void> {
   updateFormats();
   info = await service.info();
   offerSelecting(info.selects);
+  if (info.offers) limitTo(info.offers);
   const { limits, version, model } = info;
   element("limits").textContent =
     `Up to ${Math.round(limits.pixels / 1e6)} megapixels and ${megabytes(limits.body_bytes)}. ` +
-    "Your pictures go to this service alone, and are kept only while you work.";
+    (info.offers
+      ? "Your pictures stay in this browser."
+      : "Your pictures go to this service alone, and are kept only while you work.");
   element("about").textContent = `mask2alpha ${version}, model ${model}`;
   input("steps").max = String(limits.steps);
   const suffixes = info.input_formats.map((suffix) => `.${suffix}`);
@@ -532,4 +537,5 @@ async function start(): Promise<void> {
   showAdvanced();
 }
 
+if (isAlone()) attempt(keepForOffline(() => page.photo === null));
 attempt(start());

@@ -15,6 +15,7 @@ COMMANDS = {
     "video": "Matte every frame of a clip without flicker.",
     "mask": "Make a guidance mask from a box, points or strokes.",
     "serve": "Serve mattes over HTTP, with a web page.",
+    "page": "Write the web page as files that need no service.",
     "batch": "Matte a manifest of photos, here or on a Ray cluster.",
     "eval": "Score mattes against true alphas.",
     "eval-prompts": "Score the masks that clicks, boxes and strokes give.",

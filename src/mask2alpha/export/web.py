@@ -23,14 +23,15 @@ def export_for_web(source: str | Path, folder: str | Path) -> list[Path]:
         CheckpointError: The model cannot be found or read.
         InputError: As for `export_model`, or the package lacks what the model needs.
     """
-    config = load_model(find_checkpoint(source)).config
+    checkpoint = find_checkpoint(source)
+    config = load_model(checkpoint).config
     encoder, decoder, detail = config.encoder, config.decoder, config.detail
     is_supported = encoder.kind == "conv_stem" and encoder.least_side == 0 and decoder.num_corrections == 0
     if not is_supported or decoder.update != "formula" or detail.selection != "sgsdr":
         raise InputError(f"{source}: the page runs models like 'small': a light encoder and no corrections of the mask")
     files = export_model(source, folder, is_half=True)
     about = Path(folder) / "model.json"
-    info = {"name": str(source), "steps": decoder.num_steps, "error_threshold": detail.error_threshold}
+    info = {"name": checkpoint.stem, "steps": decoder.num_steps, "error_threshold": detail.error_threshold}
     with replacing(about) as temporary:
         temporary.write_text(json.dumps(info) + "\n", encoding="utf-8")
     return [*files, about]
