@@ -49,6 +49,12 @@ ABLATIONS = ("3", "4", "5", "algorithm")
 EXAMPLE_METHODS = ("MODEL", "closed-form", "guided-filter:radius=20,eps=1e-4", "feather")
 EXAMPLE_CORNERS = {"astronaut": (20, 130), "chelsea": (80, 231)}
 """Photo, and the upper left corner (row, column) of what is shown at full size."""
+CLICKS = (
+    ("chelsea", (120, 200), None),
+    ("astronaut", (240, 100), (463, 311)),
+    ("astronaut", (240, 100), (420, 380)),
+)
+"""Photo, a click on the target, and one on what is not."""
 EXPLAINED = ("--panel", "220", "--steps", "3")
 SIDE = 220
 
@@ -110,6 +116,28 @@ def make_examples(job: Job) -> None:
         rows += [Row(pictures=pictures), Row(pictures=[crop(picture, corner) for picture in pictures])]
     sheet = draw_sheet(rows, SIDE, titles=["photo", "mask", *(method.label for method in methods)])
     keep(Image.fromarray(sheet), job.picture("results/examples.webp"))
+
+
+def make_select(job: Job) -> None:
+    """What one or two clicks select, and the mattes."""
+    predictor = Predictor(Mask2Alpha.from_pretrained(job.model))
+    rows = []
+    for name, target, rest in CLICKS:
+        photo, _ = read_example(name)
+        encoded = predictor.encode(photo)
+        mask = predictor.select(encoded, points=[target])
+        if rest is not None:
+            mask = predictor.select(encoded, points=[target], not_points=[rest], mask=mask)
+        matte = predictor.predict(encoded, mask)
+        clicked = Image.fromarray(photo)
+        for point, colour in ((target, "lime"), (rest, "red")):
+            if point is not None:
+                ImageDraw.Draw(clicked).circle(point, 9, fill=colour, outline="white", width=2)
+        rows.append(
+            Row(pictures=[np.asarray(clicked), mask * np.uint8(255), as_grey(matte.alpha), matte.composite(TEAL)])
+        )
+    sheet = draw_sheet(rows, SIDE, titles=["clicks", "selection", "alpha", "composite"])
+    keep(Image.fromarray(sheet), job.picture("select.webp"), width=sheet.shape[1])
 
 
 def make_prompts(job: Job) -> None:
@@ -225,6 +253,7 @@ PARTS: dict[str, Callable[[Job], None]] = {
     "explain": make_explain,
     "tutorial": make_tutorial,
     "prompts": make_prompts,
+    "select": make_select,
     "examples": make_examples,
     "failures": make_failures,
     "ablations": make_ablations,

@@ -68,6 +68,15 @@ def test_pictures_are_drawn_from_the_weights(tool: dict[str, Any], weights: Path
 
 
 @pytest.mark.slow
+def test_clicks_are_drawn_with_a_model_that_selects(tool: dict[str, Any], docs: Path, tmp_path: Path) -> None:
+    weights = save_model(Mask2Alpha(PRESETS["tiny_backbone"]), tmp_path / "tiny.safetensors")
+    result = run(tool, "select", "--model", weights, "--docs", docs)
+    assert result.exit_code == 0, result.output
+    with Image.open(docs / "images" / "select.webp") as sheet:
+        assert sheet.width == 4 * (tool["SIDE"] + 6) + 6
+
+
+@pytest.mark.slow
 def test_tables_are_measured_and_written_between_their_marks(
     tool: dict[str, Any], weights: Path, docs: Path, validation: Path, tmp_path: Path
 ) -> None:

@@ -344,8 +344,8 @@ def _reach(region: Bool[Tensor, "1 1 h w"], seeds: Bool[Tensor, "1 1 h w"]) -> B
     grid, front = (F.max_pool2d(part.float(), cell, ceil_mode=True)[0, 0].numpy() > 0 for part in (region, seeds))
     front &= grid
     count = -1
-    while np.count_nonzero(front) != count:
-        count = np.count_nonzero(front)
+    while (found := int(np.count_nonzero(front))) != count:
+        count = found
         for _ in range(8):
             front = _widen(_widen(front).T).T & grid
     cells = torch.from_numpy(front)[None, None].repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
