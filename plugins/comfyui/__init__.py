@@ -1,5 +1,18 @@
-"""mask2alpha for ComfyUI; the host reads the two mappings."""
+"""mask2alpha for ComfyUI; the host calls `comfy_entrypoint`."""
 
-from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from comfy_api.latest import ComfyExtension, io
 
-__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
+from .nodes import NODES
+
+
+class Mask2AlphaExtension(ComfyExtension):
+    """The nodes of this folder."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """What the host shows in its menu."""
+        return NODES
+
+
+async def comfy_entrypoint() -> ComfyExtension:
+    """The extension, once, when the host starts."""
+    return Mask2AlphaExtension()

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from comfy_host import ComfyHost, InterruptProcessingException
+from comfy_host import ComfyHost, InterruptProcessingException, check_value
 from PIL import Image
 
 from mask2alpha import EdgeOptions, Mask2Alpha, Predictor
@@ -121,15 +121,72 @@ def test_the_button_stops_between_pictures(host, weights, images, masks):
     assert not host.progress
 
 
-def test_the_workflow_is_one_of_these_nodes(host, plugins):
-    workflow = json.loads((plugins / "comfyui" / "workflow_api.json").read_text())
-    ours = {node["class_type"] for node in workflow.values()} & host.nodes.keys()
-    assert ours == host.nodes.keys()
+@pytest.mark.parametrize("name", ["cutout_api.json", "selection_api.json"])
+def test_the_workflows_are_of_these_nodes(host, plugins, name):
+    workflow = json.loads((plugins / "comfyui" / name).read_text(encoding="utf-8"))
     for node in workflow.values():
-        if node["class_type"] in ours:
-            assert host.nodes[node["class_type"]].INPUT_TYPES()["required"].keys() == node["inputs"].keys()
         for value in node["inputs"].values():
             assert not isinstance(value, list) or value[0] in workflow
+        if schema := host.schemas.get(node["class_type"]):
+            asked = {each.id: each for each in schema.inputs}
+            assert node["inputs"].keys() <= asked.keys()
+            assert {each.id for each in schema.inputs if not each.optional} <= node["inputs"].keys()
+            for key, value in node["inputs"].items():
+                if not isinstance(value, list):
+                    check_value(asked[key], value)
+
+
+def test_every_node_has_a_workflow_and_a_line_in_the_readme(host, plugins):
+    folder = plugins / "comfyui"
+    shown = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*_api.json"))
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for node_id, schema in host.schemas.items():
+        assert node_id in shown
+        assert f"**{schema.display_name}**" in readme
+
+
+def test_points_are_selected_in_each_image(host, images):
+    asked = []
+
+    class Selecting:
+        def encode(self, image):
+            return image
+
+        def select(self, image, **prompt):
+            asked.append(prompt)
+            return np.ones(image.shape[:2], bool)
+
+    node = host.nodes["SelectWithMask2Alpha"]
+    (selection,) = node.EXECUTE_NORMALIZED(
+        model=Selecting(), image=images, points="50%,25%\n-1,2; 100%,100%", scale="part"
+    ).result
+    assert selection.shape == (3, HEIGHT, WIDTH)
+    assert selection.dtype == torch.float32
+    points = [(WIDTH / 2, HEIGHT / 4), (WIDTH - 1, HEIGHT - 1)]
+    assert asked == 3 * [{"points": points, "not_points": [(1, 2)], "scale": "part"}]
+    with pytest.raises(InputError, match="'here' is not a point"):
+        node.EXECUTE_NORMALIZED(model=Selecting(), image=images, points="here", scale="part")
+
+
+def test_several_masks_become_a_batch(host, masks):
+    node = host.nodes["MasksForMask2Alpha"]
+    (batch,) = node.EXECUTE_NORMALIZED(mask_1=masks[0], mask_3=masks[1:], mask_2=None).result
+    assert torch.equal(batch, masks)
+    with pytest.raises(InputError, match="different sizes"):
+        node.EXECUTE_NORMALIZED(mask_1=masks[0], mask_2=masks[:, :8])
+
+
+def test_the_edge_node_writes_what_the_matte_node_reads(host, weights, images, masks):
+    graph = json.loads(json.dumps(GRAPH))
+    graph["1"]["inputs"]["weights"] = weights
+    neutral = {each.id: each.default for each in host.schemas["EdgesForMask2Alpha"].inputs}
+    graph["3"] = {"class_type": "EdgesForMask2Alpha", "inputs": neutral | {"shift": -2.0, "feather": 1.0}}
+    graph["2"]["inputs"]["edges"] = ["3", 0]
+    values = {"image": ("IMAGE", images[:1]), "mask": ("MASK", masks[:1])}
+    alpha, _ = host.execute(graph, "2", values)
+    matted = expected(weights, images[0], masks[0]).with_edges(EdgeOptions(shift=-2, feather=1))
+    np.testing.assert_allclose(alpha[0], matted.alpha, atol=1e-5)
+    assert host.nodes["EdgesForMask2Alpha"].EXECUTE_NORMALIZED(**neutral).result == ("",)
 
 
 def test_the_registry_finds_what_it_needs(plugins):
