@@ -1,8 +1,8 @@
 """How far a mask is believed: a number in [0, 1] that becomes options of the decoder and pixels that are decided.
 
 Below 0.5, the matte of the first step may correct the mask more often, and at last, made hard, takes its place. Above
-0.5 it corrects nothing, and beyond a distance from the mask's border alpha is the mask's value, which the decoder takes
-as known.
+0.5 it corrects nothing, a single step decodes, since further ones lead away from a mask that is right, and beyond a
+distance from the mask's border alpha is the mask's value, which the decoder takes as known.
 """
 
 import math
@@ -41,7 +41,7 @@ def with_trust(options: RunOptions, trust: float) -> RunOptions:
     if trust == DEFAULT_TRUST:
         return options
     if trust > DEFAULT_TRUST:
-        return replace(options, num_corrections=0)
+        return replace(options, num_corrections=0, num_steps=options.num_steps or 1)
     return replace(options, num_corrections=MOST_CORRECTIONS, rebuilds_mask=trust <= LITTLE_TRUST)
 
 

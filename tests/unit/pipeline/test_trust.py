@@ -63,6 +63,7 @@ def test_the_default_changes_nothing_and_the_rest_corrects_more_often_or_never()
     assert with_trust(given, 0.5) is given
     for trust in (0.6, 1.0):
         assert with_trust(given, trust) == RunOptions(num_steps=2, num_corrections=0)
+        assert with_trust(RunOptions(), trust) == RunOptions(num_steps=1, num_corrections=0)
     assert with_trust(given, 0.4) == RunOptions(num_steps=2, num_corrections=MOST_CORRECTIONS)
     assert with_trust(given, 0.2) == RunOptions(num_steps=2, num_corrections=MOST_CORRECTIONS, rebuilds_mask=True)
 
