@@ -65,6 +65,8 @@ class Mask:
 
     values: NDArray[Any]
     """(H, W); bool, uint8 of which 255 is the target, or float32 in [0, 1]."""
+    is_soft: bool = False
+    """Whether grey is a share, such as the mean of several masks, and never the grey of a trimap."""
 
     def as_bytes(self) -> NDArray[np.uint8]:
         """The same as uint8, 0 to 255."""

@@ -21,10 +21,18 @@ class Guidance:
     """Where alpha is 1 if the mask is above 0.5, else 0. None: the network may change every pixel."""
 
     @classmethod
-    def read(cls, mask: Shaped[Tensor, "1 1 height width"], trust: float = DEFAULT_TRUST) -> "Guidance":
-        """What a mask says: a trimap decides pixels (`ops.trimap`), and so does another mask that is trusted."""
+    def read(
+        cls, mask: Shaped[Tensor, "1 1 height width"], trust: float = DEFAULT_TRUST, *, is_soft: bool = False
+    ) -> "Guidance":
+        """What a mask says: a trimap decides pixels (`ops.trimap`), and so does another mask that is trusted.
+
+        Args:
+            mask: Of the photo's size.
+            trust: In [0, 1].
+            is_soft: As `Mask.is_soft`.
+        """
         values = mask[0, 0].numpy()
-        if (is_unsure := find_unsure(values)) is None:
+        if is_soft or (is_unsure := find_unsure(values)) is None:
             return cls(mask=mask, is_decided=find_decided(mask, trust))
         is_decided = torch.from_numpy(~is_unsure)[None, None]
         return cls(mask=as_unit(mask) > 0.5 if has_guess(values) else mask, is_decided=is_decided)

@@ -336,7 +336,11 @@ class Predictor(AbstractPredictor):
         encoded = image if isinstance(image, EncodedImage) else self._encode(image, pixels)
         if has_whole and (value := find_trivial_value(checked[_WHOLE])) is not None:
             trivial[_WHOLE] = value
-        guidance = {name: Guidance.read(mask, self.trust) for name, mask in checked.items() if name not in trivial}
+        guidance = {
+            name: Guidance.read(mask, self.trust, is_soft=getattr(masks.get(name), "is_soft", False))
+            for name, mask in checked.items()
+            if name not in trivial
+        }
         mattes = {name: _trivial_matte(encoded, value) for name, value in trivial.items()}
         options = replace(with_trust(self.options, self.trust), has_trace=has_trace)
         mattes |= self._matte(encoded, guidance, options)

@@ -188,7 +188,7 @@ def matte_steadily(
             raise VideoError(f"frame {here.index + 1} has no mask, and {reason}; give a mask for it")
         mask = moved if here.mask is None else average_mask(before, here, after)
         assert mask is not None
-        matte = predictor.predict(here.image, Mask(values=mask))
+        matte = predictor.predict(here.image, Mask(values=mask, is_soft=True))
         warning = None
         if moved is not None and flow is not None:
             if here.mask is None:

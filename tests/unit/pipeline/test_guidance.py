@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.predictor import Predictor
 
 
@@ -56,6 +57,13 @@ def test_a_band_over_a_mask_leaves_the_mask_to_the_network(predictor: Predictor,
     assert with_mask is not None
     assert torch.equal(with_mask.mask, plain.mask)
     assert not torch.equal(without.mask, plain.mask)
+
+
+def test_grey_that_is_a_share_decides_nothing(predictor: Predictor, rng: np.random.Generator) -> None:
+    image, given = picture(rng, 128, 192), trimap(128, 192).astype(np.float32) / 255
+    alpha = predictor.predict(image, Mask(values=given, is_soft=True)).alpha
+    assert (alpha[given == 0] > 0).any()
+    assert (alpha[given == 1] < 1).any()
 
 
 def test_decided_pixels_are_fine_from_the_start_and_stay(predictor: Predictor, rng: np.random.Generator) -> None:
