@@ -103,7 +103,9 @@ export class LocalService extends Service {
   #run(task: LocalTask, signal: AbortSignal): Promise<LocalAnswer> {
     const run = this.#last.then(() => {
       signal.throwIfAborted();
-      return this.#ask(task);
+      const cancel = (): void => this.#worker?.postMessage({ kind: "cancel" } satisfies LocalTask);
+      signal.addEventListener("abort", cancel);
+      return this.#ask(task).finally(() => signal.removeEventListener("abort", cancel));
     });
     this.#last = run.catch(() => undefined);
     return new Promise((resolve, reject) => {

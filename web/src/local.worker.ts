@@ -9,6 +9,7 @@ export type LocalTask =
   | { kind: "start"; model: string; engineBinary: string; engineScript: string }
   | { kind: "encode"; id: string; photo: Blob; maxSide: number; mostPixels: number }
   | { kind: "matte"; id: string; object: Blob; options: Omit<MatteOptions, "object"> }
+  | { kind: "cancel" }
   | { kind: "drop"; id: string };
 
 export type LocalAnswer =
@@ -36,6 +37,8 @@ const RED = [255, 25.5, 25.5];
 const scope = self as unknown as Worker;
 let session: Promise<Session> | null = null;
 let opened: Opened | null = null;
+/** Ends the task that runs. */
+let running = new AbortController();
 /** The newest matte: its pictures are often asked for one after the other. */
 let newest: { key: string; version: Version; mask: Uint8Array; matte: Matte } | null = null;
 
@@ -45,10 +48,15 @@ scope.onmessage = async ({ data: task }: MessageEvent<LocalTask>): Promise<void>
     session.catch(() => undefined); // told to the first task that needs it
     return;
   }
+  if (task.kind === "cancel") {
+    running.abort();
+    return;
+  }
   if (task.kind === "drop") {
     if (opened?.id === task.id) opened = newest = null;
     return;
   }
+  running = new AbortController();
   try {
     const answer = await (task.kind === "encode" ? encode(task) : matte(task));
     scope.postMessage(answer);
@@ -90,10 +98,10 @@ async function encode({ id, photo, maxSide, mostPixels }: LocalTask & { kind: "e
 }
 
 async function encodingOf(version: Version): Promise<Encoding> {
-  const running = await session!;
+  const ready = await session!;
   if (version.encoding) return version.encoding;
   tell("encoding");
-  return (version.encoding = await running.encode(version.photo));
+  return (version.encoding = await ready.encode(version.photo));
 }
 
 async function matte({ id, object, options }: LocalTask & { kind: "matte" }): Promise<LocalAnswer> {
@@ -131,9 +139,9 @@ async function predicted(version: Version, mask: Uint8Array, options: Omit<Matte
   const encoding = await encodingOf(version);
   tell("matting");
   const { width, height } = version.photo;
-  const made = await (
-    await session!
-  ).predict(encoding, { data: mask, width, height }, { steps, errorThreshold, region });
+  const ready = await session!;
+  const given = { data: mask, width, height };
+  const made = await ready.predict(encoding, given, { steps, errorThreshold, region, signal: running.signal });
   newest = { key, version, mask, matte: made };
   return made;
 }

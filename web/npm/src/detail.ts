@@ -22,15 +22,15 @@ export interface Detailed {
 /**
  * Recompute the unsure pixels of a coarse matte at full size.
  *
- * @param region The part of the photograph that is wanted; elsewhere alpha stays 0.
+ * @param options The predicted error above which pixels are recomputed; the part of the photograph that is wanted, as
+ *   alpha stays 0 elsewhere; and what ends the work.
  */
 export async function recoverDetail(
   network: Network,
   photo: Pixels,
   mask: Uint8Array,
   coarse: Coarse,
-  threshold: number,
-  region: Rect,
+  { threshold, region, signal }: { threshold: number; region: Rect; signal: AbortSignal | undefined },
 ): Promise<Detailed> {
   const size: Size = [photo.height, photo.width];
   const made: Detailed = { alpha: new Float32Array(size[0] * size[1]), active: new Uint8Array(size[0] * size[1]) };
@@ -46,7 +46,7 @@ export async function recoverDetail(
   );
   for (const row of axes[0]!) {
     for (const column of axes[1]!) {
-      await recoverWindow(network, photo, mask, coarse, threshold, { row, column, spanned }, made);
+      await recoverWindow(network, photo, mask, coarse, { threshold, signal, row, column, spanned }, made);
     }
   }
   return made;
@@ -93,13 +93,21 @@ function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
+/** A window, and how it is worked. */
+interface Work {
+  threshold: number;
+  signal: AbortSignal | undefined;
+  row: Span;
+  column: Span;
+  spanned: Size;
+}
+
 async function recoverWindow(
   network: Network,
   photo: Pixels,
   mask: Uint8Array,
   coarse: Coarse,
-  threshold: number,
-  { row, column, spanned }: { row: Span; column: Span; spanned: Size },
+  { threshold, signal, row, column, spanned }: Work,
   made: Detailed,
 ): Promise<void> {
   const inner: Rect = { top: row.inner[0], bottom: row.inner[1], left: column.inner[0], right: column.inner[1] };
@@ -123,6 +131,7 @@ async function recoverWindow(
     part,
     covered,
     threshold,
+    signal,
   );
   paste(alpha, outer, inner, photo.width, made.alpha);
   const columns = Math.ceil((outer.right - outer.left) / 2);

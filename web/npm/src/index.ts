@@ -39,6 +39,8 @@ export interface PredictOptions {
   errorThreshold?: number;
   /** The part of the photograph that is wanted, in its pixels; the rest of the matte is 0. Default: all of it. */
   region?: Rect;
+  /** Ends the work, with its reason as the error, before the next part of the network runs. */
+  signal?: AbortSignal;
 }
 
 /** What a photograph gives, for any number of masks. */
@@ -113,8 +115,12 @@ export class Session {
     }
     const { features } = "photo" in photo ? photo : await this.encode(photo);
     const small = shrinkMask(values, [height, width], features.size);
-    const coarse = await this.network.decode(features, small, findBox(small), steps);
-    const { alpha, active } = await recoverDetail(this.network, pixels, values, coarse, errorThreshold, region);
+    const coarse = await this.network.decode(features, small, findBox(small), steps, options.signal);
+    const { alpha, active } = await recoverDetail(this.network, pixels, values, coarse, {
+      threshold: errorThreshold,
+      region,
+      signal: options.signal,
+    });
     const spanned = paddedSize([height, width], STRIDE_MULTIPLE);
     settle(alpha, values, networkShare(small), spanned, { top: 0, bottom: height, left: 0, right: width });
     const enlarged = (map: Planes): Float32Array<ArrayBuffer> =>

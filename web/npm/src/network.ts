@@ -44,7 +44,11 @@ export class Network {
   ) {}
 
   static async create(info: ModelInfo, files: Record<Graph, Uint8Array>): Promise<Network> {
-    const options: ort.InferenceSession.SessionOptions = { executionProviders: ["wasm"], enableMemPattern: false };
+    const options: ort.InferenceSession.SessionOptions = {
+      executionProviders: ["wasm"],
+      enableMemPattern: false,
+      extra: { session: { intra_op: { allow_spinning: "0" } } }, // threads that wait leave the cores to others
+    };
     const sessions: Partial<Record<Graph, ort.InferenceSession>> = {};
     // one after the other: together they would need the memory of all files twice
     for (const name of GRAPHS) sessions[name] = await ort.InferenceSession.create(files[name], options);
@@ -66,8 +70,15 @@ export class Network {
    *
    * @param mask Of the encoded size, in [0, 1].
    * @param box The part of the encoded photograph in which the mask is decoded.
+   * @param signal As for `recover`.
    */
-  async decode(features: Features, mask: Planes, box: Rect | null, steps: number): Promise<Coarse> {
+  async decode(
+    features: Features,
+    mask: Planes,
+    box: Rect | null,
+    steps: number,
+    signal?: AbortSignal,
+  ): Promise<Coarse> {
     const { guided } = await this.#run("guide", { mask: tensorOf(mask), tokens: features.tokens });
     const whole = quartered(mask);
     const first = await this.#state(features.thumbnail, whole, whole, whole, null, 0);
@@ -94,6 +105,7 @@ export class Network {
       box ? spread(planesOf(tensor), atStride(box, 4), quarter, outside) : planesOf(tensor);
     const decided: Planes[] = [];
     for (let step = 1; ; step++) {
+      await checked(signal);
       const { mixed_matte, is_fine, cues } = state;
       const made = await this.#run("step", {
         prepared: prepared!,
@@ -126,6 +138,7 @@ export class Network {
    * @param image Of the window, at full size.
    * @param coarse What covers the window exactly, and more at the right and at the bottom.
    * @param spanned (height, width) that `coarse` covers, in pixels of the window.
+   * @param signal Ends the work, with its reason as the error, before the next graph runs.
    * @returns Alpha, and the cells of 2 x 2 pixels that were recomputed.
    */
   async recover(
@@ -134,7 +147,9 @@ export class Network {
     coarse: Omit<Coarse, "decided">,
     spanned: Size,
     threshold: number,
+    signal?: AbortSignal,
   ): Promise<{ alpha: Float32Array; active: Uint8Array }> {
+    await checked(signal);
     const made = await this.#run("detail", {
       image: tensorOf(image),
       mask: tensorOf(mask),
@@ -169,6 +184,13 @@ export class Network {
   async #run(graph: Graph, feeds: Tensors): Promise<Tensors> {
     return (await this.sessions[graph].run(feeds)) as Tensors;
   }
+}
+
+/** Let other messages of this thread be heard, of which one may abort the signal. */
+async function checked(signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return;
+  await new Promise((resolve) => setTimeout(resolve));
+  signal.throwIfAborted();
 }
 
 function tensorOf({ data, channels, size }: Planes): ort.Tensor {
