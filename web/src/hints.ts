@@ -25,6 +25,8 @@ const BLUR = 0.8;
 const COLOUR_SPREAD = 20;
 /** By a quarter of the squared distance of two colours; the last is as good as 0. */
 const LIKENESSES = Float32Array.from({ length: 2048 }, (_, index) => Math.exp((-4 * index) / (2 * COLOUR_SPREAD ** 2)));
+/** From the middle of a mark to its border. */
+const MARK_REACH = 2;
 /** Tokens along each axis that a pixel is a mean of. */
 const TAPS = 4;
 
@@ -182,12 +184,17 @@ export class Hints implements Size {
     return LIKENESSES[Math.min(LIKENESSES.length - 1, (red * red + green * green + blue * blue) >> 2)]!;
   }
 
-  /** The part of a region that hangs together with the place of a click. */
+  /** The part of a region that hangs together with the mark of a click. */
   #piece(region: Uint8Array, at: Point): Uint8Array {
     const { width, height } = this;
     const piece = new Uint8Array(region.length);
-    const start = Math.min(height - 1, Math.floor(at.y * this.#scale)) * width + Math.floor(at.x * this.#scale);
-    const waiting = [start];
+    const [column, row] = [Math.floor(at.x * this.#scale), Math.floor(at.y * this.#scale)];
+    const waiting: number[] = [];
+    for (let y = Math.max(0, row - MARK_REACH); y <= Math.min(height - 1, row + MARK_REACH); y++) {
+      for (let x = Math.max(0, column - MARK_REACH); x <= Math.min(width - 1, column + MARK_REACH); x++) {
+        waiting.push(y * width + x);
+      }
+    }
     while (waiting.length) {
       const index = waiting.pop()!;
       if (!region[index] || piece[index]) continue;
