@@ -96,14 +96,15 @@ def _front_matter(metadata: Mapping[str, Any], repo_id: str) -> str:
     """What the hub searches: YAML with a `model-index` of the mean scores."""
     from huggingface_hub import ModelCardData
 
-    backbone = BACKBONES.get(((metadata.get("model_config") or {}).get("encoder") or {}).get("backbone"))
+    encoder = (metadata.get("model_config") or {}).get("encoder") or {}
+    backbone = BACKBONES.get(str(encoder.get("backbone")))
     data = _training_data(metadata)
     card = ModelCardData(
         library_name="mask2alpha",
         pipeline_tag="image-segmentation",
         tags=["image-matting", "mask2alpha"],
         license=str(metadata["licence"]).lower() if metadata.get("licence") else None,
-        base_model=backbone and backbone.hub_id,
+        base_model=None if backbone is None else backbone.hub_id,
         datasets=[re.sub(r"[^\w./-]+", "-", str(item.get("name", ""))) for item in data] if _is_table(data) else None,
         model_name=repo_id.rpartition("/")[2],
         eval_results=list(_mean_scores(metadata)) or None,
