@@ -33,7 +33,7 @@ def find_unsure(mask: NDArray[Any]) -> NDArray[np.bool_] | None:
     is_open = (mask > 0) & (mask < (255 if mask.dtype == np.uint8 else 1))
     if not is_open.any() or is_open.all():
         return None
-    is_grey = is_open & _is_middle_grey(mask)
+    is_grey = is_open & is_middle_grey(mask)
     is_soft = is_open & ~is_grey
     is_thin = _middles(is_grey).sum() < _LEAST_FILL * is_grey.sum()
     if is_thin or not is_grey.any() or _middles(is_soft).sum() > _MOST_SOFT * is_soft.sum():
@@ -43,12 +43,13 @@ def find_unsure(mask: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 def has_guess(trimap: NDArray[Any]) -> bool:
     """Whether the grey of a trimap says which pixels are probably the target: whether it lies on both sides of half."""
-    grey = trimap[_is_middle_grey(trimap)]
+    grey = trimap[is_middle_grey(trimap)]
     half = 127.5 if trimap.dtype == np.uint8 else 0.5
     return bool(grey.min() < half < grey.max())
 
 
-def _is_middle_grey(mask: NDArray[Any]) -> NDArray[np.bool_]:
+def is_middle_grey(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a mask has a value near half, such as 127 or 128 of 255."""
     top = 255 if mask.dtype == np.uint8 else 1
     least, most = (top * (1 + sign * NEAR_HALF) / 2 for sign in (-1, 1))
     return np.asarray((mask >= least) & (mask <= most))

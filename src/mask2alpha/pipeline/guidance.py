@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from mask2alpha.ops.trimap import find_unsure, has_guess
+from mask2alpha.ops.trimap import find_unsure, has_guess, is_middle_grey
 from mask2alpha.ops.units import as_unit
 from mask2alpha.pipeline.trust import DEFAULT_TRUST, find_decided
 
@@ -35,7 +35,10 @@ class Guidance:
         if is_soft or (is_unsure := find_unsure(values)) is None:
             return cls(mask=mask, is_decided=find_decided(mask, trust))
         is_decided = torch.from_numpy(~is_unsure)[None, None]
-        return cls(mask=as_unit(mask) > 0.5 if has_guess(values) else mask, is_decided=is_decided)
+        if has_guess(values):
+            return cls(mask=as_unit(mask) > 0.5, is_decided=is_decided)
+        is_grey = torch.from_numpy(is_middle_grey(values))[None, None]  # on neither side, whichever grey it is
+        return cls(mask=torch.where(is_grey, 0.5, as_unit(mask)), is_decided=is_decided)
 
     def hold(self, alpha: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 height width"]:
         """Alpha, with the mask's value where it is decided."""

@@ -59,6 +59,16 @@ def test_a_band_over_a_mask_leaves_the_mask_to_the_network(predictor: Predictor,
     assert not torch.equal(without.mask, plain.mask)
 
 
+@pytest.mark.parametrize("grey", [125, 127, 130])
+def test_one_grey_is_on_neither_side_whatever_its_value(
+    predictor: Predictor, rng: np.random.Generator, grey: int
+) -> None:
+    image, given = picture(rng, 128, 192), trimap(128, 192)
+    expected = predictor.predict(image, given).alpha
+    given[given == 128] = grey
+    assert np.array_equal(predictor.predict(image, given).alpha, expected)
+
+
 def test_grey_that_is_a_share_decides_nothing(predictor: Predictor, rng: np.random.Generator) -> None:
     image, given = picture(rng, 128, 192), trimap(128, 192).astype(np.float32) / 255
     alpha = predictor.predict(image, Mask(values=given, is_soft=True)).alpha
