@@ -14,7 +14,9 @@ export function isAlone(): boolean {
 export function limitTo({ outputs, formats }: NonNullable<ServiceInfo["offers"]>): void {
   document.querySelector<HTMLElement>('[data-tool="box"]')!.hidden = true;
   element("edges").hidden = true;
-  element("hint").textContent = "Paint over what you want to keep, or load a mask.";
+  const advice = "Paint over what you want to keep, or load a mask.";
+  element("hint").textContent = advice;
+  element("how-to-mark").textContent = `${advice} Hair and soft edges need no care: the matte finds them.`;
   for (const [id, offered] of [
     ["download-output", outputs],
     ["download-format", formats],
