@@ -7,6 +7,7 @@
 #   make fuzz      a minute of damaged files   make clean      removes .venv and what was made
 #   make docs      the site, in build/site     make notebooks  runs the notebooks, keeps their output
 #   make figures   every table and picture of the documentation, from the weights (VALIDATION=folder)
+#   make page      the page without a service, in build/page
 #   make dist      wheel and sdist in dist/    make sbom       what an installation consists of, in dist/
 #   make compat    the wheel in every Python   make constraints  pins anew    make api  the pinned interface anew
 #
@@ -32,11 +33,11 @@ START := $(shell date +%s)
 TORCH ?=
 COMPAT ?=
 
-.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks figures dist sbom compat constraints api clean
+.PHONY: help setup demo test test-all fuzz check format bench bench-quick docs notebooks figures page dist sbom compat constraints api clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '3,11s/^# *//p' Makefile
+	@sed -n '3,12s/^# *//p' Makefile
 
 setup: $(DEV)
 
@@ -79,6 +80,10 @@ notebooks: $(DOCS)
 
 figures: $(DEV)
 	OMP_NUM_THREADS=1 $(RUN) tools/make_figures.py $(if $(VALIDATION),--validation "$(VALIDATION)") $(PARTS)
+
+page: $(RUNTIME)
+	$(RUN) -m pip install --quiet -e ".[export]"
+	$(RUN) -m mask2alpha page -o build/page
 
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python tools/make_distributions.py

@@ -13,7 +13,7 @@ FEATURES = {
     "eval": "scores",
     "report": "the report of `compare`",
     "formats": "OpenEXR, HEIF, floating-point TIFF",
-    "export": "ONNX and OpenVINO",
+    "export": "ONNX, OpenVINO, and `page`",
     "batch": "`batch`, and Ray",
     "tensorboard": "TensorBoard",
     "peers": "other methods in `compare`",
