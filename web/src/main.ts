@@ -484,7 +484,10 @@ listenForShortcuts({
   "Ctrl+s": () => attempt(download()),
 });
 
-addEventListener("pagehide", () => matting.close());
+addEventListener("pagehide", () => {
+  opening = null; // what is given up now did not fail
+  matting.close();
+});
 
 service.askKey = async () => {
   const answer = await shown(dialog("key-dialog"));
