@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 from mask2alpha.checkpoints import load_model
+from mask2alpha.pipeline.encoder_input import shrink_image
 from mask2alpha.pipeline.predictor import Predictor
+from mask2alpha.pipeline.preprocess import image_to_pixels
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("onnx", reason="the extra export is not installed")
@@ -53,6 +55,21 @@ def test_the_readme_runs_in_node_and_gives_the_predictors_matte(installed: Path)
     assert np.abs(alpha - matte.alpha).max() < 1 / 255
     foreground = np.asarray(Image.open(installed / "foreground.png")).astype(int)
     assert np.abs(foreground - matte.foreground()).max() <= 1
+
+
+def test_a_large_photograph_is_shrunk_as_by_pytorch(installed: Path, rng: np.random.Generator) -> None:
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 15, 3), dtype=np.uint8))
+    image = np.asarray(coarse.resize((3000, 1800), Image.Resampling.BICUBIC))
+    np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]).tofile(installed / "large.rgba")
+    (installed / "shrink.js").write_text("""
+        import { readFileSync, writeFileSync } from "node:fs";
+        import { shrinkPhoto } from "./node_modules/mask2alpha/dist/prepare.js";
+        writeFileSync("small.f32", shrinkPhoto({ data: readFileSync("large.rgba"), width: 3000, height: 1800 }).data);
+    """)
+    subprocess.run(["node", "shrink.js"], cwd=installed, check=True, timeout=600)
+    expected = shrink_image(image_to_pixels(image), (1472, 2432))[0].numpy()
+    made = np.fromfile(installed / "small.f32", np.float32).reshape(expected.shape)
+    assert np.abs(made - expected).max() < 1e-6
 
 
 def test_the_package_has_types_and_nothing_but_what_it_needs(installed: Path) -> None:

@@ -75,14 +75,15 @@ function padPhoto(data: ArrayLike<number>, [height, width]: Size, size: Size): P
   return { data: planes, channels: 3, size };
 }
 
+/** Of one pixel of a shrunk axis: the first of the pixels that it is made of, and their weights. */
 interface Window {
   first: number;
   weights: Float64Array;
 }
 
-/** For each pixel of a shrunk axis, the triangular weights of the pixels that it is made of. */
-function triangles(length: number, newLength: number, scale: number): Window[] {
-  return Array.from({ length: newLength }, (_, index) => {
+/** Triangular weights for a shrunk axis, as whole numbers of 1 / `unit`: PyTorch shrinks bytes in such arithmetic. */
+function triangles(length: number, newLength: number, scale: number): { windows: Window[]; unit: number } {
+  const windows = Array.from({ length: newLength }, (_, index) => {
     const centre = scale * (index + 0.5);
     const first = Math.max(0, Math.trunc(centre - scale + 0.5));
     const last = Math.min(length, Math.trunc(centre + scale + 0.5));
@@ -92,6 +93,14 @@ function triangles(length: number, newLength: number, scale: number): Window[] {
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     return { first, weights: weights.map((weight) => weight / total) };
   });
+  const largest = Math.max(...windows.map(({ weights }) => Math.max(...weights)));
+  let unit = 1;
+  while (unit < 2 ** 22 && Math.trunc(0.5 + largest * 2 * unit) < 2 ** 15) unit *= 2;
+  const whole = windows.map(({ first, weights }) => ({
+    first,
+    weights: weights.map((weight) => Math.trunc(weight * unit + 0.5)),
+  }));
+  return { windows: whole, unit };
 }
 
 /** Rounded to bytes after each axis, as PyTorch does it. */
@@ -101,7 +110,7 @@ function resizeColumns(
   columns: number,
   scale: number,
 ): Uint8ClampedArray {
-  const windows = triangles(width, columns, scale);
+  const { windows, unit } = triangles(width, columns, scale);
   const made = new Uint8ClampedArray(4 * height * columns);
   for (let row = 0, index = 0; row < height; row++) {
     for (const { first, weights } of windows) {
@@ -112,9 +121,9 @@ function resizeColumns(
         green += weight * data[at + 1]!;
         blue += weight * data[at + 2]!;
       }
-      made[index++] = red;
-      made[index++] = green;
-      made[index++] = blue;
+      made[index++] = Math.floor(red / unit + 0.5);
+      made[index++] = Math.floor(green / unit + 0.5);
+      made[index++] = Math.floor(blue / unit + 0.5);
       made[index++] = 255;
     }
   }
@@ -124,13 +133,14 @@ function resizeColumns(
 function resizeRows(data: Uint8ClampedArray, [height, width]: Size, rows: number, scale: number): Uint8ClampedArray {
   const made = new Uint8ClampedArray(4 * rows * width);
   const line = new Float64Array(4 * width);
-  triangles(height, rows, scale).forEach(({ first, weights }, row) => {
+  const { windows, unit } = triangles(height, rows, scale);
+  windows.forEach(({ first, weights }, row) => {
     line.fill(0);
     weights.forEach((weight, offset) => {
       const start = 4 * (first + offset) * width;
       for (let x = 0; x < line.length; x++) line[x]! += weight * data[start + x]!;
     });
-    made.set(line, 4 * row * width);
+    for (let x = 0; x < line.length; x++) made[4 * row * width + x] = Math.floor(line[x]! / unit + 0.5);
   });
   return made;
 }
