@@ -340,12 +340,12 @@ def test_clicks_brushes_and_the_scale_work_together(walker: Walker) -> None:
     page.keyboard.press("s")
     walker.click(0.5, 0.9)
     mask = grey(walker.download("mask"))
-    assert (mask == 128).sum() > 1000
+    assert np.isin(mask, (127, 128)).sum() > 1000
     assert page.is_hidden("#toast")
     page.keyboard.press("Control+z")
     page.keyboard.press("Control+z")
     walker.settle()
-    assert not (grey(walker.download("mask")) == 128).any()
+    assert not np.isin(grey(walker.download("mask")), (127, 128)).any()
 
 
 def test_a_model_that_selects_nothing_offers_brush_and_box(browser: Any, address: str) -> None:

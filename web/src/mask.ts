@@ -1,9 +1,14 @@
-/** A rough mask: one byte per pixel, 255 inside, 128 where it is unsure, soft values kept. Plain arithmetic, no canvas. */
+/** A rough mask: one byte per pixel, 255 inside, 127 or 128 where it is unsure, soft values kept. Plain arithmetic. */
 
 import { clipped, isEmptyRect, rectOf, type Point, type Rect, type Size } from "./geometry";
 
-/** The grey of a trimap: the network decides there. */
-export const UNSURE = 128;
+/** The grey of a trimap, where the network decides: of pixels that were not the target, and of those that were. */
+const UNSURE_REST = 127;
+const UNSURE_TARGET = 128;
+
+export function isUnsure(value: number): boolean {
+  return value === UNSURE_REST || value === UNSURE_TARGET;
+}
 
 /** What a brush marks. */
 export type Paint = "target" | "rest" | "unsure";
@@ -27,7 +32,7 @@ export class Mask implements Size {
 
   /** Whether nothing is marked as the target. */
   get isEmpty(): boolean {
-    return !this.data.some((value) => value > UNSURE);
+    return !this.data.some((value) => value > UNSURE_TARGET);
   }
 
   /**
@@ -61,7 +66,7 @@ export class Mask implements Size {
         const value = this.data[index]!;
         if (paint === "target") this.data[index] = Math.max(value, covered);
         else if (paint === "rest") this.data[index] = Math.min(value, 255 - covered);
-        else if (covered > 127) this.data[index] = UNSURE;
+        else if (covered > 127) this.data[index] = value < UNSURE_TARGET ? UNSURE_REST : UNSURE_TARGET;
       }
     }
     return rect;

@@ -2,7 +2,7 @@
 
 import type { Layered, MaskedObject, PageDocument, Photo, Stroke } from "./document";
 import { covering, rectOf, type Point, type Rect } from "./geometry";
-import { UNSURE } from "./mask";
+import { isUnsure } from "./mask";
 import type { Line } from "./prompt";
 import { promptOf } from "./selecting";
 import { isBrushTool, type View } from "./view";
@@ -356,7 +356,7 @@ export class Renderer {
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width; column++) {
         const value = mask.data[(rect.top + row) * mask.width + rect.left + column]!;
-        picture.data[4 * (row * width + column) + 3] = value === UNSURE ? UNSURE_COVER : value;
+        picture.data[4 * (row * width + column) + 3] = isUnsure(value) ? UNSURE_COVER : value;
       }
     }
     canvas.getContext("2d")!.putImageData(picture, rect.left, rect.top);

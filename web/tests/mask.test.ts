@@ -38,11 +38,13 @@ test("painting over soft values never lowers them, erasing never raises them", (
   expect(mask.isEmpty).toBe(true);
 });
 
-test("the unsure brush paints a trimap's grey over what is inside and outside, without soft borders", () => {
+test("the unsure brush paints grey without soft borders, which keeps what is inside and what is outside", () => {
   const mask = new Mask(9, 1);
   mask.data.set([0, 0, 0, 0, 255, 255, 255, 255, 255]);
   mask.stroke({ x: 4.2, y: 0.5 }, { x: 4.2, y: 0.5 }, 1.6, "unsure");
-  expect([...mask.data]).toEqual([0, 0, 0, 128, 128, 128, 255, 255, 255]);
+  expect([...mask.data]).toEqual([0, 0, 0, 127, 128, 128, 255, 255, 255]);
+  mask.stroke({ x: 4.2, y: 0.5 }, { x: 4.2, y: 0.5 }, 1.6, "unsure");
+  expect([...mask.data]).toEqual([0, 0, 0, 127, 128, 128, 255, 255, 255]);
   mask.stroke({ x: 7, y: 0.5 }, { x: 7, y: 0.5 }, 5, "rest");
   expect(mask.isEmpty).toBe(true);
 });
