@@ -3,9 +3,11 @@
 A run therefore gives the same batches with any number of workers, and may be resumed at any sample.
 """
 
+import math
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import cv2
@@ -21,6 +23,8 @@ from mask2alpha.data.composition import compose
 from mask2alpha.data.mask_perturbation import perturb_mask
 from mask2alpha.data.sources import Sources
 from mask2alpha.errors import InputError
+from mask2alpha.ops.units import as_unit, to_uint8
+from mask2alpha.ops.working_size import LARGE, MEDIUM, NONE, enlarge_alpha, enlarge_image, enlarge_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,17 @@ class TrainingBatch:
     """0 to 255."""
     mask: UInt8[Tensor, "batch masks size size"]
     """Guidance, 0 to 255, mostly 0 and 255."""
+
+    def enlarge(self, factor: Fraction, size: int) -> "TrainingBatch":
+        """The upper left `size` x `size` pixels of the batch as inference enlarges small photos."""
+        masks = self.mask.flatten(0, 1).unsqueeze(1)
+        alphas = self.true_alpha.flatten(0, 1).unsqueeze(1)
+        large = enlarge_image(self.image, factor), enlarge_alpha(as_unit(alphas), factor), enlarge_mask(masks, factor)
+        image, alpha, mask = (
+            (part if part.dtype == torch.uint8 else to_uint8(part))[:, :, :size, :size].contiguous() for part in large
+        )
+        shape = (*self.mask.shape[:2], size, size)
+        return TrainingBatch(image, alpha.reshape(shape), mask.reshape(shape))
 
     def pin_memory(self) -> "TrainingBatch":
         """Copy the batch to page-locked memory; the loader calls this when asked to pin."""
@@ -78,6 +93,8 @@ class SampleStream(IterableDataset[TrainingBatch]):
     """Composites per batch of this process."""
     masks_per_image: int = 2
     """Targets (and masks) per composite, K."""
+    enlarged_shares: tuple[float, float] = (0.0, 0.0)
+    """Shares of the batches whose composites are smaller, for enlarging by 3/2 and by 2 to `size`."""
     seed: int = 0
     """Another seed gives another stream."""
     start_index: int = 0
@@ -108,13 +125,22 @@ class SampleStream(IterableDataset[TrainingBatch]):
         """Make this process's batch number `number`, counted from the start index."""
         first = self.start_index + (number * self.world_size + self.rank) * self.batch_size
         indices = range(first, first + self.batch_size)
-        samples = [make_sample(self.sources, self.size, self.masks_per_image, self.seed, index) for index in indices]
+        factor = self._draw_factor(first)
+        size = self.size if factor == NONE else 2 * math.ceil(self.size / factor / 2)  # 3/2 needs even sides
+        samples = [make_sample(self.sources, size, self.masks_per_image, self.seed, index) for index in indices]
         images, alphas, masks = zip(*samples, strict=True)
-        return TrainingBatch(
+        batch = TrainingBatch(
             image=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
             true_alpha=torch.from_numpy(np.stack(alphas)),
             mask=torch.from_numpy(np.stack(masks)),
         )
+        return batch if factor == NONE else batch.enlarge(factor, self.size)
+
+    def _draw_factor(self, first: int) -> Fraction:
+        """By how much the batch that begins with sample `first` is enlarged."""
+        draw = np.random.default_rng([self.seed, first, 1]).random()
+        medium, large = self.enlarged_shares
+        return LARGE if draw < large else MEDIUM if draw < large + medium else NONE
 
 
 def make_loader(

@@ -68,7 +68,7 @@ class EncoderConfig:
     """Components of the guided tokens on which the semantic evidence is fitted (`backbone`)."""
     least_side: int = 0
     """Photos whose longer side is at most this, in pixels, are matted at twice their size, and those up to 3/2 of
-    this at 3/2 of theirs (`pipeline/working_size.py`). 0: no photo is."""
+    this at 3/2 of theirs (`ops/working_size.py`). 0: no photo is."""
     has_guidance: bool = True
     """MGFSM, the mask-guided scaling in the last block (off: the paper's Table 3 ablation)."""
 

@@ -31,6 +31,7 @@ from mask2alpha.ops.prompt import Box as UserBox
 from mask2alpha.ops.prompt import Number, Point, Prompt, Stroke
 from mask2alpha.ops.resize import shrink_to_side
 from mask2alpha.ops.units import as_unit
+from mask2alpha.ops.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.encoder_input import shrink_image, shrink_mask
 from mask2alpha.pipeline.guidance import Guidance
@@ -40,7 +41,6 @@ from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, spli
 from mask2alpha.pipeline.selection import SCALES, Tokens, select
 from mask2alpha.pipeline.sharing import share_alpha
 from mask2alpha.pipeline.trust import DEFAULT_TRUST, check_trust, with_trust
-from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 PIXELS_AT_ONCE = 2**21
 """Largest number of pixels of the masks of one image that run together."""

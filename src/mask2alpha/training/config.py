@@ -23,6 +23,9 @@ class DataConfig:
     """Processes that prepare samples; 0: the training process prepares them."""
     procedural_share: float = 0.5
     """Share of the foregrounds that are procedural instead of taken from data sets, in [0, 1]."""
+    enlarged_shares: tuple[float, float] = (0.0, 0.0)
+    """Shares of the batches that are small composites, enlarged by 3/2 and by 2 to `size`, as inference enlarges small
+    photos (`ops/working_size.py`); together at most 1."""
     cutout_side: int = 512
     """Larger foregrounds are shrunk to this longest side, in pixels."""
     photo_side: int = 1024

@@ -109,6 +109,7 @@ def train(
         size=recipe.data.size,
         batch_size=recipe.data.batch_size,
         masks_per_image=recipe.data.masks_per_image,
+        enlarged_shares=recipe.data.enlarged_shares,
         seed=recipe.seed,
         start_index=progress.step * batch_size,
         rank=processes.rank,

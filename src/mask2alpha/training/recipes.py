@@ -30,7 +30,7 @@ def base() -> Recipe:
     return Recipe(
         name="base",
         model=PRESETS["base"],
-        data=DataConfig(size=576, batch_size=2, procedural_share=0.3),
+        data=DataConfig(size=576, batch_size=2, procedural_share=0.35, enlarged_shares=(0.4, 0.3)),
         optim=OptimConfig(name="muon", lr=4e-4, warmup_steps=100, ema_decay=0.999),
         loss=LossWeights(unknown_os4=1.0, unknown=1.0),
         own_state_share=0.7,

@@ -2,15 +2,17 @@ import itertools
 import multiprocessing
 import os
 import signal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
 from mask2alpha.data.cutout import Cutout
-from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader
+from mask2alpha.data.loading import SampleStream, TrainingBatch, make_loader, make_sample
 from mask2alpha.data.sources import PhotoPool, Pool, Sources
 from mask2alpha.errors import InputError
+from mask2alpha.ops.working_size import shrink_alpha
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,28 @@ def test_two_processes_make_the_batch_of_one(sources: Sources) -> None:
     halves = [make_stream(sources, batch_size=2, rank=rank, world_size=2).make_batch(1) for rank in range(2)]
     assert torch.equal(torch.cat([half.image for half in halves]), whole.image)
     assert torch.equal(torch.cat([half.mask for half in halves]), whole.mask)
+
+
+@pytest.mark.parametrize(("shares", "side"), [((1.0, 0.0), 44), ((0.0, 1.0), 32)])
+def test_batches_may_be_small_composites_enlarged(sources: Sources, shares: tuple[float, float], side: int) -> None:
+    stream = SampleStream(sources=sources, size=64, batch_size=2, seed=7, enlarged_shares=shares)
+    batch = stream.make_batch(0)
+    image, alphas, _ = make_sample(sources, side, 2, seed=7, index=0)
+    assert batch.image.shape == (2, 3, 64, 64)
+    assert batch.true_alpha.shape == batch.mask.shape == (2, 2, 64, 64)
+    assert batch.image.dtype == batch.true_alpha.dtype == batch.mask.dtype == torch.uint8
+    factor = Fraction(3, 2) if side == 44 else Fraction(2)
+    kept = int(64 / factor) // 2 * 2 - 2  # what the crop leaves whole
+    shrunk = shrink_alpha(batch.true_alpha[0].float().unsqueeze(1), factor, (kept, kept))[:, 0]
+    assert (shrunk - torch.from_numpy(alphas)[:, :kept, :kept].float()).abs().mean() < 2
+    assert abs(batch.image[0].float().mean().item() - image.mean()) < 5
+
+
+def test_shares_of_enlarged_batches_are_drawn(sources: Sources) -> None:
+    stream = SampleStream(sources=sources, size=64, batch_size=2, seed=7, enlarged_shares=(0.5, 0.2))
+    drawn = [stream._draw_factor(first) for first in range(0, 600, 2)]
+    assert drawn.count(Fraction(3, 2)) == pytest.approx(150, abs=35)
+    assert drawn.count(Fraction(2)) == pytest.approx(60, abs=25)
 
 
 def test_seeds_differ(sources: Sources) -> None:

@@ -7,8 +7,8 @@ import torch
 
 from mask2alpha.model.config import PRESETS
 from mask2alpha.model.mask2alpha import Mask2Alpha
+from mask2alpha.ops.working_size import enlarge_alpha, enlarge_image, enlarge_mask, shrink_alpha, working_factor
 from mask2alpha.pipeline.predictor import Predictor
-from mask2alpha.pipeline.working_size import enlarge_image, enlarge_mask, shrink_alpha, working_factor
 
 
 def make_predictor(least_side: int) -> Predictor:
@@ -89,3 +89,15 @@ def test_an_encoding_of_a_small_photo_serves_any_mask(photo: np.ndarray, mask: n
     np.testing.assert_array_equal(predictor.predict(encoded, mask).alpha, predictor.predict(photo, mask).alpha)
     with pytest.warns(UserWarning, match="mask is full"):
         assert (predictor.predict(encoded, np.ones_like(mask)).alpha == 1).all()
+
+
+@pytest.mark.parametrize("factor", [THREE_HALVES, Fraction(2)])
+def test_an_enlarged_alpha_is_smooth_and_shrinks_to_itself(factor: Fraction) -> None:
+    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
+    alpha = ((20.3 - torch.hypot(rows - 24, columns - 24)) / 3 + 0.5).clamp(0, 1)[None, None]
+    enlarged = enlarge_alpha(alpha, factor)
+    assert enlarged.shape[2:] == (48 * factor, 48 * factor)
+    assert enlarged.min() >= 0
+    assert enlarged.max() <= 1
+    assert (shrink_alpha(enlarged, factor, (48, 48)) - alpha).abs().max() < 0.03
+    assert (enlarged[..., ::2] - enlarged[..., 1::2]).abs().max() > 0.05  # no squares of equal values

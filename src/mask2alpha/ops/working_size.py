@@ -27,7 +27,7 @@ def working_factor(size: Size, least_side: int) -> Fraction:
     return MEDIUM if max(size) <= MEDIUM * least_side else NONE
 
 
-def enlarge_image(image: Shaped[Tensor, "1 3 _h _w"], factor: Fraction) -> Shaped[Tensor, "1 3 height width"]:
+def enlarge_image(image: Shaped[Tensor, "batch 3 _h _w"], factor: Fraction) -> Shaped[Tensor, "batch 3 height width"]:
     """A photo at its working size: itself if `factor` is 1, else floats in [0, 1], by bicubic interpolation.
 
     For 3/2, an odd side first repeats its last pixel.
@@ -39,13 +39,29 @@ def enlarge_image(image: Shaped[Tensor, "1 3 _h _w"], factor: Fraction) -> Shape
     return enlarged.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def enlarge_mask(mask: Shaped[Tensor, "1 1 _h _w"], factor: Fraction) -> Shaped[Tensor, "1 1 height width"]:
+def enlarge_mask(mask: Shaped[Tensor, "batch 1 _h _w"], factor: Fraction) -> Shaped[Tensor, "batch 1 height width"]:
     """A mask at the working size: each pixel has the mean of what it covers, so that by 2 a hard mask stays hard."""
     if factor == NONE:
         return mask
     if factor.denominator == 1:
         return _repeat(mask, factor.numerator)
     return F.avg_pool2d(_repeat(_pad(as_unit(mask), factor), factor.numerator), factor.denominator)
+
+
+def enlarge_alpha(alpha: Float[Tensor, "batch 1 _h _w"], factor: Fraction) -> Float[Tensor, "batch 1 height width"]:
+    """A smooth alpha at the working size, for training; `shrink_alpha` makes nearly `alpha` of it again.
+
+    Args:
+        alpha: In [0, 1]; for 3/2 with even sides.
+        factor: From `working_factor`.
+    """
+    size = (alpha.shape[2], alpha.shape[3])
+    enlarged = torch.zeros((), device=alpha.device)
+    for _ in range(5):  # what shrinking has lost is added again
+        missing = alpha - shrink_alpha(enlarged, factor, size) if enlarged.ndim else alpha
+        rest = F.interpolate(missing, scale_factor=float(factor), mode="bicubic", align_corners=False)
+        enlarged = (enlarged + rest).clamp_(0, 1)
+    return enlarged
 
 
 def shrink_alpha(
@@ -57,7 +73,7 @@ def shrink_alpha(
     return F.avg_pool2d(_repeat(alpha, factor.denominator), factor.numerator)[:, :, : size[0], : size[1]]
 
 
-def _pad(x: Float[Tensor, "1 _c _h _w"], factor: Fraction) -> Float[Tensor, "1 _c height width"]:
+def _pad(x: Float[Tensor, "batch _c _h _w"], factor: Fraction) -> Float[Tensor, "batch _c height width"]:
     height, width = (-side % factor.denominator for side in x.shape[2:])
     return F.pad(x, (0, width, 0, height), mode="replicate")
 
