@@ -101,8 +101,10 @@ ROWS = {
         Row(data=by_pillow(SOFT), reads=SOFT),
         Row(data=by_pillow(SOFT * np.uint16(257)), reads=SOFT),
     ],
-    "a trimap: black, middle grey, white; or middle grey alone": [
+    "a trimap: black, middle grey, white": [
         Row(data=by_pillow(np.array([0, 128, 255], np.uint8)[PARTS]), reads=np.array([0, 128, 255], np.uint8)[PARTS]),
+    ],
+    "middle grey alone": [
         Row(data=by_pillow(np.full(DISC.shape, 128, np.uint8)), reads=np.full(DISC.shape, 128, np.uint8)),
     ],
     "floats in [0, 1]": [
@@ -148,7 +150,7 @@ ROWS = {
         }),
     ],
     "many colours": [Row(data=by_pillow(NOISE), reads="looks like a photograph")],
-    "an alpha channel that varies over a photograph, or over one colour": [
+    "an alpha channel that varies over a photo, or over one colour": [
         Row(data=by_pillow(np.dstack([NOISE, SOFT])), reads=SOFT),
         Row(data=by_pillow(np.dstack([0 * NOISE + 9, SOFT])), reads=SOFT),
     ],
@@ -184,13 +186,13 @@ ROWS = {
             MaskChoice(channel="right"): SECOND,
         }),
     ],
-    "of the photograph's size": [Row(data=by_pillow(SOFT), reads=SOFT, orientation=6)],
-    "of the photograph's aspect, within a pixel or 1 %": [
+    "of the photo's size": [Row(data=by_pillow(SOFT), reads=SOFT, orientation=6)],
+    "of the photo's aspect, within a pixel or 1 %": [
         Row(data=by_pillow(WHITE.repeat(2, 0).repeat(2, 1)), reads=WHITE, says="resized", tolerance=0),
         Row(data=by_pillow(np.pad(WHITE, ((0, 0), (0, 1)))[:, :59]), reads=np.pad(WHITE[:, :59], ((0, 0), (0, 1))),
             says="resized", tolerance=255),
     ],
-    "of the photograph's sides, swapped, where EXIF turned the photograph, or the display matrix the clip": [
+    "of the photo's sides, swapped, where EXIF turned the photo, or the display matrix the clip": [
         Row(data=by_pillow(np.rot90(SOFT)), reads=SOFT, says="as the camera saw it", orientation=6),
         Row(data=by_pillow(np.rot90(SOFT, -1)), reads=SOFT, says="as the camera saw it", orientation=8),
     ],
@@ -215,9 +217,9 @@ def test_the_table_has_these_rows() -> None:
     text = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
     table = text.partition("| a mask may be | how it is read |\n| --- | --- |\n")[2].partition("\n\n")[0]
     assert [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()] == [
-        *list(ROWS)[: list(ROWS).index("of the photograph's size")],
+        *list(ROWS)[: list(ROWS).index("of the photo's size")],
         CLIP,
-        *list(ROWS)[list(ROWS).index("of the photograph's size") :],
+        *list(ROWS)[list(ROWS).index("of the photo's size") :],
     ]
 
 

@@ -27,9 +27,9 @@ def solid(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutou
 
 KINDS: dict[str, tuple[Maker, float]] = {
     "solid": (solid, 0.10),
-    "furry": (furry, 0.145),
+    "furry": (furry, 0.13),
     "haired": (haired, 0.11),
-    "wispy": (wispy, 0.17),
+    "wispy": (wispy, 0.155),
     "feathered": (feathered, 0.05),
     "grass": (grass, 0.03),
     "plant": (plant, 0.06),
