@@ -95,8 +95,9 @@ class Network(ABC):
         features = replace(self.guide(encoding, small), is_decided=options.is_decided)  # 3.1, MGFSM
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
-        for is_rebuilt in [False] * (options.num_corrections or 0) + [True] * options.rebuilds_mask:  # not in the paper
-            if (corrected := rebuild_mask(small, first) if is_rebuilt else correct_mask(small, first)) is None:
+        corrections = [correct_mask] * (options.num_corrections or 0) + [rebuild_mask] * options.rebuilds_mask
+        for correct in corrections:  # not in the paper
+            if (corrected := correct(small, first)) is None:
                 continue
             small = corrected
             fused = self.fuse(features, small, options.box)
