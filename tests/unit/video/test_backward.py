@@ -68,6 +68,10 @@ def test_the_frames_nearer_to_a_later_mask_are_followed_backwards(keys: list[int
     assert find_gaps([index in keys for index in range(120)]) == gaps
 
 
+def test_nothing_is_followed_where_a_video_has_all_masks() -> None:
+    assert find_gaps([]) == []
+
+
 def test_a_mask_in_the_middle_mattes_all_frames(folder: Path) -> None:
     report = run(job_of(folder, 6), FakePredictor)
     assert report.num_matted == NUM_FRAMES
