@@ -47,8 +47,8 @@ PIXELS_AT_ONCE = 2**21
 MAX_ACTIVE_PIXELS = 2**24
 """Default of `active_budget`: far more than a photo needs; it limits the time for a large photo of which the network is
 unsure everywhere."""
-_WHOLE = ""
-"""Name of the union of the masks."""
+_WHOLE = "\0"
+"""Name of the union of the masks, which no file and no object has."""
 PIXELS_SETTLED_AT_ONCE = 2**17
 """Number of pixels that `settle_` takes at a time."""
 
