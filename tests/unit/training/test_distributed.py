@@ -1,6 +1,9 @@
+import faulthandler
 import json
+import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,17 +25,30 @@ from mask2alpha.training.loop import train
 from mask2alpha.training.monitor import LOG_FILE, MonitorOptions
 from mask2alpha.training.recipes import debug
 
+SECONDS = 120
+"""How long processes may take."""
+
 
 def spawn(target: Callable[..., None], *args: Any, count: int = 2) -> None:
-    """Run `target(*args)` in some processes, as torchrun would."""
+    """Run `target(*args)` in some processes, as torchrun would; where they hang, each prints where."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    entry = (count, port, target, args)
-    torch.multiprocessing.start_processes(_enter, entry, nprocs=count, start_method="fork")  # no imports anew
+    # A fork of this process would inherit locks that its other threads hold; the fork server has no other threads
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["mask2alpha.training.loop"])
+    processes = torch.multiprocessing.start_processes(
+        _enter, (count, port, target, args), nprocs=count, join=False, start_method="forkserver"
+    )
+    until = time.monotonic() + SECONDS
+    while not processes.join(timeout=1, grace_period=10):
+        if time.monotonic() > until:
+            for process in processes.processes:
+                process.kill()
+            pytest.fail(f"the processes had not ended after {SECONDS} s")
 
 
 def _enter(rank: int, count: int, port: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    faulthandler.dump_traceback_later(SECONDS - 10, exit=True)
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
