@@ -20,9 +20,9 @@ from PIL import Image
 from mask2alpha import __version__
 
 ROOT = Path(__file__).parents[2]
-WEIGHTS = "mask2alpha/weights/small.safetensors"
-MAX_WHEEL_BYTES = 24_000_000
-MAX_REST_BYTES = 2_500_000
+WEIGHTS = "mask2alpha/weights/"
+MAX_WHEEL_BYTES = 80_000_000
+MAX_REST_BYTES = 7_000_000
 """Of the wheel, unpacked, beside its weights. Docs and tests do not belong in it."""
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def test_the_wheel_holds_every_tracked_file_of_the_package_and_nothing_else(dist
     tracked = {name for name in tracked if ".egg-info/" not in name}
     held = {name for name in members(distributions.wheel) if ".dist-info/" not in name}
     assert held == tracked
-    assert {WEIGHTS, "mask2alpha/py.typed", "mask2alpha/serving/example/photo.jpg"} <= held
+    assert {f"{WEIGHTS}small.safetensors", "mask2alpha/py.typed", "mask2alpha/serving/example/photo.jpg"} <= held
 
 
 def test_the_wheel_holds_the_page_and_all_that_it_names(distributions: Distributions) -> None:
@@ -135,7 +135,7 @@ def test_the_wheel_holds_the_page_and_all_that_it_names(distributions: Distribut
 
 def test_the_wheel_is_small(distributions: Distributions) -> None:
     assert distributions.wheel.stat().st_size <= MAX_WHEEL_BYTES
-    rest = sum(len(content) for name, content in members(distributions.wheel).items() if name != WEIGHTS)
+    rest = sum(len(content) for name, content in members(distributions.wheel).items() if not name.startswith(WEIGHTS))
     assert rest <= MAX_REST_BYTES
 
 

@@ -93,7 +93,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_command_with_one_line() -> None:
     command = [sys.executable, "-m", "mask2alpha", "serve", "--model", "no-such-model", "--port", "0"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("Error: no-such-model: neither")
+    assert result.stderr.startswith("Error: no-such-model: expected")
 
 
 def test_a_new_key_fits_its_line() -> None:
