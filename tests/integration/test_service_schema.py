@@ -21,7 +21,7 @@ def described() -> Iterator[schemathesis.BaseSchema]:
     server = uvicorn.Server(uvicorn.Config(create_app(ServiceSettings(), command=STUB), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
+    while thread.is_alive() and not server.started:
         time.sleep(0.05)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json")
@@ -42,4 +42,4 @@ def test_attack_whatever_the_description_allows(described: schemathesis.BaseSche
 
         ask()
         num_operations += 1
-    assert num_operations == 12
+    assert num_operations == sum(len(methods) for methods in described.raw_schema["paths"].values()) > 0
