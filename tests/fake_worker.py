@@ -30,7 +30,7 @@ def main() -> None:
     predictor: AbstractPredictor = make_tiny() if settings["model"] == "tiny" else FakePredictor()
     limits = {"max_pixels": settings["max_pixels"], "max_bytes": settings["max_body"]}
     runner = JobRunner(predictor, cache_bytes=settings["worker_cache"], **limits)
-    ready = {"device": "cpu", "dtype": "float32", "steps": 2, "error_threshold": 0.02, "selects": 0}
+    ready = {"device": "cpu", "dtype": "float32", "trust": 0.5, "steps": 2, "error_threshold": 0.02, "selects": 0}
     print(json.dumps({"ready": ready}), file=answers)
     jobs: TypeAdapter[Job] = TypeAdapter(Job)
     for line in sys.stdin:

@@ -25,7 +25,8 @@ def main() -> None:
         say({"problem": {"kind": "starting", "detail": "missing: neither a shipped name nor a file"}})
         sys.exit(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    say({"ready": {"device": "cpu", "dtype": "float32", "steps": 2, "error_threshold": 0.02, "selects": 1}})
+    ready = {"device": "cpu", "dtype": "float32", "trust": 0.5, "steps": 2, "error_threshold": 0.02, "selects": 1}
+    say({"ready": ready})
     for line in sys.stdin:
         message = json.loads(line)
         if "forget" in message:

@@ -458,8 +458,12 @@ def test_walk_from_the_photograph_to_the_download(walker: Walker, tmp_path: Path
     walker.photograph("overlay")
     page.select_option("#overlay", "none")
 
-    # steps and threshold
+    # trust, steps and threshold
     page.click("#advanced summary")
+    page.focus("#trust")
+    page.keyboard.press("End")
+    walker.settle()
+    assert page.inner_text("#trust-text") == "1.00"
     page.focus("#steps")
     page.keyboard.press("ArrowRight")
     walker.settle()

@@ -6,7 +6,8 @@ import type { Scale } from "./prompt";
 export interface ServiceInfo {
   version: string;
   model: string;
-  defaults: { steps: number; error_threshold: number };
+  /** No trust: this page has no such control. */
+  defaults: { steps: number; error_threshold: number; trust?: number };
   /** Whether the model selects what is pointed at. */
   selects: boolean;
   needs_key: boolean;
@@ -48,6 +49,8 @@ export interface MatteOptions {
   maxSide?: number;
   /** The outputs are cut to it, in the photograph's pixels. */
   region?: Rect;
+  /** How far the mask is believed, in [0, 1]. */
+  trust?: number;
   steps?: number;
   errorThreshold?: number;
   /** Controls of the edge, such as "shift=-1,feather=2"; lengths in the photograph's pixels. */
@@ -219,6 +222,7 @@ export class Service {
       ["background", options.background],
       ["max_side", options.maxSide],
       ["region", options.region && numbers(options.region)],
+      ["trust", options.trust],
       ["steps", options.steps],
       ["error_threshold", options.errorThreshold],
       ["edges", options.edges || undefined],

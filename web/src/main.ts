@@ -306,18 +306,26 @@ select("overlay").addEventListener("change", () => {
 
 function showAdvanced(): void {
   if (!info) return;
-  const steps = matting.advanced.steps ?? info.defaults.steps;
-  const threshold = matting.advanced.errorThreshold ?? info.defaults.error_threshold;
-  input("steps").value = String(steps);
-  input("threshold").value = String(threshold);
-  element("steps-text").textContent = String(steps);
-  element("threshold-text").textContent = threshold.toFixed(2);
+  const { trust, steps, error_threshold } = info.defaults;
+  element("trust-row").hidden = trust === undefined;
+  for (const [id, value, digits] of [
+    ["trust", matting.advanced.trust ?? trust ?? 0, 2],
+    ["steps", matting.advanced.steps ?? steps, 0],
+    ["threshold", matting.advanced.errorThreshold ?? error_threshold, 2],
+  ] as const) {
+    input(id).value = String(value);
+    element(`${id}-text`).textContent = value.toFixed(digits);
+  }
   button("advanced-reset").disabled = Object.keys(matting.advanced).length === 0;
 }
 
-for (const id of ["steps", "threshold"]) {
+for (const [id, name] of [
+  ["trust", "trust"],
+  ["steps", "steps"],
+  ["threshold", "errorThreshold"],
+] as const) {
   input(id).addEventListener("input", () => {
-    matting.advanced = { steps: Number(input("steps").value), errorThreshold: Number(input("threshold").value) };
+    matting.advanced = { ...matting.advanced, [name]: input(id).valueAsNumber };
     showAdvanced();
   });
   input(id).addEventListener("change", () => matting.recompute());

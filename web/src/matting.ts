@@ -28,11 +28,8 @@ const PROGRESS_INTERVAL = 300;
 /** Work that takes less shows no progress. */
 const PATIENCE = 700;
 
-/** Steps and threshold; undefined is the model's own. */
-export interface Advanced {
-  steps?: number;
-  errorThreshold?: number;
-}
+/** What the person set; the rest is the model's own. */
+export type Advanced = Pick<MatteOptions, "trust" | "steps" | "errorThreshold">;
 
 interface CloseRegion {
   inSight: Rect;
@@ -132,7 +129,7 @@ export class Matting {
     this.#photo?.close();
   }
 
-  /** After the steps, the threshold or the overlay changed. */
+  /** After the trust, the steps, the threshold or the overlay changed. */
   recompute(): void {
     for (const object of this.page.objects) if (object.matte) object.matte.revision = -1;
     this.view.overlayPicture = null;

@@ -278,7 +278,7 @@ def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounter
             "version": __version__,
             "model": Path(settings.model).name,
             "device": pool.about["device"],
-            "defaults": {name: pool.about[name] for name in ("steps", "error_threshold")},
+            "defaults": {name: pool.about[name] for name in ("trust", "steps", "error_threshold")},
             "selects": bool(pool.about["selects"]),
             "needs_key": bool(settings.api_key_hashes),
             "limits": {

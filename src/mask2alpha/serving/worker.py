@@ -63,6 +63,7 @@ def main() -> None:
     ready = {
         "device": str(predictor.device),
         "dtype": str(predictor.dtype).removeprefix("torch."),
+        "trust": predictor.trust,
         "steps": config.decoder.num_steps,
         "error_threshold": config.detail.error_threshold,
         "selects": int(config.encoder.kind == "backbone"),

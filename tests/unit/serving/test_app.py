@@ -34,7 +34,7 @@ def test_it_says_that_it_is_there(client: TestClient) -> None:
 
 def test_it_says_what_can_be_asked_for(client: TestClient) -> None:
     info = client.get("/v1/info").json()
-    assert info["defaults"] == {"steps": 2, "error_threshold": 0.02}
+    assert info["defaults"] == {"steps": 2, "error_threshold": 0.02, "trust": 0.5}
     assert info["limits"]["body_bytes"] == 100_000
     assert {"png", "jpeg"} <= set(info["formats"])
     assert {"alpha", "steps"} <= set(info["outputs"])
