@@ -93,7 +93,7 @@ sbom: dist $(RUNTIME)
 		"torch==$$($(RUN) -c 'from importlib.metadata import version; print(version("torch"))')"
 
 compat: dist
-	OMP_NUM_THREADS=1 $(RELEASE)/bin/python tools/check_compatibility.py $(COMPAT)
+	OMP_NUM_THREADS=1 $(RELEASE)/bin/python tools/check_compatibility.py --torch "$(TORCH)" $(COMPAT)
 
 constraints: $(RELEASE)/.installed
 	$(RELEASE)/bin/python tools/pin_constraints.py
