@@ -125,6 +125,7 @@ FIRST_WITHOUT_KNOWN_HOLES = {
     "onnx": "1.21",  # CVE-2026-27489, CVE-2026-34445
     "opencv-python-headless": "4.12",  # CVE-2025-53644
     "pillow": "12.3",  # GHSA-62p4-gmf7-7g93
+    "pillow-heif": "1.8.1",  # GHSA-g89c-p67h-r497 and later ones, in the libheif that the wheel brings
     "pyarrow": "23.0.1",  # CVE-2026-25087
     "pytest": "9.0.3",  # CVE-2025-71176
     "python-multipart": "0.0.31",  # GHSA-v9pg-7xvm-68hf
@@ -134,6 +135,7 @@ FIRST_WITHOUT_KNOWN_HOLES = {
     "torch": "2.6",  # CVE-2025-32434; docs/versioning.md has what later versions mended
     "tqdm": "4.66.3",  # CVE-2024-34062
     "transformers": "5.10",  # CVE-2026-9856
+    "uv": "0.10.11",  # GHSA-6gx3-4362-rf54
 }
 
 

@@ -343,7 +343,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
 
 
 def _check_heif_items(data: bytes) -> None:
-    """Refuse items whose kind or name is not text: pi_heif crashes the process on such metadata."""
+    """Refuse items whose kind or name is not text: libheif's binding crashes the process on such metadata."""
     start = 0
     while start + 8 <= len(data):
         length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
@@ -364,9 +364,9 @@ def _check_heif_items(data: bytes) -> None:
 def _decode_heif(data: bytes, max_pixels: int) -> Photo:
     """The primary picture; libheif turns it as the file says, and the orientation in EXIF repeats what it did."""
     with extra_needed("HEIC"):
-        import pi_heif
+        import pillow_heif
     _check_heif_items(data)
-    picture = pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    picture = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     check_size(picture.size, max_pixels)
     mode = picture.mode.partition(";")[0]
     if mode not in ("L", "LA", "RGB", "RGBA", "RGBa"):

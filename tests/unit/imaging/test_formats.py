@@ -300,17 +300,17 @@ def test_an_unsupported_compression_of_floats_is_told(rng: np.random.Generator) 
         decode_image(bytes(data))
 
 
-@pytest.mark.parametrize("module", ["OpenEXR", "pi_heif", "tifffile"])
+@pytest.mark.parametrize("module", ["OpenEXR", "pillow_heif", "tifffile"])
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     light = np.ones((2, 2, 3), dtype=np.float32)
     files = {
         "OpenEXR": encode_image(light, "a.exr"),
-        "pi_heif": (PICTURES / "plain.heic").read_bytes(),
+        "pillow_heif": (PICTURES / "plain.heic").read_bytes(),
         "tifffile": encode_image(light, "a.tif"),
     }
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(ImageFileError, match=r"pip install \"mask2alpha\[formats\]\""):
         decode_image(files[module])
-    if module != "pi_heif":
+    if module != "pillow_heif":
         with pytest.raises(ImageFileError, match=r"mask2alpha\[formats\]"):
             encode_image(light, "a.exr" if module == "OpenEXR" else "a.tif")
