@@ -144,7 +144,9 @@ def mask_from_prompt(command: Command) -> Command:
     @wraps(command)
     def with_mask(*args: Any, photos: Path, masks: Path | None, prompt_choice: PromptChoice, **options: Any) -> Any:
         if (masks is None) != prompt_choice.is_given:
-            raise click.UsageError("give either MASK, or --point, --box or --stroke over the photo")
+            raise click.UsageError(
+                "give either MASK, or --point, --box or --stroke over the photo; --point 50%,50% means the middle"
+            )
         if masks is not None:
             return command(*args, photos=photos, masks=masks, **options)
         if prompt_choice.label is not None:
