@@ -26,7 +26,11 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = {"lowest": "lowest-direct", "newest": "highest"}
 EXTRAS = ("train", "report", "peers", "prompts", "formats", "serve", "video")  # those of `make test`
-COMPARED = ("tests/integration/test_published_encoders.py", "tests/unit/model/stage1_encoder/test_vit.py")
+COMPARED = (
+    "tests/integration/test_published_encoders.py",
+    "tests/integration/test_training_runs.py",
+    "tests/unit/model/stage1_encoder/test_vit.py",
+)
 """Tests against transformers, which needs PyTorch 2.7; left out at the lowest end."""
 
 SHOWN = ("torch", "numpy", "pillow", "safetensors", "jaxtyping", "huggingface_hub", "click", "fastapi", "starlette")
