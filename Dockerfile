@@ -10,6 +10,8 @@
 #   docker build -t mask2alpha:cuda .
 #   docker run --rm -p 8000:8000 --gpus all --read-only --tmpfs /tmp mask2alpha:cuda
 #
+# HEIC photos need pillow-heif, whose wheel brings x265, which is GPL. To pass the image on without it: --build-arg HEIC=no
+#
 # Every option of `mask2alpha serve` is also an environment variable: docker run -e MASK2ALPHA_SERVE_WORKERS=4 …
 
 ARG PYTHON=3.12
@@ -23,6 +25,8 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/venv/bin/pip install ".[serve,formats]"
+ARG HEIC=yes
+RUN [ "$HEIC" = yes ] || /opt/venv/bin/pip uninstall -y pillow-heif
 RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/venv
 
 FROM python:${PYTHON}-slim
