@@ -101,7 +101,7 @@ def test_the_health_check_fails_where_nothing_answers() -> None:
 def test_every_command_of_the_build_runs(tmp_path: Path) -> None:
     """The build stage, with a folder of its own in place of the image's root; PyTorch from wherever pip looks."""
     source, venv = tmp_path / "source", tmp_path / "venv"
-    environment = {**os.environ, "TORCH_INDEX": "", "PIP_NO_CACHE_DIR": "0"}
+    environment = {**os.environ, "TORCH_INDEX": "", "HEIC": "yes", "PIP_NO_CACHE_DIR": "0"}
     for instruction in (item for item in INSTRUCTIONS if item.stage == 0):
         if instruction.name == "WORKDIR":
             source.mkdir()
