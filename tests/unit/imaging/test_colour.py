@@ -124,7 +124,11 @@ def test_an_srgb_photo_goes_to_the_network_as_it_is(rng: np.random.Generator) ->
         assert photo.in_srgb() is photo
 
 
-@pytest.mark.parametrize("profile", [b"short", SRGB[:200], SRGB[:16] + b"CMYK" + SRGB[20:], bytes(400)])
+@pytest.mark.parametrize(
+    "profile",
+    [b"short", SRGB[:200], SRGB[:16] + b"CMYK" + SRGB[20:], bytes(400)],
+    ids=["short", "cut", "CMYK", "zeros"],  # the bytes hold the time
+)
 def test_an_unusable_profile_is_left_out_with_a_warning(profile: bytes) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, "PNG", icc_profile=profile)
