@@ -27,7 +27,7 @@ COPY src src
 RUN /opt/venv/bin/pip install ".[serve,formats]"
 ARG HEIC=yes
 RUN [ "$HEIC" = yes ] || /opt/venv/bin/pip uninstall -y pillow-heif
-RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/venv || echo "left as source: files for a newer Python"
+RUN /opt/venv/bin/python -m compileall -q -j 0 /opt/venv || echo "some files are for a newer Python and stay as source"
 
 FROM python:${PYTHON}-slim
 COPY --from=build /opt/venv /opt/venv

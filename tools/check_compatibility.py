@@ -33,9 +33,6 @@ COMPARED = (
 )
 """Tests against transformers, which needs PyTorch 2.7; left out at the lowest end."""
 
-QUIET = ("-W", "ignore::DeprecationWarning")
-"""Old packages use names that the newest of what they need in turn deprecate."""
-
 SHOWN = ("torch", "numpy", "pillow", "safetensors", "jaxtyping", "huggingface_hub", "click", "fastapi", "starlette")
 UV = str(Path(sys.executable).with_name("uv"))
 
@@ -127,7 +124,7 @@ def main() -> None:
                 environment = ROOT / ".cache" / "compat" / f"{version}-{end}"
                 try:
                     python = install(environment, interpreter, wheel, RESOLUTIONS[end], arguments.torch)
-                    ignored = [*(f"--ignore={path}" for path in COMPARED), *QUIET] if end == "lowest" else []
+                    ignored = [f"--ignore={path}" for path in COMPARED if end == "lowest"]
                     tests = [*ignored, *arguments.tests]
                     told = attempt(python, Path(folder), tests, matte_only=arguments.matte_only)
                     told = f"{told} | {versions(python)}"

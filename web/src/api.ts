@@ -6,7 +6,7 @@ import type { Scale } from "./prompt";
 export interface ServiceInfo {
   version: string;
   model: string;
-  /** No trust: this page has no such control. */
+  /** A page without a service has no control of the trust. */
   defaults: { steps: number; error_threshold: number; trust?: number };
   /** Whether the model selects what is pointed at. */
   selects: boolean;
