@@ -101,6 +101,8 @@ class DecoderConfig:
     """Whether the fusion and the steps read the colour cues."""
     has_semantic_cue: bool = False
     """Whether they also read the semantic evidence, from the backbone's tokens."""
+    has_trust_cue: bool = False
+    """Whether they also read how far the mask is believed at each pixel (`RunOptions.trust`)."""
     token_channels: int = 0
     """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: none join."""
     num_corrections: int = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import hold_decided, refine, start_coarse
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
+    DEFAULT_TRUST,
     CoarseMatte,
     DecodingState,
     FusedFeatures,
@@ -92,7 +94,9 @@ class Network(ABC):
         if small.shape[2:] != encoding.size:
             small = F.interpolate(small, encoding.size, mode="area")
 
-        features = replace(self.guide(encoding, small), is_decided=options.is_decided)  # 3.1, MGFSM
+        features = self.guide(encoding, small)  # 3.1, MGFSM
+        trust = torch.tensor([options.trust], device=small.device) if self.config.decoder.has_trust_cue else None
+        features = replace(features, is_decided=options.is_decided, trust=trust)
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
         corrections = [correct_mask] * (options.num_corrections or 0) + [rebuild_mask] * options.rebuilds_mask
@@ -164,6 +168,8 @@ class Mask2Alpha(Network, nn.Module):
         self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
     ) -> FusedFeatures:
         """See `Network.fuse`."""
+        if self.config.decoder.has_trust_cue and features.trust is None:
+            features = replace(features, trust=torch.tensor([DEFAULT_TRUST], device=mask.device))
         features, mask_os4, evidence = prepare_mask(features, mask, box)
         fused = self.fusion(features, mask_os4, evidence)
         return FusedFeatures(

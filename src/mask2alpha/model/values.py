@@ -17,6 +17,8 @@ from mask2alpha.ops.cells import cells_to_pixels
 from mask2alpha.ops.resize import upsample
 from mask2alpha.shapes import Size
 
+DEFAULT_TRUST = 0.5
+"""How far a mask is believed of which nothing is known; 0: hardly, 1: to the pixel."""
 COMPONENT_STRIDE = 16
 """Stride of the map of components on which the semantic evidence is fitted."""
 
@@ -47,6 +49,8 @@ class RunOptions:
     is_decided: Bool[Tensor, "1 1 h w"] | None = None
     """Pixels at stride 4 of the encoded image that lie where alpha is the mask's value for certain; None: none. Their
     state is fine from the start."""
+    trust: float = DEFAULT_TRUST
+    """How far the mask is believed, in [0, 1]; a decoder with `has_trust_cue` reads it."""
     num_corrections: int | None = None
     """How many times at most the first step's matte corrects the mask; 0: never."""
     rebuilds_mask: bool = False
@@ -128,8 +132,10 @@ class GuidedFeatures:
     """As `ImageEncoding.spanned`."""
     box: Box | None = None
     """The part of the encoded image that `maps` and `thumbnail` show; None: all of it."""
-    is_decided: Bool[Tensor, "1 1 _h4 _w4"] | None = None
-    """As `RunOptions.is_decided`, of the box where there is one."""
+    is_decided: Bool[Tensor, "_batch 1 _h4 _w4"] | None = None
+    """As `RunOptions.is_decided`, of the box where there is one; in training, one map per mask."""
+    trust: Float[Tensor, " _batch"] | None = None
+    """As `RunOptions.trust`, for all masks or for each; None: the decoder does not read it."""
 
     @classmethod
     def of(

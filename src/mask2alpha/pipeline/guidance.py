@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from mask2alpha.model.values import DEFAULT_TRUST
 from mask2alpha.ops.trimap import find_unsure, has_guess, is_middle_grey
 from mask2alpha.ops.units import as_unit
-from mask2alpha.pipeline.trust import DEFAULT_TRUST, find_decided
+from mask2alpha.pipeline.trust import find_decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -40,7 +40,7 @@ from mask2alpha.pipeline.matte import EncodedImage, Matte, Trace
 from mask2alpha.pipeline.preprocess import image_to_pixels, mask_to_pixels, split_masks
 from mask2alpha.pipeline.selection import SCALES, Tokens, select
 from mask2alpha.pipeline.sharing import share_alpha
-from mask2alpha.pipeline.trust import DEFAULT_TRUST, check_trust, with_trust
+from mask2alpha.pipeline.trust import check_trust, with_trust
 
 PIXELS_AT_ONCE = 2**21
 """Largest number of pixels of the masks of one image that run together."""

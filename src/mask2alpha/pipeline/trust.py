@@ -13,10 +13,9 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from mask2alpha.errors import InputError
-from mask2alpha.model.values import RunOptions
+from mask2alpha.model.values import DEFAULT_TRUST, RunOptions
 from mask2alpha.ops.units import as_unit
 
-DEFAULT_TRUST = 0.5
 LITTLE_TRUST = 0.25
 """Up to this, the matte takes the mask's place."""
 MOST_CORRECTIONS = 3
@@ -41,8 +40,8 @@ def with_trust(options: RunOptions, trust: float) -> RunOptions:
     if trust == DEFAULT_TRUST:
         return options
     if trust > DEFAULT_TRUST:
-        return replace(options, num_corrections=0, num_steps=options.num_steps or 1)
-    return replace(options, num_corrections=MOST_CORRECTIONS, rebuilds_mask=trust <= LITTLE_TRUST)
+        return replace(options, trust=trust, num_corrections=0, num_steps=options.num_steps or 1)
+    return replace(options, trust=trust, num_corrections=MOST_CORRECTIONS, rebuilds_mask=trust <= LITTLE_TRUST)
 
 
 def find_decided(mask: Shaped[Tensor, "1 1 height width"], trust: float) -> Bool[Tensor, "1 1 height width"] | None:

@@ -1,7 +1,7 @@
 """From a batch of samples to named losses: Algorithm 1 of the paper, then the detail stage."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
-from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.values import DEFAULT_TRUST, CoarseMatte, FusedFeatures, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
 from mask2alpha.training.config import Recipe
+from mask2alpha.training.hints import Hints, draw_hints
 
 
 class MattingObjective(nn.Module):
@@ -46,11 +47,15 @@ class MattingObjective(nn.Module):
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
         encoding = self._encode(pixels, generator).select(images)
+        hints = None
+        if self.recipe.trusted_share:
+            hints = draw_hints(masks, truth, share=self.recipe.trusted_share, generator=generator)
+            masks = hints.mask
         guidance = masks
         share = self.recipe.corrected_share
         if share and torch.rand((), generator=generator, device=image.device).item() < share:
-            guidance = self._correct(encoding, masks)
-        fused = self.model.fuse(self.model.guide(encoding, guidance), guidance)
+            guidance = self._correct(encoding, masks, hints)
+        fused = self._fuse(encoding, guidance, hints)
         truth_os4 = F.avg_pool2d(truth, 4)
         first = coarse = self.model.step(fused, start_coarse(fused))
         config = self.model.config.decoder
@@ -86,14 +91,24 @@ class MattingObjective(nn.Module):
             terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
         return {**terms, **detail_losses(output, window.cut(truth, stride=1))}
 
+    def _fuse(
+        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"], hints: Hints | None
+    ) -> FusedFeatures:
+        features = self.model.guide(encoding, masks)
+        if hints is not None:
+            features = replace(features, trust=hints.trust, is_decided=hints.is_decided)
+        return self.model.fuse(features, masks)
+
     @torch.no_grad()
     def _correct(
-        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"]
+        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"], hints: Hints | None
     ) -> Float[Tensor, "batch 1 _h _w"]:
-        """The masks as inference corrects them, but by the matte of the first step alone."""
-        fused = self.model.fuse(self.model.guide(encoding, masks), masks)
+        """The masks as inference corrects them, but by the matte of the first step alone; none that is trusted."""
+        fused = self._fuse(encoding, masks, hints)
         corrected = correct_mask(masks, self.model.step(fused, start_coarse(fused)))
-        return masks if corrected is None else corrected
+        if corrected is None or hints is None:
+            return masks if corrected is None else corrected
+        return torch.where((hints.trust > DEFAULT_TRUST).view(-1, 1, 1, 1), masks, corrected)
 
     def _encode(self, pixels: Float[Tensor, "batch 3 height width"], generator: torch.Generator) -> ImageEncoding:
         """Encode; a backbone sees a random number of tokens, since those of a photo are of many sizes at inference."""

@@ -24,6 +24,9 @@ GLOBAL_WEIGHT = 1e-3
 """Weight of the mean over the whole image, for places without target (or surroundings) in the window."""
 BINS = 16
 """Bins of the colour histograms, per channel."""
+BIN_SHIFT = 1e-3
+"""Moves the borders of the bins, in bins, away from the means of bytes: on a border, the order in which a runtime adds
+the pixels would choose the bin."""
 RARE_COLOUR = 2e-5
 """Share of target and surroundings at which a colour's evidence is halfway to none."""
 
@@ -71,7 +74,7 @@ def _colour_odds(
     """
     batch = thumbnail.shape[0]
     weight = F.interpolate(solid, scale_factor=4) + UNSURE_WEIGHT * sides
-    red, green, blue = (thumbnail * BINS).long().clamp(0, BINS - 1).unbind(1)
+    red, green, blue = (thumbnail * BINS + BIN_SHIFT).long().clamp(0, BINS - 1).unbind(1)
     colour = ((red * BINS + green) * BINS + blue).flatten(1).unsqueeze(1).expand(-1, 2, -1)
     shares = torch.zeros(batch, 2, BINS**3, device=thumbnail.device).scatter_add_(2, colour, weight.flatten(2))
     shares = (shares / shares.sum(2, keepdim=True).clamp(min=1e-6)).view(batch, 2, BINS, BINS, BINS)
