@@ -23,7 +23,7 @@ from mask2alpha.model.fast.optimise import optimise
 from mask2alpha.model.fast.resampling import upsample
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha, Network
 from mask2alpha.model.stage2_decoding.refine import refine, start_coarse
-from mask2alpha.model.values import GuidedFeatures, ImageEncoding, RunOptions
+from mask2alpha.model.values import DEFAULT_TRUST, GuidedFeatures, ImageEncoding, RunOptions
 from mask2alpha.ops.dtypes import cpu_runs_bfloat16, default_dtype
 from mask2alpha.ops.masks import Mask
 from mask2alpha.ops.padding import padded_size
