@@ -26,7 +26,6 @@ from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import hold_decided, refine, start_coarse
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
-    DEFAULT_TRUST,
     CoarseMatte,
     DecodingState,
     FusedFeatures,
@@ -95,7 +94,7 @@ class Network(ABC):
             small = F.interpolate(small, encoding.size, mode="area")
 
         features = self.guide(encoding, small)  # 3.1, MGFSM
-        trust = torch.tensor([options.trust], device=small.device) if self.config.decoder.has_trust_cue else None
+        trust = torch.tensor([options.trust], device=small.device)
         features = replace(features, is_decided=options.is_decided, trust=trust)
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
@@ -168,9 +167,7 @@ class Mask2Alpha(Network, nn.Module):
         self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
     ) -> FusedFeatures:
         """See `Network.fuse`."""
-        if self.config.decoder.has_trust_cue and features.trust is None:
-            features = replace(features, trust=torch.tensor([DEFAULT_TRUST], device=mask.device))
-        features, mask_os4, evidence = prepare_mask(features, mask, box)
+        features, mask_os4, evidence = prepare_mask(features, mask, box, self.config.decoder)
         fused = self.fusion(features, mask_os4, evidence)
         return FusedFeatures(
             features=fused,

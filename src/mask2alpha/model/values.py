@@ -135,7 +135,7 @@ class GuidedFeatures:
     is_decided: Bool[Tensor, "_batch 1 _h4 _w4"] | None = None
     """As `RunOptions.is_decided`, of the box where there is one; in training, one map per mask."""
     trust: Float[Tensor, " _batch"] | None = None
-    """As `RunOptions.trust`, for all masks or for each; None: the decoder does not read it."""
+    """As `RunOptions.trust`, for all masks or for each; None: the default, or the decoder does not read it."""
 
     @classmethod
     def of(

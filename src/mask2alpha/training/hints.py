@@ -17,8 +17,8 @@ from mask2alpha.model.values import DEFAULT_TRUST
 EXACT_PART, BAND_PART = 0.3, 0.35
 """Of the masks with a hint: exact ones with a trust of 1, and trimaps. The rest are rough masks whose trust says how
 rough they are."""
-USUAL_ERROR, TRUST_SCALE = 0.003, 3.0
-"""Roughness of a mask whose trust is the default, and the factor to either side that makes it 0 or 1."""
+USUAL_ROUGHNESS, TRUST_SCALE = 0.006, 3.0
+"""Roughness (see `find_roughness`) of a mask whose trust is the default, and the factor to either side that makes it 0 or 1."""
 BAND_REACHES = (3.0, 40.0)
 """Smallest and largest reach of a trimap's band, in pixels; drawn log-uniformly."""
 GUESS_SHARE = 0.5
@@ -83,17 +83,17 @@ def find_roughness(
 ) -> Float[Tensor, " batch"]:
     """How far a mask's outline lies from the true one on average, over the target's extent (square root of its area).
 
-    Measured at stride 4.
+    Measured at stride 4, where the pixels on and beside the outline are four times as many as it is long.
     """
     given, true = F.avg_pool2d(mask.float(), 4), F.avg_pool2d(exact.float(), 4)
     wrong = (given - true).abs().sum((1, 2, 3))
-    outline = (F.max_pool2d(true, 3, 1, 1) + F.max_pool2d(-true, 3, 1, 1) > 0).sum((1, 2, 3)) / 2
+    outline = (F.max_pool2d(true, 3, 1, 1) + F.max_pool2d(-true, 3, 1, 1) > 0).sum((1, 2, 3)) / 4
     return wrong / outline.clamp(min=1) / true.sum((1, 2, 3)).clamp(min=1).sqrt()
 
 
 def trust_of(roughness: float) -> float:
     """The trust that a mask of this roughness deserves, in [0, 1]; falls with the logarithm of the roughness."""
-    steps = math.log(max(roughness, 1e-9) / USUAL_ERROR) / math.log(TRUST_SCALE)
+    steps = math.log(max(roughness, 1e-9) / USUAL_ROUGHNESS) / math.log(TRUST_SCALE)
     return min(1.0, max(0.0, (1 - steps) / 2))
 
 

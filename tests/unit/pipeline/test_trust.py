@@ -62,10 +62,11 @@ def test_the_default_changes_nothing_and_the_rest_corrects_more_often_or_never()
         assert find_decided(mask, trust) is None
     assert with_trust(given, 0.5) is given
     for trust in (0.6, 1.0):
-        assert with_trust(given, trust) == RunOptions(num_steps=2, num_corrections=0)
-        assert with_trust(RunOptions(), trust) == RunOptions(num_steps=1, num_corrections=0)
-    assert with_trust(given, 0.4) == RunOptions(num_steps=2, num_corrections=MOST_CORRECTIONS)
-    assert with_trust(given, 0.2) == RunOptions(num_steps=2, num_corrections=MOST_CORRECTIONS, rebuilds_mask=True)
+        assert with_trust(given, trust) == RunOptions(trust=trust, num_steps=2, num_corrections=0)
+        assert with_trust(RunOptions(), trust) == RunOptions(trust=trust, num_steps=1, num_corrections=0)
+    assert with_trust(given, 0.4) == RunOptions(trust=0.4, num_steps=2, num_corrections=MOST_CORRECTIONS)
+    rebuilt = RunOptions(trust=0.2, num_steps=2, num_corrections=MOST_CORRECTIONS, rebuilds_mask=True)
+    assert with_trust(given, 0.2) == rebuilt
 
 
 @pytest.mark.parametrize("trust", [-0.1, 1.5, math.nan])

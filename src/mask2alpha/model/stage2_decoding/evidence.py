@@ -4,6 +4,8 @@ It is found again after each step, from the better matte. Each kind of evidence 
 channels are added in `find_evidence` and counted in `count_cues`.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -17,7 +19,7 @@ from mask2alpha.model.stage2_decoding.evidence_semantics import (
     find_reach,
     find_semantic_evidence,
 )
-from mask2alpha.model.values import Evidence, GuidedFeatures
+from mask2alpha.model.values import DEFAULT_TRUST, Evidence, GuidedFeatures
 
 NUM_TRUST_CUES = 1
 LARGEST_TRUST_CUE = 3.0
@@ -58,13 +60,15 @@ def find_trust_cue(
 
 
 def prepare_mask(
-    guided: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None
+    guided: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None, config: DecoderConfig
 ) -> tuple[GuidedFeatures, Float[Tensor, "batch 1 h w"], Evidence]:
     """The inputs of the fusion: the features, the mask at stride 4, and the evidence given the mask.
 
     The evidence is that of the whole image; where there is a box, all three are cut to it.
     """
     mask_os4 = F.avg_pool2d(mask, 4)
+    trust = guided.trust if guided.trust is not None else torch.tensor([DEFAULT_TRUST], device=mask.device)
+    guided = replace(guided, trust=trust if config.has_trust_cue else None)
     evidence = find_evidence(guided, mask_os4)
     return (guided, mask_os4, evidence) if box is None else (guided.cut(box), box.cut(mask_os4), evidence.cut(box))
 
