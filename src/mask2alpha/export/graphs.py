@@ -96,7 +96,8 @@ class StateGraph(nn.Module):
             reach: int64 scalar, `find_reach` of the whole encoded image, for a model with a backbone.
 
         Returns:
-            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4; with a backbone and with a trust one more each), `local_colours`
+            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4; 6 with a backbone, 7 with a trust cue besides),
+            `local_colours`
             (K, 6, H/4, W/4).
         """
         is_fine = _turn_most_confident_fine(is_fine, predicted_error, fine_share)

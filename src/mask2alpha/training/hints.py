@@ -18,7 +18,8 @@ EXACT_PART, BAND_PART = 0.3, 0.35
 """Of the masks with a hint: exact ones with a trust of 1, and trimaps. The rest are rough masks whose trust says how
 rough they are."""
 USUAL_ROUGHNESS, TRUST_SCALE = 0.006, 3.0
-"""Roughness (see `find_roughness`) of a mask whose trust is the default, and the factor to either side that makes it 0 or 1."""
+"""Roughness (see `find_roughness`) of a mask whose trust is the default; that of a trust of 1 and 0 is less and more by
+this factor."""
 BAND_REACHES = (3.0, 40.0)
 """Smallest and largest reach of a trimap's band, in pixels; drawn log-uniformly."""
 GUESS_SHARE = 0.5
