@@ -97,8 +97,7 @@ class StateGraph(nn.Module):
 
         Returns:
             `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4; 6 with a backbone, 7 with a trust cue besides),
-            `local_colours`
-            (K, 6, H/4, W/4).
+            `local_colours` (K, 6, H/4, W/4).
         """
         is_fine = _turn_most_confident_fine(is_fine, predicted_error, fine_share)
         local_colours, cues = find_colour_evidence(thumbnail.expand(alpha.shape[0], -1, -1, -1), alpha)
