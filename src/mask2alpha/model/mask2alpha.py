@@ -116,6 +116,15 @@ class Network(ABC):
             image: In [0, 1]; sides multiples of 64.
         """
 
+    def encode_smaller(self, image: Float[Tensor, "batch 3 height width"], encoding: ImageEncoding) -> ImageEncoding:
+        """The encoding of a smaller version of an image that has one; a network may take from it what size changes not.
+
+        Args:
+            image: The smaller version, as for `encode`.
+            encoding: Of the image.
+        """
+        return self.encode(image)
+
     @abstractmethod
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
         """The guided last block, for one mask per encoding; `mask` is of the encoded size, in [0, 1]."""
@@ -158,6 +167,14 @@ class Mask2Alpha(Network, nn.Module):
             assert isinstance(self.encoder, BackboneEncoder)
             encoding = self.encoder.encode(image, token_budget)
         return replace(encoding, maps=self.fusion.project(encoding.maps))
+
+    def encode_smaller(self, image: Float[Tensor, "batch 3 height width"], encoding: ImageEncoding) -> ImageEncoding:
+        """See `Network.encode_smaller`; a backbone's tokens are those of the image."""
+        if not isinstance(self.encoder, BackboneEncoder):
+            return self.encode(image)
+        maps, thumbnail = self.encoder.run_stem(image)
+        size = (image.shape[2], image.shape[3])
+        return replace(encoding, maps=self.fusion.project(maps), thumbnail=thumbnail, size=size)
 
     def guide(self, encoding: ImageEncoding, mask: Float[Tensor, "batch 1 height width"]) -> GuidedFeatures:
         """See `Network.guide`."""

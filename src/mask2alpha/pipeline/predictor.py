@@ -44,6 +44,8 @@ from mask2alpha.pipeline.trust import check_trust, with_trust
 
 PIXELS_AT_ONCE = 2**21
 """Largest number of pixels of the masks of one image that run together."""
+SELECTION_SIDE = 1024
+"""Longer side, in pixels, of the version of a larger photo on which `select` works; a rough mask needs no more."""
 MAX_ACTIVE_PIXELS = 2**24
 """Default of `active_budget`: far more than a photo needs; it limits the time for a large photo of which the network is
 unsure everywhere."""
@@ -104,7 +106,7 @@ class Predictor(AbstractPredictor):
             raise InputError(f"max_encoder_side must be at least {STRIDE_MULTIPLE // 2}; got {max_encoder_side}")
         self.max_encoder_side = max_encoder_side
         self.trust = check_trust(DEFAULT_TRUST if trust is None else trust)
-        self._unguided: WeakKeyDictionary[EncodedImage, GuidedFeatures] = WeakKeyDictionary()
+        self._unguided: WeakKeyDictionary[EncodedImage, tuple[ImageEncoding, GuidedFeatures]] = WeakKeyDictionary()
         self.model: Network = (
             optimise(model, device=self.device, dtype=self.dtype) if isinstance(model, Mask2Alpha) else model
         )
@@ -254,7 +256,7 @@ class Predictor(AbstractPredictor):
         if scale not in SCALES:
             raise InputError(f"scale is {scale!r}; accepted: {', '.join(SCALES)}")
         given = None if mask is None else as_unit(mask_to_pixels(mask, encoded.size)).float()
-        guided, encoding = self._guide_by_nothing(encoded), encoded.encoding
+        encoding, guided = self._guide_by_nothing(encoded)
         with self.running():
 
             def decode(rough: Float[Tensor, "1 1 _h _w"]) -> Float[Tensor, "1 1 _h _w"]:
@@ -285,12 +287,14 @@ class Predictor(AbstractPredictor):
         Raises:
             InputError: The model has no backbone.
         """
-        guided = self._guide_by_nothing(encoded)
+        encoding, guided = self._guide_by_nothing(encoded)
         with self.running(), torch.autocast(self.device.type, enabled=False), torch.autocast("cpu", enabled=False):
-            return Tokens.of(encoded.encoding, guided, encoded.padded_size)
+            return Tokens.of(encoding, guided, encoded.padded_size)
 
-    def _guide_by_nothing(self, encoded: EncodedImage) -> GuidedFeatures:
-        """The features of a photo whose mask is empty; kept as long as `encoded` is, because each selection needs them.
+    def _guide_by_nothing(self, encoded: EncodedImage) -> tuple[ImageEncoding, GuidedFeatures]:
+        """A photo's encoding for selections, of at most `SELECTION_SIDE`, and its features with an empty mask.
+
+        Kept as long as `encoded` is, because each selection needs them.
 
         Raises:
             InputError: The model has no backbone.
@@ -301,9 +305,13 @@ class Predictor(AbstractPredictor):
             return kept
         encoding = encoded.encoding
         with self.running():
+            if max(encoding.size) > SELECTION_SIDE:
+                size = shrink_to_side(encoding.size, max_side=SELECTION_SIDE, multiple=STRIDE_MULTIPLE)
+                pixels = shrink_image(encoded.pixels, size).contiguous(memory_format=torch.channels_last)
+                encoding = self.model.encode_smaller(pixels, encoding)
             guided = self.model.guide(encoding, torch.zeros(1, 1, *encoding.size, device=self.device))
-        self._unguided[encoded] = guided
-        return guided
+        self._unguided[encoded] = encoding, guided
+        return encoding, guided
 
     def _decode(self, encoding: ImageEncoding, small: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 _h _w"]:
         """Stages 1 and 2 for a mask of the encoded size: logits of alpha at stride 4."""

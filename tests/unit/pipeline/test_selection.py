@@ -269,6 +269,22 @@ def test_features_that_no_mask_changes_are_found_once_per_encoding_and_go_with_i
     assert len(predictor._unguided) == count - 1
 
 
+def test_a_large_photo_is_selected_in_at_a_smaller_size_with_the_same_tokens(predictor, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (150, 260, 3), dtype=np.uint8)
+    encoded = predictor.encode(image)
+    large = predictor.find_tokens(encoded)
+    monkeypatch.setattr("mask2alpha.pipeline.predictor.SELECTION_SIDE", 128)
+    again = predictor.encode(image)
+    small = predictor.find_tokens(again)
+    assert small.grid == large.grid
+    assert small.spanned == large.spanned == (192, 320)
+    torch.testing.assert_close(small.features, large.features)
+    selection = predictor.select(again, points=[(200, 40)])
+    assert selection.shape == (150, 260)
+    assert selection[40, 200]
+    assert predictor.predict(again, selection).alpha.shape == (150, 260)
+
+
 def test_a_model_without_a_backbone_says_which_have_one():
     predictor = Predictor(Mask2Alpha(PRESETS["tiny"]), device="cpu", dtype=torch.float32)
     with pytest.raises(InputError, match="backbone, such as 'base'; this one is a 'conv_stem'"):

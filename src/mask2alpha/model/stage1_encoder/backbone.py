@@ -55,6 +55,13 @@ class BackboneEncoder(Encoder):
             tokens = self.run_vit(fit_patches(image, half, self.input, grid, patch_size=self.vit.patch_size))
         return ImageEncoding(tokens=tokens, token_grid=grid, maps=self.stages(half), thumbnail=thumbnail, size=size)
 
+    def run_stem(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[tuple[Float[Tensor, "batch _channels _h _w"], ...], Float[Tensor, "batch 3 _h4 _w4"]]:
+        """The stem's maps and the thumbnail, without the ViT."""
+        half, thumbnail = self.input(image)
+        return self.stages(half), thumbnail
+
     def run_vit(self, patches: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch tokens dim"]:
         """The tokens before the guided block, from the result of `fit_patches`."""
         grid = (patches.shape[2] // self.vit.patch_size, patches.shape[3] // self.vit.patch_size)
