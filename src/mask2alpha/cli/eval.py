@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from mask2alpha.cli.benchmark_options import BenchmarkChoice, benchmark_options, format_option
-from mask2alpha.cli.network_options import budget_option, device_option, dtype_option, steps_option, threshold_option
+from mask2alpha.cli.network_options import (
+    budget_option,
+    device_option,
+    dtype_option,
+    steps_option,
+    threshold_option,
+    trust_option,
+)
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import DEFAULT_MODEL
@@ -53,6 +60,7 @@ MASK_MODEL = "mask"
     show_default=True,
     help="Compute Grad and Conn as Deep Image Matting (adobe) or as AIM, GFM and P3M (aim) do.",
 )
+@trust_option
 @steps_option
 @threshold_option
 @budget_option()
@@ -144,6 +152,7 @@ def _import_segmenter(text: str) -> "Segment":
 def _load(
     model: str,
     *,
+    trust: float | None,
     num_steps: int | None,
     error_threshold: float | None,
     active_budget: int | None,
@@ -163,6 +172,7 @@ def _load(
         load_model(path),
         device=device,
         dtype=getattr(torch, dtype),
+        trust=trust,
         num_steps=num_steps,
         error_threshold=error_threshold,
         active_budget=active_budget,
@@ -172,6 +182,7 @@ def _load(
     threshold = config.detail.error_threshold if error_threshold is None else error_threshold
     about = [
         f"{model} (weights {digest(path)[:12]})",
+        *([] if trust is None else [f"trust {trust:g}"]),
         f"{steps} steps",
         f"error threshold {threshold:g}",
         "no active budget" if active_budget is None else f"active budget {active_budget}",

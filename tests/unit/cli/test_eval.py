@@ -89,6 +89,9 @@ def test_a_model_is_scored_and_its_results_are_kept(root: Path, tmp_path: Path) 
     assert json.loads(run(*arguments)) == report
     with pytest.raises(InputError, match="has results of"):
         run(*arguments, "--steps", "3")
+    trusted = json.loads(run(root, *settings, "--device", "cpu", "--trust", "1", "--format", "json"))
+    assert ", trust 1, " in trusted["predictor"]
+    assert trusted["kinds"] != report["kinds"]
 
 
 def test_unusable_options_are_refused(root: Path, tmp_path: Path) -> None:
