@@ -62,6 +62,8 @@ MASK_SHARE = 0.3
 REACH = 3.0
 """How far a mark changes a given mask, over the mark's distance from where the mask already says the same, or from the
 photo's edge. Whoever points at the middle of an error points as deep into the mask as the error is wide."""
+DECODINGS = 2
+"""How often the network decodes the selection."""
 CELLS = 128
 """Cells along the longer side on which pieces are told apart."""
 
@@ -163,9 +165,10 @@ def select(
             return continue_mask(mask_os4 > 0.5, region, *marks, near=near)
         return keep_pieces(region, *marks, is_free=is_free)
 
-    rough = settle(belief > 0)
-    alpha = decode(rough.float()) if rough.any() and not rough.all() else rough.float()
-    settled = settle(alpha > 0.5)
+    settled = settle(belief > 0)
+    for _ in range(DECODINGS):
+        alpha = decode(settled.float()) if settled.any() and not settled.all() else settled.float()
+        settled = settle(alpha > 0.5)
     alpha = torch.where(settled, alpha.clamp(min=0.51), alpha.clamp(max=0.49))
     selected = _enlarge(alpha, spanned, size) > 0.5
     if mask is not None:
