@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mask2alpha.model.config import DecoderConfig, ModelConfig
+from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance, sort_tokens
@@ -63,14 +63,7 @@ class BackboneEncoderGraph(nn.Module):
 
 
 class StateGraph(nn.Module):
-    """What a decoding step reads: which pixels are fine, their mixture with the mask, and the evidence.
-
-    The mask has the default trust.
-    """
-
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config
+    """What a decoding step reads: which pixels are fine, their mixture with the mask, and the evidence."""
 
     def forward(
         self,
@@ -96,8 +89,8 @@ class StateGraph(nn.Module):
             reach: int64 scalar, `find_reach` of the whole encoded image, for a model with a backbone.
 
         Returns:
-            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4; 6 with a backbone, 7 with a trust cue besides),
-            `local_colours` (K, 6, H/4, W/4).
+            `mixed_matte`, `is_fine` (bool), `cues` (K, 5, H/4, W/4; with a backbone 6), `local_colours`
+            (K, 6, H/4, W/4).
         """
         is_fine = _turn_most_confident_fine(is_fine, predicted_error, fine_share)
         local_colours, cues = find_colour_evidence(thumbnail.expand(alpha.shape[0], -1, -1, -1), alpha)
@@ -105,8 +98,6 @@ class StateGraph(nn.Module):
             assert reach is not None
             sides, covered = cover_cells(alpha)
             cues = torch.cat([cues, score_cells(components, sides, least_nearby(covered, reach))], dim=1)
-        if self.config.has_trust_cue:
-            cues = torch.cat([cues, torch.zeros_like(alpha)], dim=1)
         return mix(alpha, mask_os4, is_fine), is_fine, cues, local_colours
 
 

@@ -153,7 +153,7 @@ def _traced(model: Mask2Alpha) -> Iterator[Traced]:
         values |= _backbone_examples(model.encoder, values["image"])
     modules = {
         "encoder": BackboneEncoderGraph(model) if has_backbone else EncoderGraph(model),
-        "state": StateGraph(model.config.decoder),
+        "state": StateGraph(),
         "guide": BackboneGuideGraph(model) if has_backbone else GuideGraph(model),
         "fusion": FusionGraph(model),
         "step": StepGraph(model),

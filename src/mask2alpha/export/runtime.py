@@ -138,7 +138,7 @@ class ExportedNetwork(Network):
         self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
     ) -> FusedFeatures:
         """See `Network.fuse`."""
-        features, mask_os4, evidence = prepare_mask(features, mask, box, self.config.decoder)
+        features, mask_os4, evidence = prepare_mask(features, mask, box)
         image_maps = map_names(self.config)
         maps = dict(zip([*image_maps, *guided_names(self.config)], features.maps, strict=True))
         maps |= {name: maps[name][:1] for name in image_maps}

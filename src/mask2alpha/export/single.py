@@ -49,7 +49,7 @@ class SingleGraph(nn.Module):
         self.encoder: nn.Module = EncoderGraph(model) if self.patches is None else BackboneEncoderGraph(model)
         self.guide: nn.Module = GuideGraph(model) if self.patches is None else BackboneGuideGraph(model)
         self.state, self.fusion, self.step, self.detail = (
-            StateGraph(model.config.decoder),
+            StateGraph(),
             FusionGraph(model),
             StepGraph(model),
             DetailGraph(model),

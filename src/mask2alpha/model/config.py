@@ -101,8 +101,9 @@ class DecoderConfig:
     """Whether the fusion and the steps read the colour cues."""
     has_semantic_cue: bool = False
     """Whether they also read the semantic evidence, from the backbone's tokens."""
-    has_trust_cue: bool = False
-    """Whether they also read how far the mask is believed at each pixel (`RunOptions.trust`)."""
+    trust_channels: int = 0
+    """Channels of the adapter that changes the fused features by how far the mask is believed (`RunOptions.trust`); 0:
+    there is none."""
     token_channels: int = 0
     """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: none join."""
     num_corrections: int = 0
@@ -205,7 +206,7 @@ PRESETS: dict[str, ModelConfig] = {
             token_budget=24,
             num_components=4,
         ),
-        decoder=replace(_TINY_DECODER, has_semantic_cue=True, has_trust_cue=True, token_channels=32),
+        decoder=replace(_TINY_DECODER, has_semantic_cue=True, trust_channels=8, token_channels=32),
         detail=_TINY_DETAIL,
     ),
     "small": ModelConfig(),
@@ -217,9 +218,8 @@ PRESETS: dict[str, ModelConfig] = {
             stem_channels=(32, 64, 96),
             stem_blocks=(6, 6, 5),
             least_side=640,
-            token_budget=900,
         ),
-        decoder=DecoderConfig(has_semantic_cue=True, has_trust_cue=True, token_channels=384, num_corrections=1),
+        decoder=DecoderConfig(has_semantic_cue=True, trust_channels=32, token_channels=384, num_corrections=1),
     ),
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(

@@ -24,8 +24,10 @@ from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import hold_decided, refine, start_coarse
+from mask2alpha.model.stage2_decoding.trust import TrustAdapter, find_trust
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
+    DEFAULT_TRUST,
     CoarseMatte,
     DecodingState,
     FusedFeatures,
@@ -93,9 +95,9 @@ class Network(ABC):
         if small.shape[2:] != encoding.size:
             small = F.interpolate(small, encoding.size, mode="area")
 
-        features = self.guide(encoding, small)  # 3.1, MGFSM
-        trust = torch.tensor([options.trust], device=small.device)
-        features = replace(features, is_decided=options.is_decided, trust=trust)
+        features = replace(self.guide(encoding, small), is_decided=options.is_decided)  # 3.1, MGFSM
+        if options.trust != DEFAULT_TRUST:
+            features = replace(features, trust=torch.tensor([options.trust], device=small.device))
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
         corrections = [correct_mask] * (options.num_corrections or 0) + [rebuild_mask] * options.rebuilds_mask
@@ -156,6 +158,7 @@ class Mask2Alpha(Network, nn.Module):
         self.config = config
         self.encoder = ENCODERS[config.encoder.kind](config.encoder)
         self.fusion = FeatureFusion(self.encoder.out_channels, self.encoder.num_kept_maps, config.decoder)
+        self.trust = TrustAdapter(config.decoder) if config.decoder.trust_channels else None
         self.decoder = StepDecoder(config.decoder)
         self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
 
@@ -184,8 +187,10 @@ class Mask2Alpha(Network, nn.Module):
         self, features: GuidedFeatures, mask: Float[Tensor, "batch 1 height width"], box: Box | None = None
     ) -> FusedFeatures:
         """See `Network.fuse`."""
-        features, mask_os4, evidence = prepare_mask(features, mask, box, self.config.decoder)
+        features, mask_os4, evidence = prepare_mask(features, mask, box)
         fused = self.fusion(features, mask_os4, evidence)
+        if self.trust is not None and (trust := find_trust(features, mask_os4)) is not None:
+            fused = self.trust(fused, mask_os4, evidence, trust)
         return FusedFeatures(
             features=fused,
             prepared=self.decoder.prepare(fused),

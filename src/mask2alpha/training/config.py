@@ -102,9 +102,9 @@ class Recipe:
     """Share of images whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     corrected_share: float = 0.0
     """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
-    trusted_share: float = 0.0
-    """Share of the masks that come with a trust or as a trimap (see `draw_hints`), in [0, 1]; the decoder then needs
-    `has_trust_cue`. All others have the default trust."""
+    trains_trust_alone: bool = False
+    """Whether only the `TrustAdapter` is trained, on masks that come with a trust or as a trimap (see `draw_hints`).
+    Otherwise it is not trained, and no mask comes with either."""
     first_step_share: float = 0.3
     """Weight of the first decoding step in the losses of the coarse result; the drawn state's has the rest."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)

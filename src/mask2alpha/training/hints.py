@@ -1,8 +1,4 @@
-"""What training says about its masks beside the masks themselves: how far each is to be believed, or a trimap's band.
-
-A share of the masks comes with a hint, so that the decoder learns what a trust and a decided pixel are worth. All
-others have the default trust, as most masks do in use.
-"""
+"""What the training of the `TrustAdapter` says about its masks: how far each is to be believed, or a trimap's band."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +11,7 @@ from torch import Tensor
 from mask2alpha.model.values import DEFAULT_TRUST
 
 EXACT_PART, BAND_PART = 0.3, 0.35
-"""Of the masks with a hint: exact ones with a trust of 1, and trimaps. The rest are rough masks whose trust says how
+"""Shares of the masks: exact ones with a trust of 1, and trimaps. The rest are rough masks whose trust says how
 rough they are."""
 USUAL_ROUGHNESS, TRUST_SCALE = 0.006, 3.0
 """Roughness (see `find_roughness`) of a mask whose trust is the default; that of a trust of 1 and 0 is less and more by
@@ -45,15 +41,13 @@ def draw_hints(
     mask: Float[Tensor, "batch 1 height width"],
     truth: Float[Tensor, "batch 1 height width"],
     *,
-    share: float,
     generator: torch.Generator,
 ) -> Hints:
-    """Give a share of the masks a hint.
+    """Give each mask a hint.
 
     Args:
         mask: Rough masks in [0, 1].
         truth: True alphas in [0, 1].
-        share: Of the masks that get a hint.
         generator: For all draws.
     """
     count = len(mask)
@@ -64,7 +58,7 @@ def draw_hints(
     is_decided = torch.zeros(count, 1, mask.shape[2] // 4, mask.shape[3] // 4, dtype=torch.bool, device=mask.device)
     roughness = find_roughness(mask, exact)
     for index in range(count):
-        kind = draws[index].item() / share if share else 1.0
+        kind = draws[index].item()
         one = slice(index, index + 1)
         if kind < EXACT_PART:
             hinted[one], trust[index] = exact[one], 1.0
@@ -74,7 +68,7 @@ def draw_hints(
             is_open = _find_band(truth[one], reach, is_outline=outlines[index].item() < 0.5)
             is_decided[one] = F.max_pool2d(is_open.float(), 4) == 0
             hinted[one] = exact[one] if guesses[index] < GUESS_SHARE else torch.where(is_open, 0.5, exact[one])
-        elif kind < 1:
+        else:
             trust[index] = trust_of(roughness[index].item())
     return Hints(mask=hinted, trust=trust, is_decided=is_decided)
 

@@ -83,6 +83,8 @@ def train(
         fit_components(model, sources, size=recipe.data.size)
     put_twins(model, {Attention: FastAttention})  # the same function, with gradients too
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    if recipe.trains_trust_alone:
+        train_trust_alone(model)
     optimizer = make_optimizer(model, recipe.optim)
     average = AveragedWeights(model, recipe.optim.ema_decay)
     progress = Progress()
@@ -190,6 +192,18 @@ def train_step(
     average.update(model, progress.step + 1)
     values = {name: term.item() for name, term in terms.items()}
     return values | {"total": total.item(), "norm": norm.item(), "wait": wait}
+
+
+def train_trust_alone(model: Mask2Alpha) -> None:
+    """Freeze all of a model but its `TrustAdapter`, also the statistics of its norms.
+
+    Raises:
+        TrainingError: It has none.
+    """
+    if model.trust is None:
+        raise TrainingError("trains_trust_alone needs a model with a trust adapter; model.decoder.trust_channels is 0")
+    model.eval().requires_grad_(False)
+    model.trust.train().requires_grad_(True)
 
 
 def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Processes) -> dict[str, Any]:

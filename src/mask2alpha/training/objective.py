@@ -48,8 +48,8 @@ class MattingObjective(nn.Module):
 
         encoding = self._encode(pixels, generator).select(images)
         hints = None
-        if self.recipe.trusted_share:
-            hints = draw_hints(masks, truth, share=self.recipe.trusted_share, generator=generator)
+        if self.recipe.trains_trust_alone:
+            hints = draw_hints(masks, truth, generator=generator)
             masks = hints.mask
         guidance = masks
         share = self.recipe.corrected_share
@@ -69,6 +69,13 @@ class MattingObjective(nn.Module):
                 generator=generator,
             )
             coarse = self.model.step(fused, state)
+        terms = coarse_losses(coarse, truth_os4, error_quantile=self.recipe.error_quantile)
+        if config.is_iterative:  # what the later steps start from has to be good, too
+            share = self.recipe.first_step_share
+            terms_first = coarse_losses(first, truth_os4, error_quantile=self.recipe.error_quantile)
+            terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
+        if self.recipe.trains_trust_alone:  # the detail stage does not change
+            return terms
         low, high = (math.log(threshold) for threshold in self.recipe.error_thresholds)
         tau = math.exp(low + (high - low) * torch.rand((), generator=generator, device=image.device).item())
         window = draw_windows(coarse.predicted_error, size=self.recipe.detail_window, generator=generator)
@@ -84,11 +91,6 @@ class MattingObjective(nn.Module):
             ),
             options,
         )
-        terms = coarse_losses(coarse, truth_os4, error_quantile=self.recipe.error_quantile)
-        if config.is_iterative:  # what the later steps start from has to be good, too
-            share = self.recipe.first_step_share
-            terms_first = coarse_losses(first, truth_os4, error_quantile=self.recipe.error_quantile)
-            terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
         return {**terms, **detail_losses(output, window.cut(truth, stride=1))}
 
     def _fuse(

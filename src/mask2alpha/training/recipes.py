@@ -35,7 +35,6 @@ def base() -> Recipe:
         loss=LossWeights(unknown_os4=1.0, unknown=1.0),
         own_state_share=0.7,
         corrected_share=0.5,
-        trusted_share=0.45,
     )
 
 

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mask2alpha.backbones import PREFIX
 from mask2alpha.errors import CheckpointError
 from mask2alpha.imaging.atomic import replacing
 
@@ -24,13 +25,15 @@ class Progress:
 
 
 def trained_state(module: nn.Module) -> dict[str, Tensor]:
-    """The module's `state_dict` without its frozen parameters."""
-    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    """The module's `state_dict` without the backbone, if that is frozen; its weights have a file of their own."""
+    frozen = {
+        name for name, parameter in module.named_parameters() if name.startswith(PREFIX) and not parameter.requires_grad
+    }
     return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
 
 
 class AveragedWeights:
-    """Exponential moving average of a module's trained parameters and buffers; frozen parameters are left out."""
+    """Exponential moving average of a module's `trained_state`."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay

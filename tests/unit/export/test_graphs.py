@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mask2alpha.export.graphs import StateGraph, WindowMaskGuidance, exact_sigmoid
-from mask2alpha.model.config import PRESETS, DecoderConfig
+from mask2alpha.model.config import PRESETS
 from mask2alpha.model.stage1_encoder.guidance import Region, find_regions
 from mask2alpha.model.stage2_decoding.evidence import find_evidence
 from mask2alpha.model.stage2_decoding.evidence_semantics import find_reach
@@ -34,14 +34,14 @@ def test_the_state_graph_does_what_refine_does() -> None:
     guided = GuidedFeatures(maps=(), tokens=torch.zeros(2, 1, 1), token_grid=(1, 1), thumbnail=shown, size=(64, 96))
     for step, before in ((1, coarse), (2, was_fine)):
         share = torch.tensor(1 - coarse_prob(step / 3), dtype=torch.float64)
-        mixed_matte, is_fine, cues, local_colours = StateGraph(DecoderConfig())(thumbnail, mask, alpha, error, before, share)
+        mixed_matte, is_fine, cues, local_colours = StateGraph()(thumbnail, mask, alpha, error, before, share)
         expected = advance(before, error, step=step, num_steps=3)
         assert torch.equal(is_fine, expected)
         torch.testing.assert_close(mixed_matte, mix(alpha, mask, expected))
         evidence = find_evidence(guided, alpha)
         torch.testing.assert_close(cues, evidence.cues)
         torch.testing.assert_close(local_colours, evidence.local_colours)
-    start, is_fine, *_ = StateGraph(DecoderConfig())(thumbnail, mask, mask, mask, coarse, torch.tensor(0.0, dtype=torch.float64))
+    start, is_fine, *_ = StateGraph()(thumbnail, mask, mask, mask, coarse, torch.tensor(0.0, dtype=torch.float64))
     assert torch.equal(start, mask)
     assert not is_fine.any()
 
@@ -64,7 +64,7 @@ def test_the_state_graph_finds_the_semantic_evidence_at_any_reach(token_grid: tu
     )
     reach = torch.tensor(find_reach(guided.size, token_grid))
     share = torch.tensor(0.5, dtype=torch.float64)
-    _, _, cues, _ = StateGraph(DecoderConfig())(thumbnail, alpha, alpha, error, coarse, share, components, reach)
+    _, _, cues, _ = StateGraph()(thumbnail, alpha, alpha, error, coarse, share, components, reach)
     expected = find_evidence(guided, alpha).cues
     assert reach == cells
     assert cues.shape[1] == 6
