@@ -101,6 +101,41 @@ def test_one_file_is_written_under_its_own_name(folder: Path, fake: FakePredicto
     assert read_image(folder / "sub" / "cut.webp").alpha is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("cutout.png", "RGBA"),
+        ("a_Cutout.tif", "RGBA"),
+        ("a-foreground.png", "RGB"),
+        ("mask.png", "L"),
+        ("mycutout.png", "L"),
+        ("cutout_of_a.png", "L"),
+    ],
+)
+def test_the_name_of_a_file_says_what_is_written(name: str, mode: str, folder: Path, fake: FakePredictor) -> None:
+    assert run(folder, photos="photos/a.png", masks="masks/a.png", out=name).exit_code == 0
+    with Image.open(folder / name) as picture:
+        assert picture.mode == mode
+
+
+def test_a_kind_that_is_asked_for_counts_more_than_a_name(folder: Path, fake: FakePredictor) -> None:
+    assert run(folder, "--output", "alpha", photos="photos/a.png", masks="masks/a.png", out="cutout.png").exit_code == 0
+    with Image.open(folder / "cutout.png") as picture:
+        assert picture.mode == "L"
+
+
+def test_a_cut_out_that_a_format_cannot_hold_is_refused(folder: Path, fake: FakePredictor) -> None:
+    result = run(folder, photos="photos/a.png", masks="masks/a.png", out="cutout.jpg")
+    assert result.exit_code == 2
+    assert "cutout.jpg" in result.output
+    assert not fake.num_encoded
+
+
+def test_the_name_of_a_folder_says_nothing(folder: Path, fake: FakePredictor) -> None:
+    assert run(folder, out="cutout").exit_code == 0
+    assert [path.name for path in (folder / "cutout").iterdir() if path.is_dir()] == ["alpha"]
+
+
 def test_what_exists_is_skipped_and_what_is_missing_is_made(folder: Path, fake: FakePredictor) -> None:
     run(folder)
     before = (folder / "out" / "alpha" / "a.png").stat().st_mtime_ns

@@ -1,5 +1,6 @@
 """`mask2alpha matte`: photos and masks in, mattes and other outputs out."""
 
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -108,13 +109,26 @@ class OutputPlan:
         return tasks
 
 
-def parse_kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+def parse_kinds(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     """The kinds of output in "alpha,cutout"."""
+    if value is None:
+        return None
     kinds = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip()))
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(KINDS)}")
     return kinds
+
+
+def kind_in_name(target: Path) -> str:
+    """The kind of output that the name of a picture file ends with, as in photo_cutout.png; otherwise alpha.
+
+    The name mask.png means alpha, because an alpha matte is what others call a mask.
+    """
+    is_picture = target.suffix.lower() in WRITTEN_SUFFIXES and not target.is_dir()
+    stem = target.stem.lower() if is_picture else ""
+    named = [kind for kind in KINDS if kind != "mask" and re.search(rf"(?<![a-z]){kind}$", stem)]
+    return max(named, key=len, default="alpha")
 
 
 def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -136,10 +150,9 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 @click.option(
     "--output",
     "kinds",
-    default="alpha",
-    show_default=True,
     callback=parse_kinds,
-    help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
+    help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.  "
+    "[default: the one that the name of a file ends with, as in cutout.png; otherwise alpha]",
 )
 @click.option(
     "--format",
@@ -184,7 +197,7 @@ def command(
     photos: Path,
     masks: Path,
     target: Path,
-    kinds: tuple[str, ...],
+    kinds: tuple[str, ...] | None,
     file_format: str | None,
     bits: str | None,
     has_metadata: bool,
@@ -236,7 +249,7 @@ def command(
         raise InputError("--keep-gps has an effect only with --keep-metadata")
     plan = make_plan(
         target,
-        kinds,
+        kinds or (kind_in_name(target),),
         OutputOptions(
             bits=int(bits) if bits else None,
             background=read_background(background),
