@@ -9,9 +9,15 @@ from pathlib import Path
 
 PLUGINS = Path(__file__).parent
 CLIENT = PLUGINS / "service_client.py"
-FOLDER_IN_ZIP = {"comfyui": "mask2alpha/", "gimp": "mask2alpha/", "blender": ""}
-"""Host to the folder that its files have in the zip; Blender wants its manifest on top."""
-TALKS_HTTP = ("gimp", "blender")
+FOLDER_IN_ZIP = {
+    "comfyui": "mask2alpha/",
+    "gimp": "mask2alpha/",
+    "krita": "mask2alpha/",
+    "blender": "",
+    "nuke": "mask2alpha/",
+}
+"""Host to the folder that its files have in the zip; Blender wants its manifest on top, and Krita its .desktop file."""
+TALKS_HTTP = ("gimp", "krita", "blender", "nuke")
 LEFT_OUT = (".webp", ".png", ".md")
 
 
@@ -22,7 +28,8 @@ def build(host: str, folder: Path) -> Path:
     files = [path for path in sorted((PLUGINS / host).iterdir()) if path.is_file() and path.suffix not in LEFT_OUT]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in [*files, *([CLIENT] if host in TALKS_HTTP else [])]:
-            about = zipfile.ZipInfo(FOLDER_IN_ZIP[host] + path.name, date_time=(2026, 1, 1, 0, 0, 0))
+            place = "" if path.suffix == ".desktop" else FOLDER_IN_ZIP[host]
+            about = zipfile.ZipInfo(place + path.name, date_time=(2026, 1, 1, 0, 0, 0))
             about.external_attr = (0o755 if path.read_bytes().startswith(b"#!") else 0o644) << 16
             about.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(about, path.read_bytes())

@@ -5,10 +5,12 @@ Plug-ins whose host has no place for PyTorch use it. `build.py` puts a copy besi
 
 import http.client
 import json
+import struct
 import time
 import urllib.error
 import urllib.request
 import uuid
+import zlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -82,6 +84,19 @@ def matte(
     for text in told:
         on_warning(text)
     return answer
+
+
+def grey_png(values: bytes, width: int, height: int) -> bytes:
+    """A PNG file of 8-bit grey values, row by row."""
+    rows = b"".join(b"\0" + values[start : start + width] for start in range(0, width * height, width))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows, 1)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def is_on_this_machine(url: str) -> bool:

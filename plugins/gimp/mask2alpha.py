@@ -4,10 +4,8 @@
 The work is done by a service (`mask2alpha serve`), because GIMP's own Python has no place for PyTorch.
 """
 
-import struct
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 import gi
@@ -149,20 +147,7 @@ def rough_mask(image: Gimp.Image, layer: Gimp.Layer) -> bytes:
         raise service_client.ServiceError("select the object roughly first, or give the layer a rough mask")
     width, height = layer.get_width(), layer.get_height()
     values = channel.get_buffer().get(Gegl.Rectangle.new(x, y, width, height), 1.0, "Y u8", Gegl.AbyssPolicy.NONE)
-    return grey_png(bytes(values), width, height)
-
-
-def grey_png(values: bytes, width: int, height: int) -> bytes:
-    """A PNG file of 8-bit grey values, row by row."""
-    rows = b"".join(b"\0" + values[start : start + width] for start in range(0, width * height, width))
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows, 1)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+    return service_client.grey_png(bytes(values), width, height)
 
 
 def export_photo(image: Gimp.Image, layer: Gimp.Layer, path: Path) -> None:

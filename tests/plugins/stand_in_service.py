@@ -30,7 +30,7 @@ class StandInService:
     busy: list[int] = field(default_factory=list)
     """Status codes to answer first, each with `Retry-After: 1`."""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """Of each request: the arrays `photo` and `mask` (grey), and the fields' texts."""
+    """Of each request: the arrays `photo` and `mask` (grey) with the bits of their samples, and the fields' texts."""
 
     def answer(self, path: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], bytes]:
         if self.busy:
@@ -47,6 +47,7 @@ class StandInService:
         for name, part in parts.items():
             content = part.get_payload(decode=True)
             if name in ("photo", "mask"):
+                request[f"{name}_bits"] = content[24]  # the depth that a PNG file declares
                 picture = Image.open(io.BytesIO(content))
                 request[name] = np.asarray(picture.convert("L") if name == "mask" else picture)
             else:
