@@ -39,6 +39,8 @@ class OutputOptions:
 
     bits: int | None = None
     """Per sample: 8, 16 or 32; None: what keeps the photo's values."""
+    compression: str = "zip"
+    """Of OpenEXR files: one of `imaging.exr.COMPRESSIONS`."""
     background: Photo | None = None
     """Of composites and comparisons: a photo, or one pixel for a plain colour; None: white."""
     has_metadata: bool = False
@@ -167,7 +169,7 @@ class RenderedMatte:
         """The bytes of one kind of output; see `write`."""
         made, tags = self.render(kind, Path(name).suffix, window=window)
         if isinstance(made, Mapping):
-            return encode_passes(made, name, primaries=tags.primaries, resolution=tags.resolution)
+            return encode_passes(made, name, tags=tags)
         return encode_image(made, name, tags=tags)
 
     def render(
@@ -243,7 +245,29 @@ class RenderedMatte:
             exif=exif if exif is None or options.has_gps else without_gps_exif(exif),
             xmp=None if xmp is None else upright_xmp(xmp, has_gps=options.has_gps),
             resolution=self.photo.resolution if options.has_metadata else None,
+            compression=options.compression,
         )
+
+
+def encode_objects(rendered: Mapping[str, RenderedMatte], name: str | Path) -> bytes:
+    """One OpenEXR file of several objects of a photo, by their names.
+
+    Its colours and alpha are those of all cut-outs together, premultiplied; where the mattes add up to more than 1,
+    they are scaled to 1. `photo` is one layer; `alpha`, `foreground` and `error` have one per object: `alpha.dog`.
+
+    Raises:
+        ImageFileError: The suffix is not `.exr`, or the extra is missing.
+    """
+    cutouts, layers = [], {}
+    for each, one in rendered.items():
+        made, tags = one.render("passes", ".exr")
+        assert isinstance(made, Mapping)
+        cutouts.append(made[""].astype(np.float32))
+        layers["photo"] = made["photo"]
+        layers |= {f"{layer}.{each}": made[layer] for layer in ("alpha", "foreground", "error")}
+    whole = np.sum(cutouts, axis=0)
+    whole = _as_dtype(whole / np.maximum(1, whole[..., 3:]), layers["photo"].dtype)
+    return encode_passes({"": whole, **layers}, name, tags=tags)
 
 
 def check_output(path: Path, kind: str, bits: int | None = None) -> None:

@@ -74,6 +74,7 @@ def run_batch(
     identity |= {"kinds": list(settings.kinds), "model_sha256": _digest(settings.model)}
     identity["edges"] = settings.edges.text or None
     identity["colours"] = None if settings.colours == "clean" else settings.colours
+    identity["compression"] = None if settings.compression == "zip" else settings.compression
     identity["despill"] = settings.despill or None
     if has_overwrite:
         results.forget(out)

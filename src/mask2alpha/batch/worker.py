@@ -51,6 +51,8 @@ class WorkerSettings:
     """Kinds of output to make of each matte, from `rendering.KINDS`."""
     edges: EdgeOptions = field(default_factory=EdgeOptions)
     """How the edges of the mattes are changed."""
+    compression: str = "zip"
+    """Of OpenEXR files, as for `OutputOptions`."""
     colours: str = "clean"
     despill: str | None = None
     """These as for `OutputOptions.with_colours`."""
@@ -167,7 +169,7 @@ class Worker:
                 )
                 mask = self._retry(lambda: self._read(row.mask, read_this))
                 matte = self._retry(lambda: self.predictor.predict(encoded, mask))
-                options = OutputOptions(edges=self.settings.edges).with_colours(
+                options = OutputOptions(compression=self.settings.compression, edges=self.settings.edges).with_colours(
                     self.settings.colours, self.settings.despill
                 )
                 rendered = RenderedMatte(photo, matte, mask=mask.as_bytes(), options=options)

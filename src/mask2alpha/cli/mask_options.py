@@ -6,6 +6,13 @@ from typing import Any
 
 import click
 
+exclusive_option = click.option(
+    "--exclusive",
+    "is_exclusive",
+    is_flag=True,
+    help="Let the mattes of one photo or frame add up to at most 1, and to 1 where two targets touch.",
+)
+
 
 def mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--label`, `--channel`, `--invert` and `--fit`, together as `mask_choice`, a `MaskChoice`."""

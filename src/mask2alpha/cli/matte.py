@@ -13,7 +13,8 @@ import click
 
 from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.mask_options import mask_options
+from mask2alpha.cli.file_options import bits_option, compression_option
+from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.network_options import network_options, recorded
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.cli.prompt_options import mask_from_prompt
@@ -161,11 +162,8 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     callback=parse_format,
     help="File format in a folder or on standard output.  [default: exr for .exr photos, png for others]",
 )
-@click.option(
-    "--bits",
-    type=click.Choice(["8", "16", "32"]),
-    help="Bits per sample: 8 or 16, or floating point: 32 in TIFF, 16 or 32 in EXR.  [default: as in the photo]",
-)
+@bits_option
+@compression_option
 @click.option(
     "--keep-metadata",
     "has_metadata",
@@ -182,12 +180,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 )
 @colour_options
 @edge_option
-@click.option(
-    "--exclusive",
-    "is_exclusive",
-    is_flag=True,
-    help="Let the mattes of a photo's masks add up to at most 1, and to 1 where two targets touch.",
-)
+@exclusive_option
 @mask_options
 @network_options()
 @mask_from_prompt
@@ -199,7 +192,8 @@ def command(
     target: Path,
     kinds: tuple[str, ...] | None,
     file_format: str | None,
-    bits: str | None,
+    bits: int | None,
+    compression: str,
     has_metadata: bool,
     has_gps: bool,
     background: str,
@@ -251,7 +245,8 @@ def command(
         target,
         kinds or (kind_in_name(target),),
         OutputOptions(
-            bits=int(bits) if bits else None,
+            bits=bits,
+            compression=compression,
             background=read_background(background),
             has_metadata=has_metadata,
             has_gps=has_gps,
@@ -275,6 +270,7 @@ def command(
             **recorded(settings),
             **({} if edges.is_neutral else {"edges": edges.text}),
             **({"exclusive": True} if is_exclusive else {}),
+            **({} if compression == "zip" else {"compression": compression}),
             **({} if colours == "clean" else {"colours": colours}),
             **({"despill": despill} if despill else {}),
         },

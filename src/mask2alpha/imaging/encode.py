@@ -43,6 +43,8 @@ class Tags:
     """Not held by OpenEXR."""
     resolution: tuple[float, float] | None = None
     """Pixels per inch, across and down; WebP holds it in EXIF."""
+    compression: str = "zip"
+    """Of OpenEXR: one of `imaging.exr.COMPRESSIONS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +133,8 @@ def write_image(
     write_file(path, encode_image(array, path, tags=tags, quality=quality))
 
 
-def encode_passes(
-    passes: Mapping[str, NDArray[Any]],
-    name: str | Path,
-    *,
-    primaries: Primaries | None = None,
-    resolution: tuple[float, float] | None = None,
-) -> bytes:
-    """The bytes of an OpenEXR file with a layer per pass; see `imaging.exr.encode_exr`.
+def encode_passes(passes: Mapping[str, NDArray[Any]], name: str | Path, *, tags: Tags | None = None) -> bytes:
+    """The bytes of an OpenEXR file with a layer per pass, premultiplied; see `imaging.exr.encode_exr`.
 
     Raises:
         ImageFileError: The suffix is not `.exr`, or the extra is missing.
@@ -146,7 +142,7 @@ def encode_passes(
     if find_format(name) is not FORMATS["exr"]:
         raise ImageFileError(f"{name}: passes are written as .exr")
     try:
-        return encode_exr(passes, primaries=primaries, resolution=resolution)
+        return _encode_layers(passes, replace(tags or Tags(), is_premultiplied=True))
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
 
@@ -291,8 +287,16 @@ def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
 def _encode_exr(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if array.ndim == 3 and array.shape[2] == 2:
         array = array[..., [0, 0, 0, 1]]
+    return _encode_layers({"": array}, tags)
+
+
+def _encode_layers(layers: Mapping[str, NDArray[Any]], tags: Tags) -> bytes:
     return encode_exr(
-        {"": array}, primaries=tags.primaries, is_premultiplied=tags.is_premultiplied, resolution=tags.resolution
+        layers,
+        primaries=tags.primaries,
+        is_premultiplied=tags.is_premultiplied,
+        resolution=tags.resolution,
+        compression=tags.compression,
     )
 
 

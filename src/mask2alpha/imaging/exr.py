@@ -17,6 +17,8 @@ from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, finite
 from mask2alpha.ops.masks import DrawnMask
 
+COMPRESSIONS = ("zip", "zips", "piz", "dwaa", "dwab", "none")
+"""Of files that are written; dwaa and dwab change colours a little, and never alpha."""
 _COLOURS = ("R", "G", "B")
 
 
@@ -127,15 +129,17 @@ def encode_exr(
     primaries: Primaries | None = None,
     is_premultiplied: bool = True,
     resolution: tuple[float, float] | None = None,
+    compression: str = "zip",
 ) -> bytes:
-    """An OpenEXR file with a layer per pass, ZIP-compressed.
+    """An OpenEXR file with a layer per pass.
 
     Args:
         passes: Name of the layer ("" for the main one) to (H, W), (H, W, 3) or (H, W, 4), float16 or float32. The
-            single channel of a (H, W) layer is called Y in the main layer, else A for "alpha" and Y for others.
+            single channel of a (H, W) layer is called A in "alpha" and in those below it ("alpha.dog"), else Y.
         primaries: Of the colours; None: sRGB's, which is OpenEXR's default.
         is_premultiplied: Whether the colours of four channels are, which OpenEXR expects; said in the header.
         resolution: Pixels per inch, across and down.
+        compression: One of `COMPRESSIONS`.
 
     Raises:
         UnreadableError: The extra is missing.
@@ -146,12 +150,12 @@ def encode_exr(
     for layer, array in passes.items():
         assert array.dtype in (np.float16, np.float32), array.dtype
         prefix = f"{layer}." if layer else ""
-        single = "A" if layer == "alpha" else "Y"
+        single = "A" if layer.partition(".")[0] == "alpha" else "Y"
         planes = array[..., None] if array.ndim == 2 else array
         for index, letter in enumerate("RGBA"[: planes.shape[2]] if array.ndim == 3 else single):
             channels[prefix + letter] = np.ascontiguousarray(planes[..., index])
     header: dict[str, Any] = {
-        "compression": OpenEXR.ZIP_COMPRESSION,
+        "compression": getattr(OpenEXR, f"{'no' if compression == 'none' else compression}_compression".upper()),
         "type": OpenEXR.scanlineimage,
         "alphaMode": "premultiplied" if is_premultiplied else "straight",
     }

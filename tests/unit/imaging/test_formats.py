@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.decode import decode_image, decode_mask
 from mask2alpha.imaging.encode import Tags, encode_image, encode_passes, write_file
-from mask2alpha.imaging.exr import encode_exr
+from mask2alpha.imaging.exr import COMPRESSIONS, encode_exr
 
 PICTURES = Path(__file__).parents[2] / "data" / "pictures"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -314,3 +314,24 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str) 
     if module != "pillow_heif":
         with pytest.raises(ImageFileError, match=r"mask2alpha\[formats\]"):
             encode_image(light, "a.exr" if module == "OpenEXR" else "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_exr_is_compressed_as_asked_and_alpha_stays_exact(
+    compression: str, dtype: type, rng: np.random.Generator
+) -> None:
+    array = rng.random((40, 50, 4)).astype(dtype)
+    layers = {"": array, "alpha.dog": array[..., 3], "photo": array[..., :3]}
+    data = encode_passes(layers, "a.exr", tags=Tags(compression=compression))
+    with OpenEXR.File(io.BytesIO(data), separate_channels=True) as file:
+        name = {"none": "NO_COMPRESSION"}.get(compression, f"{compression.upper()}_COMPRESSION")
+        assert file.header()["compression"] == getattr(OpenEXR, name)
+        planes = {name: channel.pixels for name, channel in file.channels().items()}
+    assert {plane.dtype for plane in planes.values()} == {np.dtype(dtype)}
+    assert sorted(planes) == ["A", "B", "G", "R", "alpha.dog.A", "photo.B", "photo.G", "photo.R"]
+    assert np.array_equal(planes["A"], array[..., 3])
+    assert np.array_equal(planes["alpha.dog.A"], array[..., 3])
+    colours = np.stack([planes[each] for each in "RGB"], axis=2)
+    assert np.array_equal(colours, array[..., :3]) == (not compression.startswith("dwa"))
+    assert np.abs(colours.astype(np.float32) - array[..., :3]).max() < 0.1
