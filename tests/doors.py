@@ -87,7 +87,7 @@ def by_video(
         (out / folder / f"1{file.suffix}").write_bytes(file.read_bytes())
     clip = open_clip(out / "frames")
     masks = open_masks(out / "masks", clip, choice)
-    job = VideoJob(clip=clip, masks=masks, targets={kind: out / kind}, is_steady=False, settings={})
+    job = VideoJob(clip=clip, objects={"": masks}, targets={("", kind): out / kind}, is_steady=False, settings={})
     run(job, lambda: predictor or FakePredictor())
     return (out / kind / "1.png").read_bytes()
 

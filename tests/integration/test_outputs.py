@@ -235,6 +235,47 @@ def test_frames_of_light_keep_their_values_and_primaries(folder: Path, fake: Fak
     assert told.count("brighter than white") == 1
 
 
+@pytest.mark.parametrize("command", ["matte", "batch", "video"])
+@pytest.mark.parametrize("compression", ["dwaa", "none"])
+def test_exr_files_are_compressed_as_asked(folder: Path, fake: FakePredictor, command: str, compression: str) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    where = (".", "out") if command == "batch" else ("photos", "masks", "-o", "out")
+    bits = () if command == "batch" else ("--bits", "32")
+    result = call(command, *where, "--output", "passes", "--compression", compression, *bits)
+    assert result.exit_code == 0, result.stderr
+    with openexr.File("out/passes/2.exr", separate_channels=True) as file:
+        wanted = {"dwaa": openexr.DWAA_COMPRESSION, "none": openexr.NO_COMPRESSION}
+        assert file.header()["compression"] == wanted[compression]
+        assert file.channels()["alpha.A"].pixels.dtype == (np.float32 if bits else np.float16)
+
+
+def test_bits_are_refused_for_a_video_file(folder: Path, fake: FakePredictor) -> None:
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not on PATH")
+    clip = make_clip(folder / "clip.mkv", 3)
+    told = call("video", clip, "masks/1.png", "-o", "out.mov", "--bits", "16").stderr
+    assert "--bits has no effect on .mov" in told
+
+
+def test_several_objects_of_a_clip_have_a_folder_each(folder: Path, fake: FakePredictor) -> None:
+    for name in ("dog", "cat"):
+        shutil.copytree("masks", f"objects/{name}")
+    result = call("video", "photos", "objects", "-o", "out", "--output", "alpha,passes", "--exclusive")
+    assert result.exit_code == 0, result.stderr
+    written = sorted(str(path.relative_to("out")) for path in Path("out").rglob("[0-9]*.*"))
+    assert written == sorted(
+        f"{place}/{number}{suffix}"
+        for number in (1, 2, 3)
+        for place, suffix in (("cat/alpha", ".png"), ("dog/alpha", ".png"), ("passes", ".exr"))
+    )
+    alphas = [read_image(f"out/{name}/alpha/2.png").pixels[..., 0].astype(int) for name in ("dog", "cat")]
+    assert np.abs(sum(alphas) - read_image("masks/2.png").pixels[..., 0]).max() <= 1
+    assert (
+        "up to date"
+        in call("video", "photos", "objects", "-o", "out", "--output", "alpha,passes", "--exclusive").stderr
+    )
+
+
 def test_frames_keep_profile_depth_and_grey(folder: Path, fake: FakePredictor) -> None:
     tifffile = pytest.importorskip("tifffile")
     from PIL import ImageCms

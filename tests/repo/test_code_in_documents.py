@@ -86,15 +86,17 @@ def make_folders() -> None:
 
 
 def make_clips() -> None:
-    """clip.mp4, its frames, and masks as files and as a clip; in place of the photographs' masks."""
+    """clip.mp4, its frames, masks as files and as a clip in place of the photographs', and maps of two labels."""
     from clips import make_clip
 
     shutil.rmtree("masks")
-    for folder in ("frames", "masks"):
+    for folder in ("frames", "masks", "labels"):
         Path(folder).mkdir()
     for index, frame in enumerate(make_clip((72, 96), 3), start=1):
         Image.fromarray(frame.image).save(f"frames/{index:03d}.png")
         Image.fromarray(frame.mask).save(f"masks/{index:03d}.png")
+        halves = np.where(np.arange(96) < 48, np.uint8(1), np.uint8(2))
+        Image.fromarray(frame.mask // 255 * halves).save(f"labels/{index:03d}.png")
     shutil.copy("masks/001.png", "first.png")
     for folder, clip in (("frames", "clip.mp4"), ("masks", "masks.mp4")):
         command = [

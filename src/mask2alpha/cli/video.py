@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import click
 
 from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.mask_options import mask_options
+from mask2alpha.cli.file_options import bits_option, compression_option
+from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options, recorded
 from mask2alpha.cli.progress_option import progress_option
@@ -59,6 +61,14 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     callback=parse_format,
     help="In a folder: a picture file per frame, or one ProRes 4444 (mov) or VP9 (webm) file per kind of output.",
 )
+@bits_option
+@compression_option
+@click.option(
+    "--objects",
+    metavar="all|[NAME=]LABEL,...",
+    help="The objects in masks that are maps of labels, such as dog=1,cat=2: values, palette indices or #rrggbb.",
+)
+@exclusive_option
 @click.option("--from", "first", type=click.IntRange(min=1), help="First frame to matte, counted from 1.")
 @click.option("--to", "last", type=click.IntRange(min=1), help="Last frame to matte.")
 @click.option(
@@ -89,6 +99,10 @@ def command(
     target: Path,
     kinds: tuple[str, ...],
     file_format: str,
+    bits: int | None,
+    compression: str,
+    objects: str | None,
+    is_exclusive: bool,
     first: int | None,
     last: int | None,
     is_steady: bool,
@@ -106,30 +120,35 @@ def command(
     MASKS is a folder or a video with a mask per frame, a folder with masks of some frames, or one mask of the first
     frame; the target is then followed forwards and backwards. If it gets lost, add a mask for that frame to the folder.
     Masks have the names of a folder's frames; those of a video are in order or, if there are fewer, end in the number
-    of their frame, from 1 on.
+    of their frame, from 1 on. For several objects, MASKS is a folder with such a folder or video for each, or --objects
+    names the labels in the masks; OUT then has a folder for each.
 
     A stopped run continues when the command is given again. Video files need ffmpeg on PATH.
     """
     from mask2alpha.video.clips import open_part
     from mask2alpha.video.job import VideoJob, run
 
-    opened, opened_masks = open_part(clip, masks, mask_choice, first=first, last=last)
+    opened, opened_masks = open_part(clip, masks, mask_choice, first=first, last=last, objects=objects)
     conditions: dict[str, Any] = {"colours": colours, "key": despill, "background": background, "format": file_format}
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= recorded(settings)
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
-    conditions |= {name: value for name, value in (("from", first), ("to", last)) if value is not None}
+    given = {"from": first, "to": last, "objects": objects, "exclusive": is_exclusive or None}
+    given |= {"bits": bits, "compression": None if compression == "zip" else compression}
+    conditions |= {name: value for name, value in given.items() if value is not None}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
+    options = OutputOptions(bits=bits, compression=compression, background=read_background(background), edges=edges)
     job = VideoJob(
         clip=opened,
-        masks=opened_masks,
-        targets=plan_targets(target, kinds, file_format),
-        options=OutputOptions(background=read_background(background), edges=edges).with_colours(colours, despill),
+        objects=opened_masks,
+        targets=plan_targets(target, kinds, file_format, list(opened_masks)),
+        options=options.with_colours(colours, despill),
         file_format=file_format if file_format in FORMATS else "png",
         is_steady=is_steady,
+        is_exclusive=is_exclusive,
         settings={name: str(value) for name, value in (conditions | place).items()},
     )
-    inputs = [*opened.files, *opened_masks.files]
+    inputs = list(dict.fromkeys([*opened.files, *(file for each in opened_masks.values() for file in each.files)]))
     check_inputs_stay((path for _, path in job.outputs), [*inputs, background, source])
     if has_overwrite:
         shutil.rmtree(job.work_folder, ignore_errors=True)
@@ -163,11 +182,13 @@ def command(
     show(report, opened)
 
 
-def plan_targets(target: Path, kinds: tuple[str, ...], file_format: str) -> dict[str, Path]:
-    """Kind of output to the file or folder it goes to.
+def plan_targets(
+    target: Path, kinds: tuple[str, ...], file_format: str, objects: Sequence[str]
+) -> dict[tuple[str, str], Path]:
+    """Name of an object and kind of output to the file or folder it goes to.
 
     Raises:
-        InputError: OUT is one file for several kinds, or has a suffix that is not written.
+        InputError: OUT is one file for several outputs, or has a suffix that is not written.
     """
     from mask2alpha.video.ffmpeg import WRITTEN_SUFFIXES
 
@@ -175,11 +196,16 @@ def plan_targets(target: Path, kinds: tuple[str, ...], file_format: str) -> dict
         if kind not in _OF_FRAMES:
             raise InputError(f"{kind} is not made of clips; choose from {', '.join(_OF_FRAMES)}")
     if names_a_file(target, WRITTEN_SUFFIXES, accepted=".mov (ProRes 4444), .webm (VP9)"):
-        if len(kinds) > 1:
-            raise InputError(f"{target} is a single file, but there are {len(kinds)} kinds of output; give a folder")
-        return {kinds[0]: target}
+        for what, many in (("kinds of output", kinds), ("objects", objects)):
+            if len(many) > 1:
+                raise InputError(f"{target} is a single file, but there are {len(many)} {what}; give a folder")
+        return {(objects[0], kinds[0]): target}
     suffix = "" if file_format in FORMATS else f".{file_format}"
-    return {kind: target / f"{kind}{suffix}" for kind in kinds}
+    return {
+        (name, kind): target / name / f"{kind}{suffix}"
+        for kind in kinds
+        for name in ([""] if kind == "passes" and len(objects) > 1 else objects)
+    }
 
 
 def is_work_left(job: "VideoJob", made: MadeFiles, *, has_overwrite: bool) -> bool:
@@ -194,7 +220,7 @@ def is_work_left(job: "VideoJob", made: MadeFiles, *, has_overwrite: bool) -> bo
     return any(wanted)
 
 
-def warn_of_clip(clip: "AbstractClip", masks: "Masks") -> None:
+def warn_of_clip(clip: "AbstractClip", objects: "Mapping[str, Masks]") -> None:
     """Warn of what may surprise, before the work begins."""
     if clip.info is not None and clip.info.is_rate_variable:
         click.echo(
@@ -202,11 +228,14 @@ def warn_of_clip(clip: "AbstractClip", masks: "Masks") -> None:
             f"{float(clip.info.rate):.3f} per second, so the sound may be off in places",
             err=True,
         )
-    if not masks.has_all:
-        num_masks = sum(path is not None for path in masks.paths)
-        click.echo(
-            f"{num_masks} of {len(clip.names)} frames have a mask; in the others the target is followed", err=True
-        )
+    for name, masks in objects.items():
+        if not masks.has_all:
+            num_masks = sum(masks.has_mask)
+            click.echo(
+                f"{num_masks} of {len(clip.names)} frames have a mask{f' of {name}' if name else ''}; "
+                f"in the others {name or 'the target'} is followed",
+                err=True,
+            )
 
 
 def show(report: "Report", clip: "AbstractClip") -> None:

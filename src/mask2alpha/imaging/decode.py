@@ -45,7 +45,7 @@ from mask2alpha.imaging.reading import (
 )
 from mask2alpha.imaging.sniff import FORMATS, SUFFIXES, kind_of
 from mask2alpha.imaging.tiff import decode_deep_tiff
-from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
+from mask2alpha.ops.masks import DrawnMask, MaskChoice, find_labels, understand
 from mask2alpha.ops.orientation import turn_upright
 
 __all__ = [
@@ -57,6 +57,8 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "read_image",
+    "read_label",
+    "read_labels",
     "read_mask",
 ]
 
@@ -173,11 +175,7 @@ def decode_mask(
     """
     choice = choice or MaskChoice()
     advice = "" if has_options else "give a file that is white on the target and black elsewhere"
-    kind = _checked_kind(data, name, max_bytes)
-    if kind == "EXR":
-        drawn = _decoded(lambda: decode_exr_mask(data, max_pixels, choice.channel, advice=advice), name, max_pixels)
-    else:
-        drawn = _decoded(lambda: _drawn_mask(data, kind, max_pixels), name, max_pixels)
+    drawn = _decode_drawn(data, name, choice.channel, advice, max_bytes=max_bytes, max_pixels=max_pixels)
     try:
         mask, notes = understand(drawn, choice, name="the mask", advice=advice)
     except InputError as error:
@@ -185,6 +183,48 @@ def decode_mask(
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return mask.as_bytes()
+
+
+def read_labels(path: str | Path, *, channel: str | None = None) -> list[str]:
+    """The labels of a map of labels; see `find_labels`.
+
+    Raises:
+        ImageFileError: As for `read_image`, or there are too many.
+    """
+    try:
+        return find_labels(_read_drawn(path, channel))
+    except InputError as error:
+        raise ImageFileError(f"{path}: {error}") from error
+
+
+def read_label(path: str | Path, label: str, *, channel: str | None = None) -> NDArray[np.uint8]:
+    """One of `read_labels` as a mask, (H, W): 255 on it, 0 elsewhere; 0 everywhere where the label is not there.
+
+    Raises:
+        ImageFileError: As for `read_labels`.
+    """
+    drawn = _read_drawn(path, channel)
+    try:
+        if label not in find_labels(drawn):
+            return np.zeros(drawn.values.shape[:2], np.uint8)
+        return understand(drawn, MaskChoice(label=label, channel=channel), name="the mask")[0].as_bytes()
+    except InputError as error:
+        raise ImageFileError(f"{path}: {error}") from error
+
+
+def _read_drawn(path: str | Path, channel: str | None) -> DrawnMask:
+    data = _read_bytes(Path(path), MAX_BYTES)
+    return _decode_drawn(data, str(path), channel, "", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+
+
+def _decode_drawn(
+    data: bytes, name: str, channel: str | None, advice: str, *, max_bytes: int, max_pixels: int
+) -> DrawnMask:
+    """A mask before its values are understood."""
+    kind = _checked_kind(data, name, max_bytes)
+    if kind == "EXR":
+        return _decoded(lambda: decode_exr_mask(data, max_pixels, channel, advice=advice), name, max_pixels)
+    return _decoded(lambda: _drawn_mask(data, kind, max_pixels), name, max_pixels)
 
 
 def _drawn_mask(data: bytes, kind: str, max_pixels: int) -> DrawnMask:

@@ -121,6 +121,24 @@ def understand(
         raise InputError(f"{name} {error.found}; {advice or (by_array if choice is None else error.advice)}") from None
 
 
+def find_labels(drawn: DrawnMask) -> list[str]:
+    """The labels of a map of labels but for 0 and black, the background: texts for `MaskChoice.label`.
+
+    Raises:
+        InputError: There are more labels than a map of objects has.
+    """
+    if drawn.palette is not None:
+        labels = [str(index) for index in _used(drawn.values) if index]
+    elif drawn.values.ndim == 2 or (drawn.values == drawn.values[..., :1]).all():
+        values = np.unique(drawn.values if drawn.values.ndim == 2 else drawn.values[..., 0])
+        labels = [f"{float(value):g}" for value in values if value]
+    else:
+        labels = [f"#{colour:06x}" for colour in np.unique(_packed(drawn)) if colour]
+    if len(labels) > _MOST_LABELS:
+        raise InputError(f"{len(labels)} values are more than the {_MOST_LABELS} labels that a map of objects may have")
+    return labels
+
+
 class _AmbiguousError(Exception):
     """The values may mean several things."""
 

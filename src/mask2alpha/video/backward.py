@@ -1,11 +1,11 @@
-"""Following a target backwards: from a frame that has a mask to those before it that have none.
+"""Following objects backwards: from a frame that has a mask to those before it that have none.
 
 This is done before the clip is matted forwards. The mattes become the masks of the frames behind the middle between two
 frames with a mask, and of all frames before the first one. The forward run then mattes every frame once more, and its
 link between frames blends the two where they meet.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
@@ -16,7 +16,7 @@ from mask2alpha.errors import VideoError
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.video.clips import AbstractClip, check_frame
-from mask2alpha.video.steady import matte_steadily, with_motion
+from mask2alpha.video.steady import SteadyMatte, matte_steadily, with_motion
 
 FRAMES_AT_ONCE = 8
 """Frames that are read forwards and held to be gone through backwards."""
@@ -34,34 +34,35 @@ def find_gaps(has_mask: Sequence[bool]) -> list[tuple[int, int]]:
 
 
 def follow_back(
-    predictor: AbstractPredictor, clip: AbstractClip, mask: NDArray[np.uint8], *, first: int, key: int
-) -> Iterator[tuple[int, NDArray[np.uint8], str | None]]:
-    """Follow a target from frame `key` down to frame `first`, or down to a change of the scene.
+    predictor: AbstractPredictor, clip: AbstractClip, masks: Mapping[str, NDArray[np.uint8]], *, first: int, key: int
+) -> Iterator[tuple[int, tuple[SteadyMatte, ...]]]:
+    """Follow objects from frame `key` down to frame `first`, or down to a change of the scene.
 
     Args:
         predictor: What mattes a frame.
         clip: The frames.
-        mask: (H, W), 0 to 255, of frame `key`.
+        masks: Each object's name to its mask of frame `key`: (H, W), 0 to 255.
         first: Where to end.
         key: Where to begin.
 
     Yields:
-        The frame, its matte as a mask, (H, W), 0 to 255, and what the user should be told of it.
+        Each frame below `key`, and the objects' mattes in it.
     """
+    size = next(iter(masks.values())).shape
 
-    def images() -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8] | None]]:
+    def images() -> Iterator[tuple[int, NDArray[Any], Sequence[NDArray[np.uint8] | None]]]:
         for place, photo in enumerate(_read_back(clip, first, key)):
-            check_frame(photo.pixels, (mask.shape[0], mask.shape[1]), clip.names[key - place])
-            yield place, photo.in_srgb().pixels, None if place else mask
+            check_frame(photo.pixels, (size[0], size[1]), clip.names[key - place])
+            yield place, photo.in_srgb().pixels, [None] * len(masks) if place else list(masks.values())
 
-    mattes = matte_steadily(predictor, with_motion(images()))
+    mattes = matte_steadily(predictor, with_motion(images()), names=list(masks))
     for index in range(key, first - 1, -1):
         try:
             steady = next(mattes)
         except (StopIteration, VideoError):  # another scene, or a damaged frame: the forward run says so if it has to
             return
         if index < key:
-            yield index, np.rint(255 * steady.matte.alpha).astype(np.uint8), steady.warning
+            yield index, steady
 
 
 def _read_back(clip: AbstractClip, first: int, last: int) -> Iterator[Photo]:

@@ -1,4 +1,4 @@
-"""Clips (folders of frames or video files) and their masks: one for each frame, for some, or for the first one."""
+"""Clips (folders of frames or video files) and the masks of their objects, for all frames or for some."""
 
 import re
 import warnings
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import ImageFileError, InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
-from mask2alpha.imaging.decode import read_image, read_mask
+from mask2alpha.imaging.decode import read_image, read_label, read_labels, read_mask
 from mask2alpha.imaging.pairs import find_nearest, match_names
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
@@ -108,7 +108,7 @@ class VideoClip(AbstractClip):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Masks:
-    """A mask, or none, for each frame of a clip."""
+    """A mask of one object, or none, for each frame of a clip."""
 
     paths: tuple[Path | None, ...] = ()
     """Pictures; None where the target is followed from the nearest frame that has one."""
@@ -118,6 +118,8 @@ class Masks:
     """Of the video file's frames, from 0, the one that belongs to the clip's first."""
     choice: MaskChoice = field(default_factory=MaskChoice)
     """What the user says about the masks."""
+    label: str | None = None
+    """The object's, if the pictures are maps of labels; in those without it, the object is not there."""
 
     @property
     def files(self) -> list[Path]:
@@ -139,7 +141,7 @@ class Masks:
         told: set[str] = set()
         if self.video is None:
             for path in self.paths[start:]:
-                yield None if path is None else _warning_once(told, str(path), read_mask, path, choice=self.choice)
+                yield None if path is None else _warning_once(told, str(path), self._read, path)
         else:
             start += self.first
             for number, frame in enumerate(read_frames(self.video, start=start), start + 1):
@@ -148,6 +150,11 @@ class Masks:
     def part(self, frames: range) -> "Masks":
         """Those of some successive frames."""
         return replace(self, paths=self.paths[frames.start : frames.stop], first=self.first + frames.start)
+
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        if self.label is None:
+            return read_mask(path, choice=self.choice)
+        return read_label(path, self.label, channel=self.choice.channel)
 
     def _understood(self, frame: NDArray[Any]) -> NDArray[np.uint8]:
         drawn = DrawnMask(values=frame, top=np.iinfo(frame.dtype).max, is_lossy=True)
@@ -158,7 +165,7 @@ class Masks:
 
 
 def _warning_once(
-    told: set[str], name: str, read: Callable[..., NDArray[np.uint8]], *arguments: Any, **options: Any
+    told: set[str], name: str, read: Callable[[Any], NDArray[np.uint8]], source: Any
 ) -> NDArray[np.uint8]:
     """Read a mask; of its warnings, pass on those whose like was not told before, with the mask's name.
 
@@ -168,7 +175,7 @@ def _warning_once(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            mask = read(*arguments, **options)
+            mask = read(source)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     for warning in caught:
@@ -194,19 +201,30 @@ def open_clip(path: Path) -> AbstractClip:
 
 
 def open_part(
-    clip_path: Path, masks_path: Path, choice: MaskChoice | None = None, *, first: int | None, last: int | None
-) -> tuple[AbstractClip, Masks]:
-    """A clip and its masks, or some successive frames of it; a picture is the mask of the first of them.
+    clip_path: Path,
+    masks_path: Path,
+    choice: MaskChoice | None = None,
+    *,
+    first: int | None,
+    last: int | None,
+    objects: str | None = None,
+) -> tuple[AbstractClip, dict[str, Masks]]:
+    """A clip and the masks of its objects, or some successive frames of it; a picture is the mask of their first.
 
     Args:
         clip_path: As for `open_clip`.
-        masks_path: As for `open_masks`; of the whole clip.
+        masks_path: As for `open_masks`, of the whole clip; or a folder of such folders and video files, one per object.
         choice: What the user says about the masks.
         first: The first frame to take, counted from 1; None: the clip's.
         last: The last one; None: the clip's.
+        objects: The objects of masks that are maps of labels, as for `choose_labels`; None: they are not.
+
+    Returns:
+        The frames, and the name of each object to its masks; a single one of which nothing says the name is "".
 
     Raises:
-        InputError: As for `open_clip` and `open_masks`; or there are no such frames, or none of them has a mask.
+        InputError: As for `open_clip`, `open_masks` and `choose_labels`; or there are no such frames, none of them has
+            a mask of an object, or an object's name has other characters than letters, digits, - and _.
     """
     clip = open_clip(clip_path)
     frames = range((first or 1) - 1, last or len(clip.names))
@@ -214,15 +232,72 @@ def open_part(
         raise InputError(
             f"{clip_path} has frames 1 to {len(clip.names)}, not {frames.start + 1} to {frames.stop} (--from, --to)"
         )
-    if len(frames) == len(clip.names):
-        return clip, open_masks(masks_path, clip, choice)
-    part = clip.part(frames)
-    if not masks_path.is_dir() and masks_path.suffix.lower() in PICTURE_SUFFIXES:
-        return part, open_masks(masks_path, part, choice)
-    masks = open_masks(masks_path, clip, choice).part(frames)
-    if not masks.files:
-        raise InputError(f"{masks_path}: no mask for a frame from {frames.start + 1} to {frames.stop} (--from, --to)")
+    part = clip if len(frames) == len(clip.names) else clip.part(frames)
+    paths = {"": masks_path} if objects else _paths_of_objects(masks_path)
+    masks = {name: _open_some(path, clip, part, frames, choice) for name, path in paths.items()}
+    if objects:
+        masks = choose_labels(masks[""], objects)
+    for name in masks:
+        if not re.fullmatch(r"[\w-]*", name):
+            raise InputError(f"{name!r} is not a name of an object; accepted: letters, digits, - and _")
     return part, masks
+
+
+def _paths_of_objects(masks: Path) -> dict[str, Path]:
+    """The folders and video files in a folder without pictures, by the names of their objects; else the path itself."""
+    if not masks.is_dir() or any(path.suffix.lower() in PICTURE_SUFFIXES for path in masks.iterdir()):
+        return {"": masks}
+    found = {
+        path.stem if path.is_file() else path.name: path
+        for path in sorted(masks.iterdir())
+        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in ffmpeg.SUFFIXES)
+    }
+    return found or {"": masks}
+
+
+def _open_some(path: Path, clip: AbstractClip, part: AbstractClip, frames: range, choice: MaskChoice | None) -> Masks:
+    """The masks of one object, of some frames of a clip."""
+    if part is clip or (not path.is_dir() and path.suffix.lower() in PICTURE_SUFFIXES):
+        return open_masks(path, part, choice)
+    masks = open_masks(path, clip, choice).part(frames)
+    if not masks.files:
+        raise InputError(f"{path}: no mask for a frame from {frames.start + 1} to {frames.stop} (--from, --to)")
+    return masks
+
+
+def choose_labels(masks: Masks, objects: str) -> dict[str, Masks]:
+    """The objects in pictures that are maps of labels.
+
+    Args:
+        masks: The pictures.
+        objects: "all", or labels separated by commas, each behind a name if it has one: "1,2", "dog=1,cat=#ff0000".
+            A label is a value, a palette index or a colour; 0 and black are the background.
+
+    Returns:
+        The name of each object to its masks; without a name, that is the label.
+
+    Raises:
+        InputError: The masks are a video file, no picture has a label, or a name comes twice.
+    """
+    if masks.video is not None:
+        raise InputError("--objects needs masks in picture files, because video compression changes labels")
+    there = dict.fromkeys(
+        label for path in dict.fromkeys(masks.files) for label in read_labels(path, channel=masks.choice.channel)
+    )
+    pairs = [part.strip().rpartition("=") for part in objects.split(",")]
+    if objects == "all":
+        pairs = [("", "", label) for label in sorted(there, key=lambda label: (len(label), label))]
+    chosen: dict[str, Masks] = {}
+    for given, _, label in pairs:
+        name = given or label.removeprefix("#")
+        if label.lower() not in there:
+            raise InputError(f"no mask has the label {label!r}; they have {', '.join(there) or 'none'} (--objects)")
+        if name in chosen:
+            raise InputError(f"two objects have the name {name!r} (--objects)")
+        chosen[name] = replace(masks, label=label.lower())
+    if not chosen:
+        raise InputError("no mask has a label other than 0 and black (--objects)")
+    return chosen
 
 
 def open_masks(path: Path, clip: AbstractClip, choice: MaskChoice | None = None) -> Masks:

@@ -9,7 +9,7 @@ import json
 import shutil
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
@@ -21,18 +21,26 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.encode import write_file
 from mask2alpha.imaging.made import digest
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.targets import prepare_folder
 from mask2alpha.ops.mask_fit import fit_mask
-from mask2alpha.ops.masks import Mask
+from mask2alpha.ops.masks import Fit, Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
-from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, output_suffix
+from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, encode_objects, output_suffix
 from mask2alpha.video.backward import find_gaps, follow_back
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
 from mask2alpha.video.ffmpeg import DamagedClipError, join_segments, segment_writer, try_target
-from mask2alpha.video.motion import FloatArray
-from mask2alpha.video.steady import REACH, SteadyMatte, matte_steadily, settle, with_motion
+from mask2alpha.video.steady import (
+    REACH,
+    Carried,
+    SteadyMatte,
+    matte_steadily,
+    predict_objects,
+    settle,
+    with_motion,
+)
 
 T = TypeVar("T")
 SEGMENT = 32
@@ -46,38 +54,45 @@ class VideoJob:
     """What to do with a clip."""
 
     clip: AbstractClip
-    masks: Masks
-    targets: dict[str, Path]
-    """Kind of output to its file (`.mov`, `.webm`) or folder (a picture file per frame)."""
+    objects: Mapping[str, Masks]
+    """The name of each object to its masks; "" for a single one without a name."""
+    targets: Mapping[tuple[str, str], Path]
+    """Name of an object and kind of output to the file (`.mov`, `.webm`) or folder (a picture file per frame). The
+    `passes` of several objects are those of "": one file per frame has all."""
     options: OutputOptions = field(default_factory=OutputOptions)
     """How the frames are rendered."""
     file_format: str = "png"
     """Of the files in folders, one of `imaging.encode.FORMATS`."""
     is_steady: bool
     """False: frame by frame, without regard to its neighbours; every frame has a mask then."""
+    is_exclusive: bool = False
+    """Whether the mattes of a frame add up to at most 1."""
     settings: dict[str, str]
     """What else the result depends on; a run with other settings does not take this one up."""
 
     def __post_init__(self) -> None:
-        if not self.is_steady and not self.masks.has_all:
+        if not self.is_steady and not all(masks.has_all for masks in self.objects.values()):
             raise InputError("with --no-steady, every frame needs a mask; without it the target is followed")
         if self.clip.info is None and any(path.suffix for path in self.targets.values()):
             raise InputError("a folder of frames does not say how fast they follow each other; give a folder for OUT")
-        for kind, target in self.targets.items():
+        for (name, kind), target in self.targets.items():
             if not target.suffix:
-                check_output(self.frame_path(kind, 0), kind, self.options.bits)
+                check_output(self.frame_path(name, kind, 0), kind, self.options.bits)
+            elif self.options.bits:
+                raise InputError(f"--bits has no effect on {target.suffix}, only on pictures in folders")
             elif kind == "passes" or KINDS[kind].is_premultiplied:
                 raise InputError(f"{kind} is not written as {target.suffix}, only as a folder of frames")
 
-    def frame_path(self, kind: str, index: int) -> Path:
-        """The file of a frame, of a kind that goes to a folder."""
-        return self.targets[kind] / f"{self.clip.names[index]}{output_suffix(kind, '', self.file_format)}"
+    def frame_path(self, name: str, kind: str, index: int) -> Path:
+        """The file of an object in a frame, of a kind that goes to a folder."""
+        return self.targets[name, kind] / f"{self.clip.names[index]}{output_suffix(kind, '', self.file_format)}"
 
     @property
     def outputs(self) -> Iterator[tuple[str, Path]]:
         """The kind and the path of every file that is written."""
-        for kind, target in self.targets.items():
-            paths = [target] if target.suffix else map(self.frame_path, repeat(kind), range(len(self.clip.names)))
+        for (name, kind), target in self.targets.items():
+            frames = range(len(self.clip.names))
+            paths = [target] if target.suffix else [self.frame_path(name, kind, index) for index in frames]
             yield from zip(repeat(kind), paths, strict=False)
 
     @property
@@ -89,8 +104,8 @@ class VideoJob:
     @property
     def fingerprint(self) -> str:
         """The same for two runs that give the same; the masks may be mended in between."""
-        names = "|".join(self.clip.names)
-        return json.dumps({"frames": names, "steady": self.is_steady, "targets": sorted(self.targets), **self.settings})
+        made = {"frames": "|".join(self.clip.names), "steady": self.is_steady, "exclusive": self.is_exclusive}
+        return json.dumps(made | {"objects": list(self.objects), "targets": sorted(self.targets), **self.settings})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +144,7 @@ def run(
         InputError: An unfinished run with other settings is in the way, or OUT cannot be written.
     """
     work = job.work_folder
-    first, last_alpha = _load_progress(job)
+    first, last = _load_progress(job)
     num_frames, num_done = len(job.clip.names), first
     on_frame(first)
     doubts: list[tuple[int, str]] = []
@@ -139,12 +154,12 @@ def run(
         _try_masks(job, first)
         predictor = load_predictor()
         _follow_back(job, predictor, first, doubts, notes)
-        mattes = _mattes(job, predictor, first, last_alpha, notes)
+        mattes = _mattes(job, predictor, first, last, notes)
         while num_done < num_frames:
             end = min(num_done + SEGMENT, num_frames)
-            num_written, alpha = _do_segment(job, mattes, num_done, end, on_frame, on_output, doubts)
-            if alpha is not None:
-                _save_progress(job, num_done + num_written, alpha)
+            num_written, steady = _do_segment(job, mattes, num_done, end, on_frame, on_output, doubts)
+            if steady:
+                _save_progress(job, num_done + num_written, steady)
             num_done += num_written
             if num_done < end:
                 break
@@ -152,10 +167,10 @@ def run(
         raise VideoError("no frame of the clip can be read")
     if num_done < num_frames:
         notes.append(f"only {num_done} of {num_frames} frames can be read; the clip may be cut off or damaged")
-    for kind, target in job.targets.items():
+    for output, target in job.targets.items():
         if target.suffix:
-            notes += _join(job, kind, target, num_done)
-            on_output(kind, target)
+            notes += _join(job, output, num_done)
+            on_output(output[1], target)
     shutil.rmtree(work)
     return Report(
         num_matted=num_done - first, num_resumed=first, warnings=tuple(doubts), notes=tuple(dict.fromkeys(notes))
@@ -170,7 +185,7 @@ def _try_targets(job: VideoJob) -> None:
     for target in job.targets.values():
         prepare_folder(target.parent if target.suffix else target)
     prepare_folder(job.work_folder)
-    for kind, target in job.targets.items():
+    for (_, kind), target in job.targets.items():
         if target.suffix:
             assert job.clip.info is not None
             channels = KINDS[kind].channels
@@ -182,8 +197,9 @@ def _try_targets(job: VideoJob) -> None:
 def _try_masks(job: VideoJob, first: int) -> None:
     """Read all masks that are still needed, so that nothing is matted before an ambiguous one is found."""
     with warnings.catch_warnings(action="ignore"):  # they are given with the frames
-        for _ in _until_damaged(job.masks.frames(first), []):
-            pass
+        for masks in job.objects.values():
+            for _ in _until_damaged(masks.frames(first), []):
+                pass
 
 
 def _follow_back(
@@ -193,25 +209,40 @@ def _follow_back(
 
     They lie in the work folder, each with what it depends on.
     """
-    gaps = find_gaps(job.masks.has_mask)
-    origins = {key: f"{job.fingerprint} {key} {digest(Path(str(job.masks.paths[key])))}" for _, key in gaps}
-    wanted = {_followed_path(job, index): origins[key] for start, key in gaps for index in range(start, key)}
+    by_gap: dict[tuple[int, int], list[int]] = {}
+    origins: dict[Path, str] = {}
+    for number, masks in enumerate(job.objects.values()):
+        for start, key in find_gaps(masks.has_mask):
+            by_gap.setdefault((start, key), []).append(number)
+            origin = f"{job.fingerprint} {key} {digest(Path(str(masks.paths[key])))}"
+            origins |= {_followed_path(job, number, index): origin for index in range(start, key)}
     for path in job.work_folder.glob("followed-*.npz"):
-        if wanted.get(path) != _read_followed(path)[0]:
+        if origins.get(path) != _read_followed(path)[0]:
             path.unlink()  # a mask was mended, added or taken away since
-    for start, key in gaps:
-        if key <= first or _followed_path(job, start).exists():
+    names = list(job.objects)
+    for (start, key), numbers in by_gap.items():
+        left = [number for number in numbers if not _followed_path(job, number, start).exists()]
+        if key <= first or not left:
             continue
-        for _, _, mask in islice(_checked_frames(job, key, notes), 1):
-            assert mask is not None
-            for index, followed, doubt in follow_back(predictor, job.clip, mask, first=start, key=key):
-                with replacing(_followed_path(job, index)) as temporary, temporary.open("wb") as file:
-                    np.savez_compressed(file, origin=np.array(origins[key]), mask=followed)
-                doubts += [(index, doubt)] if doubt else []
+        for _, _, given in islice(_checked_frames(job, key, notes), 1):
+            own = {names[number]: mask for number in left if (mask := given[number]) is not None}
+            for index, mattes in follow_back(predictor, job.clip, own, first=start, key=key):
+                for number, steady in zip(left, mattes, strict=True):
+                    path = _followed_path(job, number, index)
+                    mask = np.rint(255 * steady.matte.alpha).astype(np.uint8)
+                    with replacing(path) as temporary, temporary.open("wb") as file:
+                        np.savez_compressed(file, origin=np.array(origins[path]), mask=mask)
+                doubts += _doubts(index, [names[number] for number in left], mattes)
 
 
-def _followed_path(job: VideoJob, index: int) -> Path:
-    return job.work_folder / f"followed-{index:08d}.npz"
+def _followed_path(job: VideoJob, number: int, index: int) -> Path:
+    return job.work_folder / f"followed-{number:03d}-{index:08d}.npz"
+
+
+def _doubts(index: int, names: Iterable[str], mattes: Sequence[SteadyMatte]) -> list[tuple[int, str]]:
+    """What the user should be told of a frame."""
+    pairs = zip(names, mattes, strict=True)
+    return [(index, f"{name}: {each.warning}" if name else each.warning) for name, each in pairs if each.warning]
 
 
 def _read_followed(path: Path) -> tuple[str, NDArray[np.uint8] | None]:
@@ -223,42 +254,53 @@ def _read_followed(path: Path) -> tuple[str, NDArray[np.uint8] | None]:
 
 
 def _mattes(
-    job: VideoJob, predictor: AbstractPredictor, first: int, last_alpha: FloatArray | None, notes: list[str]
-) -> Iterator[tuple[Photo, SteadyMatte]]:
-    """The frames from `first` on, each with its matte."""
+    job: VideoJob, predictor: AbstractPredictor, first: int, last: Sequence[Carried] | None, notes: list[str]
+) -> Iterator[tuple[Photo, tuple[SteadyMatte, ...]]]:
+    """The frames from `first` on, each with the mattes of its objects."""
     photos: deque[Photo] = deque()
+    names = list(job.objects)
 
-    def triples(start: int) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8] | None]]:
-        for index, photo, mask in _checked_frames(job, start, notes):
+    def triples(start: int) -> Iterator[tuple[int, NDArray[Any], Sequence[NDArray[np.uint8] | None]]]:
+        for index, photo, masks in _checked_frames(job, start, notes):
             if index >= first:
                 photos.append(photo)
-            yield index, photo.in_srgb().pixels, mask
+            yield index, photo.in_srgb().pixels, masks
 
     if job.is_steady:
         frames = with_motion(triples(max(0, first - REACH)))
-        for steady in matte_steadily(predictor, frames, first=first, last_alpha=last_alpha):
+        for steady in matte_steadily(
+            predictor, frames, names=names, is_exclusive=job.is_exclusive, first=first, last=last
+        ):
             yield photos.popleft(), steady
         return
-    for index, image, mask in triples(first):
-        if mask is None:
+    for index, image, masks in triples(first):
+        given = {name: mask for name, mask in zip(names, masks, strict=True) if mask is not None}
+        if len(given) < len(names):
             raise VideoError(f"frame {job.clip.names[index]} has no mask; the masks may be cut off or damaged")
-        matte = predictor.predict(image, Mask(values=mask))
-        yield photos.popleft(), SteadyMatte(matte=replace(matte, alpha=settle(matte.alpha)))
+        mattes = predict_objects(predictor, image, given, is_exclusive=job.is_exclusive)
+        alphas = settle([matte.alpha for matte in mattes], is_exclusive=job.is_exclusive)
+        yield (
+            photos.popleft(),
+            tuple(SteadyMatte(matte=replace(one, alpha=alpha)) for one, alpha in zip(mattes, alphas, strict=True)),
+        )
 
 
 def _checked_frames(
     job: VideoJob, start: int, notes: list[str]
-) -> Iterator[tuple[int, Photo, NDArray[np.uint8] | None]]:
+) -> Iterator[tuple[int, Photo, list[NDArray[np.uint8] | None]]]:
     size = None
-    masks = chain(_until_damaged(job.masks.frames(start), notes), repeat(None))
+    masks = [chain(_until_damaged(each.frames(start), notes), repeat(None)) for each in job.objects.values()]
     photos = _until_damaged(job.clip.frames(start), notes)
-    for index, (photo, mask) in enumerate(zip(photos, masks, strict=False), start):
+    for index, (photo, *given) in enumerate(zip(photos, *masks, strict=False), start):
         if index == len(job.clip.names):
             return
         size = size or (photo.pixels.shape[0], photo.pixels.shape[1])
         check_frame(photo.pixels, size, job.clip.names[index])
-        own = None if mask is None else _fitted(mask, job, index, photo, notes)
-        yield index, photo, _read_followed(_followed_path(job, index))[1] if own is None else own
+        own: list[NDArray[np.uint8] | None] = []
+        for number, (mask, each) in enumerate(zip(given, job.objects.values(), strict=True)):
+            fitted = None if mask is None else _fitted(mask, each.choice.fit, job.clip.names[index], photo, notes)
+            own.append(_read_followed(_followed_path(job, number, index))[1] if fitted is None else fitted)
+        yield index, photo, own
 
 
 def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
@@ -269,75 +311,84 @@ def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
         notes.append(str(error))
 
 
-def _fitted(mask: NDArray[np.uint8], job: VideoJob, index: int, photo: Photo, notes: list[str]) -> NDArray[np.uint8]:
+def _fitted(mask: NDArray[np.uint8], fit: Fit, frame: str, photo: Photo, notes: list[str]) -> NDArray[np.uint8]:
     """A mask over its frame; what was done to it is added to the notes."""
-    size, fit = (photo.pixels.shape[0], photo.pixels.shape[1]), job.masks.choice.fit
+    size = photo.pixels.shape[0], photo.pixels.shape[1]
     try:
         fitted, told = fit_mask(Mask(values=mask), size, orientation=photo.orientation, fit=fit, name="the mask")
     except InputError as error:
-        raise InputError(f"frame {job.clip.names[index]}: {error}") from error
+        raise InputError(f"frame {frame}: {error}") from error
     notes += told  # the same words for every frame, which the report has once
     return fitted.as_bytes()
 
 
 def _do_segment(
     job: VideoJob,
-    mattes: Iterator[tuple[Photo, SteadyMatte]],
+    mattes: Iterator[tuple[Photo, tuple[SteadyMatte, ...]]],
     start: int,
     end: int,
     on_frame: Callable[[int], object],
     on_output: Callable[[str, Path], object],
     doubts: list[tuple[int, str]],
-) -> tuple[int, FloatArray | None]:
+) -> tuple[int, tuple[SteadyMatte, ...]]:
     """Matte and write the frames from `start` up to `end`, or up to the last one that can be read.
 
     Returns:
-        How many were written, and the last one's alpha.
+        How many were written, and the mattes of the last one.
     """
-    num_written, alpha = 0, None
-    writers: dict[str, Callable[[NDArray[Any]], None]] = {}
+    num_written = 0
+    last: tuple[SteadyMatte, ...] = ()
+    writers: dict[tuple[str, str], Callable[[NDArray[Any]], None]] = {}
     with ExitStack() as stack:
         for index, (photo, steady) in zip(range(start, end), islice(mattes, end - start), strict=False):
-            if steady.warning:
-                doubts.append((index, steady.warning))
-            rendered = RenderedMatte(photo, steady.matte, options=job.options)
-            for kind, target in job.targets.items():
+            doubts += _doubts(index, job.objects, steady)
+            rendered = {
+                name: RenderedMatte(photo, each.matte, options=job.options)
+                for name, each in zip(job.objects, steady, strict=True)
+            }
+            for output, target in job.targets.items():
+                name, kind = output
                 if not target.suffix:
-                    rendered.write(job.frame_path(kind, index), kind)
-                    on_output(kind, job.frame_path(kind, index))
+                    path = job.frame_path(name, kind, index)
+                    if name in rendered:
+                        rendered[name].write(path, kind)
+                    else:
+                        write_file(path, encode_objects(rendered, path))
+                    on_output(kind, path)
                     continue
-                frame = rendered.render(kind, ".png", bits=BITS_OF_CLIPS[target.suffix.lower()])[0]
+                frame = rendered[name].render(kind, ".png", bits=BITS_OF_CLIPS[target.suffix.lower()])[0]
                 assert isinstance(frame, np.ndarray)
-                if kind not in writers:
+                if output not in writers:
                     assert job.clip.info is not None
-                    path = _segment_path(job, kind, target, start)
+                    path = _segment_path(job, output, start)
                     writer = segment_writer(path, frame.shape, frame.dtype, job.clip.info)
-                    writers[kind] = stack.enter_context(writer)
-                writers[kind](frame)
-            alpha = steady.matte.alpha
+                    writers[output] = stack.enter_context(writer)
+                writers[output](frame)
+            last = steady
             num_written += 1
             on_frame(index + 1)
-    return num_written, alpha
+    return num_written, last
 
 
-def _segment_path(job: VideoJob, kind: str, target: Path, start: int) -> Path:
-    return job.work_folder / f"{kind}-{start:08d}{target.suffix.lower()}"
+def _segment_path(job: VideoJob, output: tuple[str, str], start: int) -> Path:
+    number = list(job.targets).index(output)  # a name may have characters that ffmpeg's list has a meaning for
+    return job.work_folder / f"{number:03d}-{start:08d}{job.targets[output].suffix.lower()}"
 
 
-def _join(job: VideoJob, kind: str, target: Path, num_frames: int) -> list[str]:
+def _join(job: VideoJob, output: tuple[str, str], num_frames: int) -> list[str]:
     """Make a video file of its segments, and return notes for the user."""
     assert job.clip.info is not None
     starts = range(0, num_frames, SEGMENT)
     return join_segments(
-        [_segment_path(job, kind, target, start) for start in starts],
+        [_segment_path(job, output, start) for start in starts],
         [min(SEGMENT, num_frames - start) for start in starts],
-        target,
+        job.targets[output],
         job.clip.info,
     )
 
 
-def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
-    """The first frame that is still to be done, and the matte of the one before."""
+def _load_progress(job: VideoJob) -> tuple[int, list[Carried] | None]:
+    """The first frame that is still to be done, and the objects in the one before."""
     path = job.work_folder / "progress.npz"
     if not path.exists():
         return 0, None
@@ -347,10 +398,15 @@ def _load_progress(job: VideoJob) -> tuple[int, FloatArray | None]:
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
                 "restart with --overwrite"
             )
-        return int(saved["num_done"]), saved["alpha"].astype(np.float32) / np.float32(65535)
+        alphas = saved["alpha"].astype(np.float32) / np.float32(65535)
+        pairs = zip(alphas, saved["is_absent"], strict=True)
+        return int(saved["num_done"]), [Carried(alpha=alpha, is_absent=bool(absent)) for alpha, absent in pairs]
 
 
-def _save_progress(job: VideoJob, num_done: int, alpha: FloatArray) -> None:
+def _save_progress(job: VideoJob, num_done: int, steady: Sequence[SteadyMatte]) -> None:
     with replacing(job.work_folder / "progress.npz") as temporary, temporary.open("wb") as file:
-        quantised = np.rint(alpha * 65535).astype(np.uint16)
-        np.savez_compressed(file, fingerprint=np.array(job.fingerprint), num_done=num_done, alpha=quantised)
+        alpha = np.stack([np.rint(each.matte.alpha * 65535).astype(np.uint16) for each in steady])
+        is_absent = np.array([each.is_absent for each in steady])
+        np.savez_compressed(
+            file, fingerprint=np.array(job.fingerprint), num_done=num_done, alpha=alpha, is_absent=is_absent
+        )

@@ -7,8 +7,9 @@ Three things use the motion between frames (decision 0015):
 3. The matte is drawn towards the last frame's, moved here, where the colours say that nothing else has changed.
 """
 
+import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,8 +53,8 @@ class Frame:
     """In the clip, from 0."""
     image: NDArray[Any]
     """(H, W, 3), uint8 or uint16."""
-    mask: NDArray[np.uint8] | None
-    """(H, W), 0 to 255; None: the target is followed."""
+    masks: Sequence[NDArray[np.uint8] | None]
+    """Of each object: (H, W), 0 to 255; None: it is followed."""
     thumbnail: FloatArray
     to_before: Motion | None = None
     """To the frame before; None for the first."""
@@ -62,18 +63,36 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Carried:
+    """What the next frame has to know of an object in this one."""
+
+    alpha: FloatArray
+    """(H, W)."""
+    is_absent: bool = False
+    """Whether the last mask said that the object is not there: then it is not lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SteadyMatte:
-    """A frame's matte, and what the user should be told of it."""
+    """An object's matte in a frame, and what the user should be told of it."""
 
     matte: Matte
+    is_absent: bool = False
     warning: str | None = None
 
+    @property
+    def carried(self) -> Carried:
+        """For the next frame."""
+        return Carried(alpha=self.matte.alpha, is_absent=self.is_absent)
 
-def with_motion(frames: Iterable[tuple[int, NDArray[Any], NDArray[np.uint8] | None]]) -> Iterator[Frame]:
-    """Add the motion to (index, image, mask) of successive frames."""
+
+def with_motion(
+    frames: Iterable[tuple[int, NDArray[Any], Sequence[NDArray[np.uint8] | None]]],
+) -> Iterator[Frame]:
+    """Add the motion to (index, image, masks) of successive frames."""
     before: Frame | None = None
-    for index, image, mask in frames:
-        frame = Frame(index=index, image=image, mask=mask, thumbnail=make_thumbnail(image))
+    for index, image, masks in frames:
+        frame = Frame(index=index, image=image, masks=masks, thumbnail=make_thumbnail(image))
         if before is not None:
             to_before, from_before = find_motion(before.thumbnail, frame.thumbnail)
             frame = replace(frame, to_before=to_before, from_before=from_before)
@@ -99,22 +118,21 @@ def windows(frames: Iterable[Frame], reach: int = REACH) -> Iterator[tuple[list[
         position += 1
 
 
-def average_mask(before: Sequence[Frame], here: Frame, after: Sequence[Frame]) -> FloatArray:
-    """The mask of a frame and those of its neighbours, moved here and weighted by the trust in the motion.
+def average_mask(before: Sequence[Frame], here: Frame, after: Sequence[Frame], number: int = 0) -> FloatArray:
+    """The mask of an object in a frame and in its neighbours, moved here and weighted by the trust in the motion.
 
     Returns:
         (H, W) in [0, 1]; between where the masks disagree.
     """
     cv2 = load_opencv()
-    assert here.mask is not None
-    votes = _votes(here)
+    votes = _votes(here, number)
     past = np.zeros_like(votes)
     for frame in (*before, here):
         past = _moved(past, frame.to_before)
-        past += _votes(frame) if frame is not here else 0
+        past += _votes(frame, number) if frame is not here else 0
     future = np.zeros_like(votes)
     for frame in reversed(after):
-        future = _moved(future + _votes(frame), frame.from_before)
+        future = _moved(future + _votes(frame, number), frame.from_before)
     votes += past + future
     height, width = here.image.shape[:2]
     mask = cv2.resize(votes[..., 0] / votes[..., 1], (width, height), interpolation=cv2.INTER_LINEAR)
@@ -141,7 +159,7 @@ def blend(alpha: FloatArray, moved: FloatArray, flow: FloatArray, here: FloatArr
         before: The last one's.
 
     Returns:
-        (H, W) in [0, 1]; below 1/255 it is 0, above 254/255 it is 1.
+        (H, W) in [0, 1], up to rounding.
     """
     cv2 = load_opencv()
     height, width = alpha.shape
@@ -150,27 +168,42 @@ def blend(alpha: FloatArray, moved: FloatArray, flow: FloatArray, here: FloatArr
         colour_difference(here, warp(before, flow)), _TARGET_TOLERANCE + _BACKGROUND_TOLERANCE * (1 - target)
     )
     trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    return settle(alpha + np.float32(_KEPT) * trust * (moved - alpha))
+    return np.asarray(alpha + np.float32(_KEPT) * trust * (moved - alpha), np.float32)
 
 
-def settle(alpha: FloatArray) -> FloatArray:
-    """As a 16-bit file holds it, so that a run that is taken up again sees the same; nearly 0 is 0, nearly 1 is 1."""
-    rounded = np.rint(alpha * 65535)
-    rounded[rounded < 257] = 0
-    rounded[rounded > 254 * 257] = 65535
-    return np.asarray(rounded, np.float32) / np.float32(65535)
+def settle(alphas: Sequence[FloatArray], *, is_exclusive: bool = False) -> list[FloatArray]:
+    """As a 16-bit file holds them, so that a run that is taken up again sees the same; nearly 0 is 0, nearly 1 is 1.
+
+    With `is_exclusive`, they then add up to at most 1.
+    """
+    rounded = [np.rint(alpha * 65535) for alpha in alphas]
+    for values in rounded:
+        values[values < 257] = 0
+        values[values > 254 * 257] = 65535
+    if is_exclusive:
+        share = np.minimum(1, 65535 / np.maximum(1, np.sum(rounded, axis=0, dtype=np.float64)))
+        rounded = [np.floor(values * share) for values in rounded]
+    return [np.asarray(values, np.float32) / np.float32(65535) for values in rounded]
 
 
 def matte_steadily(
-    predictor: AbstractPredictor, frames: Iterable[Frame], *, first: int = 0, last_alpha: FloatArray | None = None
-) -> Iterator[SteadyMatte]:
-    """Matte successive frames.
+    predictor: AbstractPredictor,
+    frames: Iterable[Frame],
+    *,
+    names: Sequence[str] = ("",),
+    is_exclusive: bool = False,
+    first: int = 0,
+    last: Sequence[Carried] | None = None,
+) -> Iterator[tuple[SteadyMatte, ...]]:
+    """Matte successive frames; each is encoded once for all objects.
 
     Args:
         predictor: What mattes a frame.
         frames: From `REACH` frames before `first` on, where the clip has them.
+        names: Of the objects; "" of a single one without a name.
+        is_exclusive: Whether the mattes of a frame add up to at most 1.
         first: The first frame that is matted.
-        last_alpha: (H, W): the matte of the frame before, as this function returned it; None at the start of a clip.
+        last: Of each object in the frame before, as this function returned it; None at the start of a clip.
 
     Raises:
         VideoError: A frame without a mask has no frame before, or shows another scene.
@@ -178,35 +211,56 @@ def matte_steadily(
     for before, here, after in windows(frames):
         if here.index < first:
             continue
-        moved = flow = None
-        is_linked = here.to_before is not None and not here.to_before.is_cut
-        if last_alpha is not None and is_linked:
-            assert here.to_before is not None
-            moved, flow = carry(last_alpha, here.to_before)
-        if here.mask is None and moved is None:
-            reason = "the scene changes there" if here.index else "nothing comes before it"
-            raise VideoError(f"frame {here.index + 1} has no mask, and {reason}; give a mask for it")
-        mask = moved if here.mask is None else average_mask(before, here, after)
-        assert mask is not None
-        matte = predictor.predict(here.image, Mask(values=mask, is_soft=True))
-        warning = None
-        if moved is not None and flow is not None:
-            if here.mask is None:
-                warning = _doubt(here, moved, matte.alpha)
-            matte = replace(matte, alpha=blend(matte.alpha, moved, flow, here.thumbnail, before[-1].thumbnail))
-        else:
-            matte = replace(matte, alpha=settle(matte.alpha))
-        last_alpha = matte.alpha
-        yield SteadyMatte(matte=matte, warning=warning)
+        moved: list[tuple[FloatArray, FloatArray]] = []
+        if last is not None and here.to_before is not None and not here.to_before.is_cut:
+            moved = [carry(each.alpha, here.to_before) for each in last]
+        masks: dict[str, FloatArray] = {}
+        for number, name in enumerate(names):
+            if here.masks[number] is None and not moved:
+                raise VideoError(_unfollowed(here, name))
+            is_followed = here.masks[number] is None
+            masks[name] = moved[number][0] if is_followed else average_mask(before, here, after, number)
+        steady: list[SteadyMatte] = []
+        for number, matte in enumerate(predict_objects(predictor, here.image, masks, is_exclusive=is_exclusive)):
+            given = here.masks[number]
+            is_absent = not given.any() if given is not None else last is not None and last[number].is_absent
+            warning = None
+            if moved:
+                if given is None and not is_absent:
+                    warning = _doubt(here, moved[number][0], matte.alpha)
+                matte = replace(matte, alpha=blend(matte.alpha, *moved[number], here.thumbnail, before[-1].thumbnail))
+            steady.append(SteadyMatte(matte=matte, is_absent=is_absent, warning=warning))
+        alphas = settle([each.matte.alpha for each in steady], is_exclusive=is_exclusive)
+        done = tuple(
+            replace(one, matte=replace(one.matte, alpha=alpha)) for one, alpha in zip(steady, alphas, strict=True)
+        )
+        last = [each.carried for each in done]
+        yield done
 
 
-def _votes(frame: Frame) -> FloatArray:
-    """(h, w, 2): the mask and 1; zeros where the frame has none."""
+def predict_objects(
+    predictor: AbstractPredictor, image: NDArray[Any], masks: Mapping[str, NDArray[Any]], *, is_exclusive: bool
+) -> tuple[Matte, ...]:
+    """Matte the objects of a frame, which is encoded once; bytes may draw a trimap, floats are shares."""
+    named = {name or "mask": Mask(values=mask, is_soft=mask.dtype == np.float32) for name, mask in masks.items()}
+    with warnings.catch_warnings():
+        if len(masks) > 1:  # of several objects, some are often out of sight
+            warnings.filterwarnings("ignore", message=".* is empty")
+        return predictor.predict_instances(image, named, is_exclusive=is_exclusive)
+
+
+def _unfollowed(here: Frame, name: str) -> str:
+    reason = "the scene changes there" if here.index else "nothing comes before it"
+    return f"frame {here.index + 1} has no mask{f' of {name}' if name else ''}, and {reason}; give a mask for it"
+
+
+def _votes(frame: Frame, number: int) -> FloatArray:
+    """(h, w, 2): an object's mask and 1; zeros where the frame has none."""
     cv2 = load_opencv()
     height, width = frame.thumbnail.shape[:2]
     votes = np.zeros((height, width, 2), np.float32)
-    if frame.mask is not None:
-        mask = cv2.resize(frame.mask, (width, height), interpolation=cv2.INTER_AREA)
+    if (given := frame.masks[number]) is not None:
+        mask = cv2.resize(given, (width, height), interpolation=cv2.INTER_AREA)
         votes[..., 0] = mask / np.float32(255)
         votes[..., 1] = 1
     return votes

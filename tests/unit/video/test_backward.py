@@ -41,7 +41,7 @@ def job_of(folder: Path, *keys: int, out: str = "out") -> VideoJob:
         write_image(folder / "masks" / f"{key}.png", (CLIP[key].alpha > 0.5) * np.uint8(255))
     clip = open_clip(folder / "frames")
     masks = open_masks(folder / "masks", clip)
-    return VideoJob(clip=clip, masks=masks, targets={"alpha": folder / out}, is_steady=True, settings={})
+    return VideoJob(clip=clip, objects={"": masks}, targets={("", "alpha"): folder / out}, is_steady=True, settings={})
 
 
 def mattes(folder: Path, out: str = "out") -> list[NDArray[np.uint8]]:
@@ -134,7 +134,8 @@ def test_another_scene_before_the_first_mask_is_said(folder: Path, rng: np.rando
 
 
 def open_some(folder: Path, masks: str = "masks", **frames: int | None) -> tuple[AbstractClip, Masks]:
-    return open_part(folder / "frames", folder / masks, **{"first": None, "last": None, **frames})
+    clip, objects = open_part(folder / "frames", folder / masks, **{"first": None, "last": None, **frames})  # type: ignore[arg-type]
+    return clip, objects[""]
 
 
 def test_a_part_of_a_clip_has_the_names_and_masks_of_the_whole(folder: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_part_of_a_clip_has_the_names_and_masks_of_the_whole(folder: Path) -> 
     part, masks = open_some(folder, first=5, last=9)
     assert list(part.names) == ["4", "5", "6", "7", "8"]
     assert masks.has_mask == [False, False, True, False, False]
-    job = VideoJob(clip=part, masks=masks, targets={"alpha": folder / "out"}, is_steady=True, settings={})
+    job = VideoJob(clip=part, objects={"": masks}, targets={("", "alpha"): folder / "out"}, is_steady=True, settings={})
     assert run(job, FakePredictor).num_matted == 5
     assert sorted(path.stem for path in (folder / "out").iterdir()) == list(part.names)
     for index in range(4, 9):

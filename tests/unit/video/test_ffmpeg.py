@@ -59,7 +59,7 @@ def matte_to(target: Path, clip_file: Path, kind: str) -> VideoInfo:
         mask[:, : 4 * index + 8] = 255
         write_image(target.parent / "masks" / f"{index}.png", mask)
     masks = open_masks(target.parent / "masks", clip)
-    job = VideoJob(clip=clip, masks=masks, targets={kind: target}, is_steady=False, settings={})
+    job = VideoJob(clip=clip, objects={"": masks}, targets={("", kind): target}, is_steady=False, settings={})
     run(job, FakePredictor)
     return probe(target)
 
@@ -229,7 +229,9 @@ def test_masks_in_the_cameras_orientation_are_turned_as_the_clip_is(
         for index in range(NUM_FRAMES):
             write_image(tmp_path / "masks" / f"{index}.png", stored)
         masks = open_masks(tmp_path / "masks", clip)
-    job = VideoJob(clip=clip, masks=masks, targets={"alpha": tmp_path / "out"}, is_steady=False, settings={})
+    job = VideoJob(
+        clip=clip, objects={"": masks}, targets={("", "alpha"): tmp_path / "out"}, is_steady=False, settings={}
+    )
     [note] = run(job, FakePredictor).notes
     assert "as the camera saw it" in note
     frame = next(clip.frames()).pixels[..., 0] > 125
@@ -262,7 +264,9 @@ def test_a_webm_says_that_it_has_no_timecode(tmp_path: Path) -> None:
     for index in range(NUM_FRAMES):
         write_image(tmp_path / "masks" / f"{index}.png", np.eye(*SIZE, dtype=np.uint8) * 255)
     masks = open_masks(tmp_path / "masks", clip)
-    job = VideoJob(clip=clip, masks=masks, targets={"alpha": tmp_path / "a.webm"}, is_steady=False, settings={})
+    job = VideoJob(
+        clip=clip, objects={"": masks}, targets={("", "alpha"): tmp_path / "a.webm"}, is_steady=False, settings={}
+    )
     assert run(job, FakePredictor).notes == ("the timecode (10:00:00:00) was left out, because .webm does not hold it",)
 
 
@@ -306,4 +310,4 @@ def test_without_ffmpeg_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_containers_are_not_written() -> None:
     with pytest.raises(InputError, match=r"ProRes 4444"):
-        plan_targets(Path("a.mp4"), ("cutout",), "png")
+        plan_targets(Path("a.mp4"), ("cutout",), "png", [""])

@@ -39,8 +39,8 @@ def make_job(folder: Path, out: Path, **settings: object) -> VideoJob:
     clip = open_clip(folder / "frames")
     values: dict[str, object] = {
         "clip": clip,
-        "masks": open_masks(folder / "masks", clip),
-        "targets": {"alpha": out / "alpha"},
+        "objects": {"": open_masks(folder / "masks", clip)},
+        "targets": {("", "alpha"): out / "alpha"},
         "options": OutputOptions(),
         "is_steady": True,
         "settings": {"model": "fake"},
@@ -91,12 +91,12 @@ def test_frame_by_frame_every_frame_needs_a_mask(folder: Path, tmp_path: Path) -
     clip = open_clip(folder / "frames")
     masks = open_masks(folder / "masks" / "shot1.png", clip)
     with pytest.raises(InputError, match="every frame needs a mask"):
-        make_job(folder, tmp_path, masks=masks, is_steady=False)
+        make_job(folder, tmp_path, objects={"": masks}, is_steady=False)
 
 
 def test_a_folder_of_frames_makes_no_video_file(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="how fast"):
-        make_job(folder, tmp_path, targets={"alpha": tmp_path / "alpha.mov"})
+        make_job(folder, tmp_path, targets={("", "alpha"): tmp_path / "alpha.mov"})
 
 
 def test_masks_fit_by_name_or_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_cutouts_can_keep_the_clips_colours(folder: Path, tmp_path: Path) -> Non
     job = make_job(
         folder,
         tmp_path,
-        targets={"cutout": tmp_path / "cutout"},
+        targets={("", "cutout"): tmp_path / "cutout"},
         options=OutputOptions(clean_share=0),
         is_steady=False,
     )

@@ -9,7 +9,7 @@ import cv2
 from fakes import FakePredictor
 from mask2alpha.errors import VideoError
 from mask2alpha.evaluation.metrics import dtssd
-from mask2alpha.video.steady import REACH, Frame, matte_steadily, settle, windows, with_motion
+from mask2alpha.video.steady import REACH, Carried, Frame, matte_steadily, settle, windows, with_motion
 
 SIZE = (80, 112)
 
@@ -40,7 +40,9 @@ def frames(num_frames: int) -> tuple[list[Frame], np.ndarray]:
     rng = np.random.default_rng(1)
     images, alphas = zip(*scene(num_frames), strict=True)
     masks = [flickering(alpha, rng) for alpha in alphas]
-    return list(with_motion(zip(range(num_frames), images, masks, strict=True))), np.stack(alphas)
+    return list(
+        with_motion((index, *pair) for index, pair in enumerate(zip(images, ([mask] for mask in masks), strict=True)))
+    ), np.stack(alphas)
 
 
 def test_each_frame_comes_once_with_its_neighbours() -> None:
@@ -53,8 +55,8 @@ def test_each_frame_comes_once_with_its_neighbours() -> None:
 
 def test_flicker_of_the_masks_is_evened_out() -> None:
     made, truth = frames(10)
-    alone = np.stack([frame.mask for frame in made if frame.mask is not None]) / np.float32(255)
-    steady = np.stack([each.matte.alpha for each in matte_steadily(FakePredictor(), made)])
+    alone = np.stack([mask for frame in made for mask in frame.masks if mask is not None]) / np.float32(255)
+    steady = np.stack([each.matte.alpha for (each,) in matte_steadily(FakePredictor(), made)])
     assert dtssd(steady, truth) < 0.6 * dtssd(alone, truth)
     assert np.abs(steady - truth).sum() < np.abs(alone - truth).sum()
 
@@ -63,8 +65,8 @@ def test_a_target_is_followed_from_its_first_mask() -> None:
     """By motion alone: the predictor's alpha is the mask, so nothing mends it."""
     images, alphas = zip(*scene(7), strict=True)
     first = np.where(alphas[0] > 0.5, 255, 0).astype(np.uint8)
-    clip = with_motion((index, image, None if index else first) for index, image in enumerate(images))
-    mattes = list(matte_steadily(FakePredictor(), clip))
+    clip = with_motion((index, image, [None if index else first]) for index, image in enumerate(images))
+    mattes = [each for (each,) in matte_steadily(FakePredictor(), clip)]
     last, truth = mattes[-1].matte.alpha > 0.5, alphas[-1] > 0.5
     assert (last & truth).sum() / (last | truth).sum() > 0.8
     assert not any(each.warning for each in mattes)
@@ -73,22 +75,22 @@ def test_a_target_is_followed_from_its_first_mask() -> None:
 def test_a_still_clip_keeps_its_matte_exactly() -> None:
     image, alpha = next(scene(1))
     mask = np.rint(255 * alpha).astype(np.uint8)
-    still = with_motion((index, image, mask) for index in range(3))
-    mattes = [each.matte.alpha for each in matte_steadily(FakePredictor(), still)]
+    still = with_motion((index, image, [mask]) for index in range(3))
+    mattes = [each.matte.alpha for (each,) in matte_steadily(FakePredictor(), still)]
     assert np.abs(mattes[2] - mattes[0]).max() < 1e-4
 
 
 def test_going_on_later_gives_the_same() -> None:
     made, _ = frames(9)
-    whole = [each.matte.alpha for each in matte_steadily(FakePredictor(), made)]
-    rest = matte_steadily(FakePredictor(), made[1:], first=5, last_alpha=whole[4])
-    assert all(np.array_equal(one.matte.alpha, other) for one, other in zip(rest, whole[5:], strict=True))
+    whole = [each.matte.alpha for (each,) in matte_steadily(FakePredictor(), made)]
+    rest = matte_steadily(FakePredictor(), made[1:], first=5, last=[Carried(alpha=whole[4])])
+    assert all(np.array_equal(one.matte.alpha, other) for (one,), other in zip(rest, whole[5:], strict=True))
 
 
 def test_a_cut_stops_following_and_says_where() -> None:
     images = [image for image, _ in scene(3)] + [image for image, _ in scene(2, seed=7)]
     mask = flickering(next(scene(1))[1], np.random.default_rng(0))
-    clip = with_motion((index, image, mask if index == 0 else None) for index, image in enumerate(images))
+    clip = with_motion((index, image, [mask if index == 0 else None]) for index, image in enumerate(images))
     mattes = matte_steadily(FakePredictor(), clip)
     done = [next(mattes) for _ in range(3)]
     assert len(done) == 3
@@ -101,15 +103,15 @@ def test_nothing_is_carried_over_a_cut() -> None:
     left, right = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
     left[:, :40], right[:, 70:] = 255, 255
     clip = with_motion(enumerated(images, [left, left, right, right]))
-    mattes = [each.matte.alpha for each in matte_steadily(FakePredictor(), clip)]
+    mattes = [each.matte.alpha for (each,) in matte_steadily(FakePredictor(), clip)]
     assert mattes[1][:, :38].min() > 0.99
     assert mattes[2][:, :38].max() < 0.01
     assert mattes[2][:, 72:].min() > 0.99
 
 
-def enumerated(images: list[np.ndarray], masks: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def enumerated(images: list[np.ndarray], masks: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray, list[np.ndarray]]]:
     for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        yield index, image, mask
+        yield index, image, [mask]
 
 
 def test_a_target_that_vanishes_is_doubted() -> None:
@@ -123,12 +125,12 @@ def test_a_target_that_vanishes_is_doubted() -> None:
                 matte.alpha[:] = 0
             return matte
 
-    clip = with_motion((index, image, mask if index == 0 else None) for index in range(2))
-    assert [each.warning for each in matte_steadily(Loser(), clip)] == [None, "the target is gone"]
+    clip = with_motion((index, image, [mask if index == 0 else None]) for index in range(2))
+    assert [each.warning for (each,) in matte_steadily(Loser(), clip)] == [None, "the target is gone"]
 
 
 def test_settled_alpha_survives_a_16_bit_file(rng: np.random.Generator) -> None:
-    alpha = settle(np.append(rng.random(1000, dtype=np.float32), np.float32([0.003, 0.998, 0, 1])))
+    [alpha] = settle([np.append(rng.random(1000, dtype=np.float32), np.float32([0.003, 0.998, 0, 1]))])
     again = np.rint(alpha * 65535).astype(np.uint16).astype(np.float32) / np.float32(65535)
     assert np.array_equal(alpha, again)
     assert alpha[-4:].tolist() == [0, 1, 0, 1]
