@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError
-from mask2alpha.imaging.colour import from_srgb_primaries, with_depth
+from mask2alpha.imaging.colour import from_srgb_primaries, to_srgb_primaries, with_depth
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import FORMATS, Tags, encode_image, encode_passes, find_format, write_file, write_image
 from mask2alpha.imaging.metadata import upright_xmp, without_gps_exif
@@ -204,7 +204,7 @@ class RenderedMatte:
 
     def _convert(self, photo: Photo, spec: Kind, suffix: str, bits: int | None) -> Photo:
         """A photo in the values that are written."""
-        is_light = photo.is_linear or suffix.lower() == ".exr"
+        is_light = photo.is_linear or photo.space is not None or suffix.lower() == ".exr"
         loses_profile = spec.is_over_background or (photo.is_grey and not _is_kept_grey(photo, spec, suffix))
         if loses_profile and spec.has_colours and not is_light:
             photo = photo.in_srgb()
@@ -348,12 +348,15 @@ def scale_values(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def background_for(photo: Photo, background: Photo) -> NDArray[Any]:
-    """A background, (H, W, 3), in the values and primaries of a photo; its whole numbers as floats in [0, 1]."""
+    """A background, (H, W, 3), in the values of a photo; whole numbers as floats in [0, 1]."""
     pixels = background.in_srgb().pixels
-    if photo.is_linear:
-        pixels = background.for_output(".exr", 32).pixels
+    if photo.is_linear or photo.space is not None:
+        light = background.for_output(".exr", 32)
+        pixels = light.pixels if light.primaries is None else to_srgb_primaries(light.pixels, light.primaries)
         if photo.primaries is not None:
             pixels = from_srgb_primaries(pixels, photo.primaries)
+        if photo.space is not None:
+            pixels = photo.space.numbers(pixels)
     top = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
     return np.asarray(pixels.astype(np.float32) / np.float32(top))
 

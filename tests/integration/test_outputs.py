@@ -19,6 +19,7 @@ from mask2alpha.cli.main import main
 from mask2alpha.errors import VideoError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import FORMATS, Tags, write_image
+from mask2alpha.imaging.spaces import SPACES
 from mask2alpha.video import job as job_module
 
 needs_ffmpeg = pytest.mark.skipif(
@@ -247,6 +248,49 @@ def test_exr_files_are_compressed_as_asked(folder: Path, fake: FakePredictor, co
         wanted = {"dwaa": openexr.DWAA_COMPRESSION, "none": openexr.NO_COMPRESSION}
         assert file.header()["compression"] == wanted[compression]
         assert file.channels()["alpha.A"].pixels.dtype == (np.float32 if bits else np.float16)
+
+
+@pytest.mark.parametrize("command", ["matte", "batch", "video"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_an_acescg_frame_comes_back_bit_for_bit_where_alpha_is_one(
+    folder: Path, fake: FakePredictor, command: str, dtype: type
+) -> None:
+    openexr = pytest.importorskip("OpenEXR")
+    light = np.random.default_rng(0).gamma(0.5, 2, (*SIZE, 3)).astype(dtype) - dtype(0.1)
+    shutil.rmtree("photos")
+    for number in (1, 2, 3):
+        write_image(f"photos/{number}.exr", light)  # without primaries: the option says them
+    where = (".", "out") if command == "batch" else ("photos", "masks", "-o", "out", "--format", "exr")
+    where = (*where, "--no-steady") if command == "video" else where
+    kinds = ["passes"] if command == "batch" else ["cutout", "foreground", "composite", "passes"]
+    result = call(command, *where, "--output", ",".join(kinds), "--color-space", "acescg")
+    assert result.exit_code == 0, result.stderr
+    for kind in kinds:
+        with openexr.File(f"out/{kind}/2.exr", separate_channels=True) as file:
+            assert file.header()["chromaticities"] == pytest.approx(SPACES["acescg"].primaries)
+            planes = {name: channel.pixels for name, channel in file.channels().items()}
+        made = np.stack([planes[each] for each in "RGB"], axis=2)
+        assert made.dtype == dtype
+        assert np.array_equal(made[:, :22], light[:, :22])
+        if kind == "passes":
+            assert np.array_equal(np.stack([planes[f"photo.{each}"] for each in "RGB"], axis=2), light)
+
+
+@pytest.mark.parametrize("command", ["matte", "video"])
+def test_log_numbers_come_back_and_lie_over_a_background_in_their_space(
+    folder: Path, fake: FakePredictor, command: str
+) -> None:
+    pytest.importorskip("tifffile")
+    numbers = np.random.default_rng(0).integers(6000, 40000, (*SIZE, 3), dtype=np.uint16)
+    shutil.rmtree("photos")
+    for number in (1, 2, 3):
+        write_image(f"photos/{number}.tif", numbers)
+    arguments = ("photos", "masks", "-o", "out", "--output", "cutout,composite", "--color-space", "logc")
+    assert call(command, *arguments, *(["--no-steady"] if command == "video" else [])).exit_code == 0
+    for kind in ("cutout", "composite"):
+        assert np.array_equal(read_image(f"out/{kind}/2.png").pixels[:, :22], numbers[:, :22])
+    white = 65535 * SPACES["logc"].numbers(np.ones(1))
+    assert np.abs(read_image("out/composite/2.png").pixels[:, 22:] - white).max() <= 1
 
 
 def test_bits_are_refused_for_a_video_file(folder: Path, fake: FakePredictor) -> None:

@@ -142,6 +142,14 @@ def test_light_above_white_stays_in_formats_that_hold_it() -> None:
     assert floating.pixels[LEFT] == pytest.approx(2, abs=1e-4)
 
 
+def test_a_background_of_light_keeps_its_colours_behind_light_in_other_primaries() -> None:
+    behind = np.random.default_rng(0).random((*SIZE, 3)).astype(np.float32)
+    photo = Photo(pixels=np.full((*SIZE, 3), 2, np.float32), primaries=ACESCG)
+    rendered = render(photo, background=Photo(pixels=behind, primaries=ACESCG))
+    composite = decode_image(rendered.encode("a.exr", "composite"))
+    assert np.abs(composite.pixels[:, 25:] - behind[:, 25:]).max() < 1e-5
+
+
 @pytest.mark.parametrize("kind", ["cutout", "cutout_premultiplied", "foreground", "composite"])
 def test_light_in_other_primaries_is_converted_where_the_format_states_none(kind: str) -> None:
     red = np.zeros((*SIZE, 3), np.float32)

@@ -75,6 +75,7 @@ def run_batch(
     identity["edges"] = settings.edges.text or None
     identity["colours"] = None if settings.colours == "clean" else settings.colours
     identity["compression"] = None if settings.compression == "zip" else settings.compression
+    identity["color_space"] = settings.colour_space
     identity["despill"] = settings.despill or None
     if has_overwrite:
         results.forget(out)

@@ -53,6 +53,8 @@ class WorkerSettings:
     """How the edges of the mattes are changed."""
     compression: str = "zip"
     """Of OpenEXR files, as for `OutputOptions`."""
+    colour_space: str | None = None
+    """Of the photos, as for `Photo.taken_as`."""
     colours: str = "clean"
     despill: str | None = None
     """These as for `OutputOptions.with_colours`."""
@@ -150,7 +152,7 @@ class Worker:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                photo = self._retry(lambda: self._read(path, read_image))
+                photo = self._retry(lambda: self._read(path, read_image)).taken_as(self.settings.colour_space)
                 encoded = self._retry(lambda: self.predictor.encode(photo.in_srgb().pixels))
         except Exception as error:
             return [_failure(row, error) for row in rows]

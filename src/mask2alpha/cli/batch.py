@@ -8,7 +8,7 @@ import click
 
 from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.file_options import compression_option
+from mask2alpha.cli.file_options import compression_option, space_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
@@ -51,6 +51,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     help=f"Kinds of output, separated by commas: {', '.join(KINDS)}.",
 )
 @compression_option
+@space_option
 @colour_options
 @edge_option
 @mask_options

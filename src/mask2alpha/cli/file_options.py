@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from mask2alpha.imaging.exr import COMPRESSIONS
+from mask2alpha.imaging.spaces import SPACES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -15,6 +16,12 @@ compression_option = click.option(
     default="zip",
     show_default=True,
     help="Compression of EXR files; dwaa and dwab are smaller and change colours a little, never alpha.",
+)
+space_option = click.option(
+    "--color-space",
+    "colour_space",
+    type=click.Choice(list(SPACES), case_sensitive=False),
+    help="What the numbers in the photos are; the outputs are in the same space.  [default: what the file says]",
 )
 
 

@@ -13,7 +13,7 @@ import click
 
 from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.file_options import bits_option, compression_option
+from mask2alpha.cli.file_options import bits_option, compression_option, space_option
 from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.network_options import network_options, recorded
 from mask2alpha.cli.progress_option import progress_option
@@ -64,6 +64,8 @@ class OutputPlan:
     """Whether the only output goes to standard output."""
     mask_choice: "MaskChoice | None" = None
     """What the files of the masks do not say."""
+    colour_space: str | None = None
+    """Of the photos, one of `imaging.spaces.SPACES`; None: what their files say."""
     is_exclusive: bool = False
     """Whether the mattes of a photo add up to at most 1; then all of them are made again if one is."""
 
@@ -164,6 +166,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 )
 @bits_option
 @compression_option
+@space_option
 @click.option(
     "--keep-metadata",
     "has_metadata",
@@ -194,6 +197,7 @@ def command(
     file_format: str | None,
     bits: int | None,
     compression: str,
+    colour_space: str | None,
     has_metadata: bool,
     has_gps: bool,
     background: str,
@@ -255,7 +259,7 @@ def command(
         pairing.pairs,
         file_format=file_format,
     )
-    plan = replace(plan, mask_choice=mask_choice, is_exclusive=is_exclusive)
+    plan = replace(plan, mask_choice=mask_choice, is_exclusive=is_exclusive, colour_space=colour_space)
     check_inputs_stay(
         plan.all_paths(pairing.pairs),
         [*(path for pair in pairing.pairs for path in (pair.photo, *pair.masks)), background, source],
@@ -270,6 +274,7 @@ def command(
             **recorded(settings),
             **({} if edges.is_neutral else {"edges": edges.text}),
             **({"exclusive": True} if is_exclusive else {}),
+            **({"color_space": colour_space} if colour_space else {}),
             **({} if compression == "zip" else {"compression": compression}),
             **({} if colours == "clean" else {"colours": colours}),
             **({"despill": despill} if despill else {}),
@@ -374,7 +379,7 @@ def _matte_photo(
     from mask2alpha.imaging.decode import read_image
     from mask2alpha.imaging.fitted_masks import read_fitted_mask
 
-    photo = read_image(pair.photo)
+    photo = read_image(pair.photo).taken_as(plan.colour_space)
     if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
         warnings.warn("the photo has transparent parts; the colours stored there are matted like others", stacklevel=2)
     size = (photo.pixels.shape[0], photo.pixels.shape[1])

@@ -159,7 +159,12 @@ def mask_from_prompt(command: Command) -> Command:
         with TemporaryDirectory() as folder:
             made = Path(folder) / f"{photos.stem}.png"
             mask = make_prompt_mask(
-                photos, prompt_choice, model=options["source"], device=options["device"], maker_name="backbone"
+                photos,
+                prompt_choice,
+                model=options["source"],
+                device=options["device"],
+                maker_name="backbone",
+                colour_space=options["colour_space"],
             )
             write_image(made, mask)
             return command(*args, photos=photos, masks=made, **options)
@@ -168,7 +173,13 @@ def mask_from_prompt(command: Command) -> Command:
 
 
 def make_prompt_mask(
-    photo: Path, choice: PromptChoice, *, model: str, device: str | None, maker_name: str
+    photo: Path,
+    choice: PromptChoice,
+    *,
+    model: str,
+    device: str | None,
+    maker_name: str,
+    colour_space: str | None = None,
 ) -> "NDArray[np.uint8]":
     """Make the rough mask of a prompt.
 
@@ -184,7 +195,7 @@ def make_prompt_mask(
     from mask2alpha.pipeline.predictor import Predictor
     from mask2alpha.prompts.makers import make_mask_maker
 
-    pixels = read_image(photo).pixels
+    pixels = read_image(photo).taken_as(colour_space).in_srgb().pixels
     prompt = choice.on_photo(pixels.shape[:2])
     prompt.check(pixels.shape[:2])  # before a network is loaded
     maker = make_mask_maker(

@@ -11,7 +11,7 @@ import click
 
 from mask2alpha.cli.colour_options import colour_options
 from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.file_options import bits_option, compression_option
+from mask2alpha.cli.file_options import bits_option, compression_option, space_option
 from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options, recorded
@@ -63,6 +63,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
 )
 @bits_option
 @compression_option
+@space_option
 @click.option(
     "--objects",
     metavar="all|[NAME=]LABEL,...",
@@ -101,6 +102,7 @@ def command(
     file_format: str,
     bits: int | None,
     compression: str,
+    colour_space: str | None,
     objects: str | None,
     is_exclusive: bool,
     first: int | None,
@@ -128,13 +130,15 @@ def command(
     from mask2alpha.video.clips import open_part
     from mask2alpha.video.job import VideoJob, run
 
-    opened, opened_masks = open_part(clip, masks, mask_choice, first=first, last=last, objects=objects)
+    opened, opened_masks = open_part(
+        clip, masks, mask_choice, first=first, last=last, objects=objects, colour_space=colour_space
+    )
     conditions: dict[str, Any] = {"colours": colours, "key": despill, "background": background, "format": file_format}
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= recorded(settings)
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
     given = {"from": first, "to": last, "objects": objects, "exclusive": is_exclusive or None}
-    given |= {"bits": bits, "compression": None if compression == "zip" else compression}
+    given |= {"color_space": colour_space, "bits": bits, "compression": None if compression == "zip" else compression}
     conditions |= {name: value for name, value in given.items() if value is not None}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     options = OutputOptions(bits=bits, compression=compression, background=read_background(background), edges=edges)

@@ -152,6 +152,11 @@ def srgb_curve(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
+def srgb_inverse_curve(light: NDArray[Any]) -> NDArray[Any]:
+    """From linear light to sRGB, both in [0, 1]; what is above continues."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
 def _linear(pixels: NDArray[Any], curves: Sequence[Curve], matrix: NDArray[np.float64] | None) -> NDArray[np.float32]:
     if pixels.dtype.kind == "f":
         channels = [curve(np.clip(pixels[..., i], 0, 1).astype(np.float64)) for i, curve in enumerate(curves)]
@@ -164,9 +169,7 @@ def _linear(pixels: NDArray[Any], curves: Sequence[Curve], matrix: NDArray[np.fl
 
 def _encoded(light: NDArray[np.float32]) -> NDArray[np.uint16]:
     """Linear light as 16-bit sRGB."""
-    light = np.clip(light, 0, 1)
-    values = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.asarray(np.rint(values * 65535), dtype=np.uint16)
+    return np.asarray(np.rint(srgb_inverse_curve(np.clip(light, 0, 1)) * 65535), dtype=np.uint16)
 
 
 def _blocks(pixels: NDArray[Any]) -> list[slice]:

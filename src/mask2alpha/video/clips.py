@@ -29,6 +29,8 @@ class AbstractClip(ABC):
     """Of the frames, without suffix; as many as there are frames."""
     info: VideoInfo | None
     """None: a folder of pictures."""
+    colour_space: str | None = None
+    """Of the frames, one of `imaging.spaces.SPACES`; None: what the files say."""
 
     @property
     @abstractmethod
@@ -47,8 +49,9 @@ class AbstractClip(ABC):
 class FolderClip(AbstractClip):
     """The pictures of a folder, in the order of the numbers in their names."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], colour_space: str | None = None) -> None:
         self.paths = paths
+        self.colour_space = colour_space
         self.names = [path.stem for path in paths]
         self.info = None
 
@@ -71,18 +74,19 @@ class FolderClip(AbstractClip):
                 if all(map(_is_damaged, self.paths[index:])):  # and not lost with its disk
                     raise DamagedClipError(str(error)) from error
                 raise
-            yield photo
+            yield photo.taken_as(self.colour_space)
 
     def part(self, frames: range) -> "FolderClip":
         """See `AbstractClip.part`."""
-        return FolderClip(self.paths[frames.start : frames.stop])
+        return FolderClip(self.paths[frames.start : frames.stop], self.colour_space)
 
 
 class VideoClip(AbstractClip):
     """The frames of a video file, whose names are their numbers from 1 on."""
 
-    def __init__(self, info: VideoInfo, *, first: int = 0) -> None:
+    def __init__(self, info: VideoInfo, *, first: int = 0, colour_space: str | None = None) -> None:
         self.info = info
+        self.colour_space = colour_space
         self.first = first
         """Of the file's frames, from 0; the clip has `info.num_frames` from there on."""
         self.names = [f"{number:06d}" for number in range(first + 1, first + info.num_frames + 1)]
@@ -97,13 +101,13 @@ class VideoClip(AbstractClip):
         """Decode the frames from one on, in the clip's own colour space."""
         assert self.info is not None
         for frame in islice(read_frames(self.info, start=self.first + start), self.info.num_frames - start):
-            yield Photo(pixels=frame, orientation=self.info.orientation)
+            yield Photo(pixels=frame, orientation=self.info.orientation).taken_as(self.colour_space)
 
     def part(self, frames: range) -> "VideoClip":
         """See `AbstractClip.part`."""
         assert self.info is not None
         info = replace(self.info, num_frames=len(frames), sounds=(), timecode=None, start=0.0)
-        return VideoClip(info, first=self.first + frames.start)
+        return VideoClip(info, first=self.first + frames.start, colour_space=self.colour_space)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,18 +190,22 @@ def _warning_once(
     return mask
 
 
-def open_clip(path: Path) -> AbstractClip:
+def open_clip(path: Path, colour_space: str | None = None) -> AbstractClip:
     """A folder of pictures or a video file.
+
+    Args:
+        path: The folder or file.
+        colour_space: See `AbstractClip.colour_space`.
 
     Raises:
         InputError: It is neither.
         VideoError: The video file cannot be read.
     """
     if path.is_dir():
-        return FolderClip(_pictures(path))
+        return FolderClip(_pictures(path), colour_space)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
-    return VideoClip(probe(path))
+    return VideoClip(probe(path), colour_space=colour_space)
 
 
 def open_part(
@@ -208,6 +216,7 @@ def open_part(
     first: int | None,
     last: int | None,
     objects: str | None = None,
+    colour_space: str | None = None,
 ) -> tuple[AbstractClip, dict[str, Masks]]:
     """A clip and the masks of its objects, or some successive frames of it; a picture is the mask of their first.
 
@@ -218,6 +227,7 @@ def open_part(
         first: The first frame to take, counted from 1; None: the clip's.
         last: The last one; None: the clip's.
         objects: The objects of masks that are maps of labels, as for `choose_labels`; None: they are not.
+        colour_space: As for `open_clip`.
 
     Returns:
         The frames, and the name of each object to its masks; a single one of which nothing says the name is "".
@@ -226,7 +236,7 @@ def open_part(
         InputError: As for `open_clip`, `open_masks` and `choose_labels`; or there are no such frames, none of them has
             a mask of an object, or an object's name has other characters than letters, digits, - and _.
     """
-    clip = open_clip(clip_path)
+    clip = open_clip(clip_path, colour_space)
     frames = range((first or 1) - 1, last or len(clip.names))
     if not 0 <= frames.start < frames.stop <= len(clip.names):
         raise InputError(
