@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # PyTorch is imported by what renders, so that the command li
 
 Window: TypeAlias = tuple[slice, slice]
 """Rows and columns."""
+WHOLE: Window = (slice(None), slice(None))
 _LEAST_KEY_CHROMA = 26
 """Least distance of the largest and smallest channel of a screen's colour, of 255; `despill` takes no less."""
 

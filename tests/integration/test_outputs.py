@@ -293,6 +293,39 @@ def test_log_numbers_come_back_and_lie_over_a_background_in_their_space(
     assert np.abs(read_image("out/composite/2.png").pixels[:, 22:] - white).max() <= 1
 
 
+def test_frames_and_a_region_of_them_are_matted_alone(folder: Path, fake: FakePredictor) -> None:
+    arguments = (
+        "video",
+        "photos",
+        "masks",
+        "-o",
+        "out",
+        "--output",
+        "alpha",
+        "--no-steady",
+        "--from",
+        "2",
+        "--to",
+        "2",
+    )
+    assert call(*arguments, "--region", "10,25%,50%,40").exit_code == 0
+    expected = left(22)
+    expected[:12] = expected[40:] = expected[:, :10] = 0
+    assert [path.name for path in Path("out/alpha").iterdir()] == ["2.png"]
+    assert np.array_equal(read_image("out/alpha/2.png").pixels[..., 0], expected)
+    assert "up to date" in call(*arguments, "--region", "10,25%,50%,40").stderr
+    assert call(*arguments).exit_code == 0
+    assert np.array_equal(read_image("out/alpha/2.png").pixels[..., 0], left(22))
+
+
+@pytest.mark.parametrize("region", ["50,10,20,40", "64,0,90,48", "-9,0,0,48", "nan,0,9,9"])
+def test_a_region_without_pixels_is_refused(folder: Path, fake: FakePredictor, region: str) -> None:
+    result = call("video", "photos", "masks", "-o", "out", "--region", region)
+    assert f"--region {region} covers nothing of frames 64 wide and 48 high" in result.stderr
+    assert result.exit_code == 2
+    assert fake.num_encoded == 0
+
+
 def test_bits_are_refused_for_a_video_file(folder: Path, fake: FakePredictor) -> None:
     if not shutil.which("ffmpeg"):
         pytest.skip("ffmpeg is not on PATH")

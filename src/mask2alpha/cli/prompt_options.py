@@ -62,11 +62,7 @@ class PromptChoice:
         drawn = [stroke for path in self.stroke_files for stroke in read_strokes(path, size, self.brush)]
         box = None
         if self.box is not None:
-            left, top, right, bottom = (
-                corner.number * length / 100 if corner.is_percent else corner.number
-                for corner, length in zip(self.box, (size[1], size[0]) * 2, strict=True)
-            )
-            box = (left, top, right, bottom)
+            box = box_in_pixels(self.box, size)
         target, rest = (
             tuple(tuple((x.pixels(size[1]), y.pixels(size[0])) for x, y in stroke) for stroke in strokes)
             for strokes in (self.on_target, self.on_rest)
@@ -77,6 +73,15 @@ class PromptChoice:
 def parse_box(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Coordinate, ...] | None:
     """The four numbers in "12,30,400,300" or "10%,10%,50%,90%"."""
     return None if value is None else _coordinates(value, 4)
+
+
+def box_in_pixels(box: tuple[Coordinate, ...], size: "Size") -> tuple[float, float, float, float]:
+    """Left, top, right and bottom over a photo of (height, width)."""
+    left, top, right, bottom = (
+        corner.number * length / 100 if corner.is_percent else corner.number
+        for corner, length in zip(box, (size[1], size[0]) * 2, strict=True)
+    )
+    return left, top, right, bottom
 
 
 def parse_strokes(

@@ -1,5 +1,6 @@
 """`mask2alpha video`: a clip and its masks in, a steady matte, cut-out or composite of every frame out."""
 
+import math
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,13 +17,14 @@ from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options, recorded
 from mask2alpha.cli.progress_option import progress_option
-from mask2alpha.errors import InputError
+from mask2alpha.cli.prompt_options import Coordinate, box_in_pixels, parse_box
+from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.imaging.made import MadeFiles, digest
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file
 from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.progress import track
-from mask2alpha.rendering import KINDS, OutputOptions, read_background
+from mask2alpha.rendering import KINDS, WHOLE, OutputOptions, Window, read_background
 
 if TYPE_CHECKING:
     from mask2alpha.ops.masks import MaskChoice
@@ -73,6 +75,12 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
 @click.option("--from", "first", type=click.IntRange(min=1), help="First frame to matte, counted from 1.")
 @click.option("--to", "last", type=click.IntRange(min=1), help="Last frame to matte.")
 @click.option(
+    "--region",
+    callback=parse_box,
+    metavar="L,T,R,B",
+    help="Rectangle to matte: left, top, right, bottom, in pixels or per cent; alpha is 0 elsewhere.",
+)
+@click.option(
     "--steady/--no-steady",
     "is_steady",
     default=True,
@@ -107,6 +115,7 @@ def command(
     is_exclusive: bool,
     first: int | None,
     last: int | None,
+    region: "tuple[Coordinate, ...] | None",
     is_steady: bool,
     colours: str,
     despill: str | None,
@@ -137,8 +146,9 @@ def command(
     conditions |= {"mask_choice": repr(mask_choice), "model": source}
     conditions |= recorded(settings)
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
-    given = {"from": first, "to": last, "objects": objects, "exclusive": is_exclusive or None}
-    given |= {"color_space": colour_space, "bits": bits, "compression": None if compression == "zip" else compression}
+    given = {"from": first, "to": last, "objects": objects, "exclusive": is_exclusive or None, "bits": bits}
+    given |= {"color_space": colour_space, "region": region and repr(region)}
+    given |= {"compression": None if compression == "zip" else compression}
     conditions |= {name: value for name, value in given.items() if value is not None}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}
     options = OutputOptions(bits=bits, compression=compression, background=read_background(background), edges=edges)
@@ -150,6 +160,7 @@ def command(
         file_format=file_format if file_format in FORMATS else "png",
         is_steady=is_steady,
         is_exclusive=is_exclusive,
+        region=find_region(opened, region) if region else WHOLE,
         settings={name: str(value) for name, value in (conditions | place).items()},
     )
     inputs = list(dict.fromkeys([*opened.files, *(file for each in opened_masks.values() for file in each.files)]))
@@ -184,6 +195,29 @@ def command(
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         click.echo(f"Warning: {message}", err=True)
     show(report, opened)
+
+
+def find_region(clip: "AbstractClip", region: tuple[Coordinate, ...]) -> Window:
+    """The rows and columns of a rectangle, as far as it is in the frames; pixels that its sides cut belong to it.
+
+    Raises:
+        InputError: None of it is in the frames.
+        VideoError: The first frame cannot be read.
+    """
+    photo = next(clip.frames(), None)
+    if photo is None:
+        raise VideoError("no frame of the clip can be read")
+    height, width = photo.pixels.shape[:2]
+    box = box_in_pixels(region, (height, width))
+    left, top, right, bottom = (
+        min(max(number, 0.0), float(length)) for number, length in zip(box, (width, height) * 2, strict=True)
+    )
+    if not (left < right and top < bottom):  # also for nan
+        numbers = ",".join(f"{number:g}" for number in box)
+        raise InputError(
+            f"--region {numbers} covers nothing of frames {width} wide and {height} high; give left, top, right, bottom"
+        )
+    return slice(math.floor(top), math.ceil(bottom)), slice(math.floor(left), math.ceil(right))
 
 
 def plan_targets(

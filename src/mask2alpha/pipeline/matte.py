@@ -116,6 +116,20 @@ class Matte:
             raise InputError(f"image is {image.shape[:2]}, the matte {self.alpha.shape}; they must be of one size")
         return replace(self, image=image)
 
+    def placed_in(self, image: NDArray[Any], rows: slice, columns: slice) -> "Matte":
+        """This matte of a part of an image as a matte of the whole, whose alpha is 0 outside the part.
+
+        Args:
+            image: The whole: (H, W, 3) or grey (H, W).
+            rows: Where the part is; as many as the matte has.
+            columns: The same.
+        """
+        if self.alpha.shape == image.shape[:2]:
+            return self
+        maps = np.zeros((2, *image.shape[:2]), np.float32)
+        maps[0, rows, columns], maps[1, rows, columns] = self.alpha, self.predicted_error
+        return Matte(alpha=maps[0], image=image, coarse_error=maps[1], spanned=(image.shape[0], image.shape[1]))
+
     def with_edges(self, edges: EdgeOptions) -> "Matte":
         """This matte with a changed edge; its colours are then estimated for the new alpha.
 

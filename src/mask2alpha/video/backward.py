@@ -6,6 +6,7 @@ link between frames blends the two where they meet.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from mask2alpha.errors import VideoError
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.pipeline.abstract import AbstractPredictor
+from mask2alpha.rendering import WHOLE, Window
 from mask2alpha.video.clips import AbstractClip, check_frame
 from mask2alpha.video.steady import SteadyMatte, matte_steadily, with_motion
 
@@ -34,16 +36,23 @@ def find_gaps(has_mask: Sequence[bool]) -> list[tuple[int, int]]:
 
 
 def follow_back(
-    predictor: AbstractPredictor, clip: AbstractClip, masks: Mapping[str, NDArray[np.uint8]], *, first: int, key: int
+    predictor: AbstractPredictor,
+    clip: AbstractClip,
+    masks: Mapping[str, NDArray[np.uint8]],
+    *,
+    first: int,
+    key: int,
+    region: Window = WHOLE,
 ) -> Iterator[tuple[int, tuple[SteadyMatte, ...]]]:
     """Follow objects from frame `key` down to frame `first`, or down to a change of the scene.
 
     Args:
         predictor: What mattes a frame.
         clip: The frames.
-        masks: Each object's name to its mask of frame `key`: (H, W), 0 to 255.
+        masks: Each object's name to its mask of frame `key`: (H, W), 0 to 255, of the region.
         first: Where to end.
         key: Where to begin.
+        region: Rows and columns of the frames to look at.
 
     Yields:
         Each frame below `key`, and the objects' mattes in it.
@@ -52,8 +61,9 @@ def follow_back(
 
     def images() -> Iterator[tuple[int, NDArray[Any], Sequence[NDArray[np.uint8] | None]]]:
         for place, photo in enumerate(_read_back(clip, first, key)):
-            check_frame(photo.pixels, (size[0], size[1]), clip.names[key - place])
-            yield place, photo.in_srgb().pixels, [None] * len(masks) if place else list(masks.values())
+            part = replace(photo, pixels=photo.pixels[region])
+            check_frame(part.pixels, (size[0], size[1]), clip.names[key - place])
+            yield place, part.in_srgb().pixels, [None] * len(masks) if place else list(masks.values())
 
     mattes = matte_steadily(predictor, with_motion(images()), names=list(masks))
     for index in range(key, first - 1, -1):

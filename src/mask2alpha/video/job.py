@@ -25,10 +25,21 @@ from mask2alpha.imaging.encode import write_file
 from mask2alpha.imaging.made import digest
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.imaging.targets import prepare_folder
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.ops.mask_fit import fit_mask
 from mask2alpha.ops.masks import Fit, Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
-from mask2alpha.rendering import KINDS, OutputOptions, RenderedMatte, check_output, encode_objects, output_suffix
+from mask2alpha.pipeline.matte import Matte
+from mask2alpha.rendering import (
+    KINDS,
+    WHOLE,
+    OutputOptions,
+    RenderedMatte,
+    Window,
+    check_output,
+    encode_objects,
+    output_suffix,
+)
 from mask2alpha.video.backward import find_gaps, follow_back
 from mask2alpha.video.clips import AbstractClip, Masks, check_frame
 from mask2alpha.video.ffmpeg import DamagedClipError, join_segments, segment_writer, try_target
@@ -67,6 +78,8 @@ class VideoJob:
     """False: frame by frame, without regard to its neighbours; every frame has a mask then."""
     is_exclusive: bool = False
     """Whether the mattes of a frame add up to at most 1."""
+    region: Window = WHOLE
+    """Rows and columns that are matted; alpha is 0 elsewhere."""
     settings: dict[str, str]
     """What else the result depends on; a run with other settings does not take this one up."""
 
@@ -105,6 +118,7 @@ class VideoJob:
     def fingerprint(self) -> str:
         """The same for two runs that give the same; the masks may be mended in between."""
         made = {"frames": "|".join(self.clip.names), "steady": self.is_steady, "exclusive": self.is_exclusive}
+        made |= {"region": str(self.region)}
         return json.dumps(made | {"objects": list(self.objects), "targets": sorted(self.targets), **self.settings})
 
 
@@ -226,7 +240,7 @@ def _follow_back(
             continue
         for _, _, given in islice(_checked_frames(job, key, notes), 1):
             own = {names[number]: mask for number in left if (mask := given[number]) is not None}
-            for index, mattes in follow_back(predictor, job.clip, own, first=start, key=key):
+            for index, mattes in follow_back(predictor, job.clip, own, first=start, key=key, region=job.region):
                 for number, steady in zip(left, mattes, strict=True):
                     path = _followed_path(job, number, index)
                     mask = np.rint(255 * steady.matte.alpha).astype(np.uint8)
@@ -264,7 +278,7 @@ def _mattes(
         for index, photo, masks in _checked_frames(job, start, notes):
             if index >= first:
                 photos.append(photo)
-            yield index, photo.in_srgb().pixels, masks
+            yield index, replace(photo, pixels=photo.pixels[job.region]).in_srgb().pixels, masks
 
     if job.is_steady:
         frames = with_motion(triples(max(0, first - REACH)))
@@ -299,7 +313,8 @@ def _checked_frames(
         own: list[NDArray[np.uint8] | None] = []
         for number, (mask, each) in enumerate(zip(given, job.objects.values(), strict=True)):
             fitted = None if mask is None else _fitted(mask, each.choice.fit, job.clip.names[index], photo, notes)
-            own.append(_read_followed(_followed_path(job, number, index))[1] if fitted is None else fitted)
+            followed = _read_followed(_followed_path(job, number, index))[1] if fitted is None else None
+            own.append(followed if fitted is None else fitted[job.region])
         yield index, photo, own
 
 
@@ -339,11 +354,12 @@ def _do_segment(
     num_written = 0
     last: tuple[SteadyMatte, ...] = ()
     writers: dict[tuple[str, str], Callable[[NDArray[Any]], None]] = {}
+    as_they_are = replace(job.options, edges=EdgeOptions())
     with ExitStack() as stack:
         for index, (photo, steady) in zip(range(start, end), islice(mattes, end - start), strict=False):
             doubts += _doubts(index, job.objects, steady)
             rendered = {
-                name: RenderedMatte(photo, each.matte, options=job.options)
+                name: RenderedMatte(photo, _in_frame(job, photo, each.matte), options=as_they_are)
                 for name, each in zip(job.objects, steady, strict=True)
             }
             for output, target in job.targets.items():
@@ -368,6 +384,11 @@ def _do_segment(
             num_written += 1
             on_frame(index + 1)
     return num_written, last
+
+
+def _in_frame(job: VideoJob, photo: Photo, matte: Matte) -> Matte:
+    """A matte of the region over its frame; its edge is changed first, so that nothing leaves the region."""
+    return matte.with_edges(job.options.edges).placed_in(photo.pixels, *job.region)
 
 
 def _segment_path(job: VideoJob, output: tuple[str, str], start: int) -> Path:

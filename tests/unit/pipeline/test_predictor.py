@@ -56,6 +56,20 @@ def test_the_network_itself_takes_any_size(tiny: Mask2Alpha, rng: np.random.Gene
     assert 0 <= matte.alpha.min() <= matte.alpha.max() <= 1
 
 
+def test_a_matte_of_a_part_is_placed_in_the_whole(echo: EchoNetwork, rng: np.random.Generator) -> None:
+    image, mask = picture(rng, 90, 110), disc(50, 60)
+    part = Predictor(echo, dtype=torch.float32).predict(image[20:70, 30:90], mask)
+    whole = part.placed_in(image, slice(20, 70), slice(30, 90))
+    for name in ("alpha", "predicted_error"):
+        values = getattr(whole, name).copy()
+        assert np.array_equal(values[20:70, 30:90], getattr(part, name))
+        values[20:70, 30:90] = 0
+        assert values.shape == (90, 110)
+        assert not values.any()
+    assert whole.cutout().shape == (90, 110, 4)
+    assert part.placed_in(part.image, slice(None), slice(None)) is part
+
+
 def test_an_empty_and_a_full_mask_are_answered_without_the_network(echo: EchoNetwork, rng: np.random.Generator) -> None:
     predictor = Predictor(echo)
     image = picture(rng, 20, 30)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_image
 from mask2alpha.imaging.photo import Photo
+from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.rendering import OutputOptions
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
@@ -115,6 +116,31 @@ def test_masks_fit_by_name_or_are_refused(folder: Path, tmp_path: Path) -> None:
         open_masks(tmp_path / "some", clip)
     write_image(tmp_path / "late" / "shot2.png", mask)
     assert open_masks(tmp_path / "late", clip).has_mask == [False, True, *[False] * 9]
+
+
+@pytest.mark.parametrize("keys", [range(1, NUM_FRAMES + 1), [5]])
+def test_a_region_is_matted_like_a_clip_of_its_own_and_alpha_is_0_outside(
+    folder: Path, tmp_path: Path, keys: Sequence[int]
+) -> None:
+    region = slice(4, 40), slice(20, 60)
+    for kind, numbers in (("frames", range(1, NUM_FRAMES + 1)), ("masks", keys)):
+        for number in numbers:
+            pixels = read_image(folder / kind / f"shot{number}.png").pixels
+            write_image(tmp_path / "whole" / kind / f"shot{number}.png", pixels)
+            write_image(tmp_path / "part" / kind / f"shot{number}.png", np.ascontiguousarray(pixels[region]))
+    options = OutputOptions(edges=EdgeOptions(shift=3.0))
+    for name, given in (("whole", {"region": region}), ("part", {})):
+        targets = {("", kind): tmp_path / name / kind for kind in ("alpha", "composite")}
+        run(make_job(tmp_path / name, tmp_path, targets=targets, options=options, **given), FakePredictor)
+    whole, part = (read_all(tmp_path / name / "alpha") for name in ("whole", "part"))
+    composites = read_all(tmp_path / "whole" / "composite")
+    for name, alpha in whole.items():
+        assert np.array_equal(alpha[region], part[name])
+        assert part[name].any(axis=1).all()  # the target goes on above and below
+        is_outside = np.ones(alpha.shape, np.bool_)
+        is_outside[region] = False
+        assert (alpha[is_outside] == 0).all()
+        assert (composites[name][is_outside] == 255).all()
 
 
 def test_a_frame_of_another_size_is_refused(folder: Path, tmp_path: Path) -> None:
