@@ -224,6 +224,35 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
             process.stdout.close()
 
 
+def write_pictures(info: VideoInfo, folder: Path, *, max_side: int, max_pixels: int = MAX_PIXELS) -> int:
+    """Write a small picture of every frame, upright, for a look: `000001.jpg` and so on.
+
+    Args:
+        info: The clip.
+        folder: Where to write; it exists.
+        max_side: Longest side of a picture; smaller frames keep their size.
+        max_pixels: Largest frame accepted.
+
+    Returns:
+        Number of pictures, which is less than that of the frames if the clip breaks off.
+
+    Raises:
+        VideoError: ffmpeg is missing, or no frame can be decoded.
+    """
+    filters = (
+        f"setpts=N/25/TB,scale=min({max_side}\\,iw):min({max_side}\\,ih):force_original_aspect_ratio=decrease"
+        f":in_color_matrix={info.matrix}:out_color_matrix=bt601:out_range=full:flags=area,format=yuvj444p"
+    )
+    arguments = [find_program("ffmpeg"), "-nostdin", "-v", "error", "-max_pixels", str(max_pixels)]
+    arguments += [*_guarded(info.path), "-map", f"0:{info.stream}", "-vf", filters, "-r", "25"]
+    arguments += ["-frames:v", str(info.num_frames), "-c:v", "mjpeg", "-q:v", "3", "-f", "image2"]
+    finished = subprocess.run([*arguments, f"file:{folder / '%06d.jpg'}"], capture_output=True, check=False)
+    num_pictures = sum(1 for _ in folder.glob("*.jpg"))
+    if not num_pictures:
+        raise VideoError(f"{info.path}: ffmpeg cannot decode it: {_last_line(finished.stderr)}")
+    return num_pictures
+
+
 @contextmanager
 def segment_writer(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], info: VideoInfo

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.atomic import replacing
+from mask2alpha.imaging.decode import read_image
 from mask2alpha.imaging.encode import write_file
 from mask2alpha.imaging.made import digest
 from mask2alpha.imaging.photo import Photo
@@ -80,6 +81,9 @@ class VideoJob:
     """Whether the mattes of a frame add up to at most 1."""
     region: Window = WHOLE
     """Rows and columns that are matted; alpha is 0 elsewhere."""
+    alphas: tuple[Path, ...] = ()
+    """The mattes of the frames, if they were made before, of one object: grey pictures of 16 bits. Nothing is matted then, and the
+    masks are not read."""
     settings: dict[str, str]
     """What else the result depends on; a run with other settings does not take this one up."""
 
@@ -165,10 +169,13 @@ def run(
     notes: list[str] = []
     if first < num_frames:
         _try_targets(job)
-        _try_masks(job, first)
-        predictor = load_predictor()
-        _follow_back(job, predictor, first, doubts, notes)
-        mattes = _mattes(job, predictor, first, last, notes)
+        if job.alphas:
+            mattes = _known_mattes(job, first, notes)
+        else:
+            _try_masks(job, first)
+            predictor = load_predictor()
+            _follow_back(job, predictor, first, doubts, notes)
+            mattes = _mattes(job, predictor, first, last, notes)
         while num_done < num_frames:
             end = min(num_done + SEGMENT, num_frames)
             num_written, steady = _do_segment(job, mattes, num_done, end, on_frame, on_output, doubts)
@@ -297,6 +304,20 @@ def _mattes(
             photos.popleft(),
             tuple(SteadyMatte(matte=replace(one, alpha=alpha)) for one, alpha in zip(mattes, alphas, strict=True)),
         )
+
+
+def _known_mattes(job: VideoJob, first: int, notes: list[str]) -> Iterator[tuple[Photo, tuple[SteadyMatte, ...]]]:
+    """The frames from `first` on, each with the matte of its one object that was made before."""
+    for (_, photo, _), path in zip(_checked_frames(job, first, notes), job.alphas[first:], strict=False):
+        alpha = read_image(path).pixels[..., 0]
+        size = alpha.shape[0], alpha.shape[1]
+        matte = Matte(
+            alpha=alpha.astype(np.float32) / np.float32(65535),
+            image=photo.in_srgb().pixels,
+            coarse_error=np.zeros((1, 1), np.float32),
+            spanned=size,
+        )
+        yield photo, (SteadyMatte(matte=matte),)
 
 
 def _checked_frames(

@@ -19,7 +19,7 @@ from mask2alpha.ops.orientation import turn_upright
 from mask2alpha.video import ffmpeg
 from mask2alpha.video import job as job_module
 from mask2alpha.video.clips import open_clip, open_masks
-from mask2alpha.video.ffmpeg import VideoInfo, find_program, probe, read_frames
+from mask2alpha.video.ffmpeg import VideoInfo, find_program, probe, read_frames, write_pictures
 from mask2alpha.video.job import VideoJob, run
 
 needs_ffmpeg = pytest.mark.skipif(
@@ -92,6 +92,18 @@ def test_frames_come_as_they_are_from_any_on(clip_file: Path) -> None:
     assert len(frames) == NUM_FRAMES - 3
     assert all((frame == colour_of(index)).all() for index, frame in enumerate(frames, 3))
     assert frames[0].dtype == np.uint8
+
+
+@needs_ffmpeg
+def test_every_frame_has_a_small_picture(clip_file: Path, tmp_path: Path) -> None:
+    assert write_pictures(probe(clip_file), tmp_path, max_side=32) == NUM_FRAMES
+    for index in range(NUM_FRAMES):
+        picture = read_image(tmp_path / f"{index + 1:06d}.jpg").pixels
+        assert picture.shape == (24, 32, 3)
+        assert np.abs(picture.astype(int) - colour_of(index)).max() <= 4
+    (tmp_path / "whole").mkdir()
+    write_pictures(probe(clip_file), tmp_path / "whole", max_side=1280)
+    assert read_image(tmp_path / "whole" / "000001.jpg").pixels.shape == (*SIZE, 3)
 
 
 @needs_ffmpeg

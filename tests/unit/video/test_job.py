@@ -15,7 +15,7 @@ from mask2alpha.imaging.photo import Photo
 from mask2alpha.ops.edges import EdgeOptions
 from mask2alpha.rendering import OutputOptions
 from mask2alpha.video import job as job_module
-from mask2alpha.video.clips import open_clip, open_masks
+from mask2alpha.video.clips import Masks, open_clip, open_masks
 from mask2alpha.video.ffmpeg import DamagedClipError
 from mask2alpha.video.job import VideoJob, run
 
@@ -191,3 +191,19 @@ def test_a_damaged_end_gives_the_frames_there_are_and_a_killed_ffmpeg_none(
     assert report.num_matted == 6
     assert report.notes == ("clip: no more", "only 6 of 11 frames can be read; the clip may be cut off or damaged")
     assert len(read_all(tmp_path / "alpha")) == 6
+
+
+def test_mattes_that_were_made_before_are_rendered_alike_without_a_predictor(folder: Path, tmp_path: Path) -> None:
+    run(make_job(folder, tmp_path, options=OutputOptions(bits=16)), FakePredictor)
+    wanted = make_job(folder, tmp_path, targets={"cutout": tmp_path / "wanted"})
+    run(wanted, FakePredictor)
+
+    def fail() -> FakePredictor:
+        raise AssertionError("nothing is matted")
+
+    clip = open_clip(folder / "frames")
+    alphas = tuple(tmp_path / "alpha" / f"{name}.png" for name in clip.names)
+    report = run(make_job(folder, tmp_path, targets={"cutout": tmp_path / "again"}, masks=Masks(), alphas=alphas), fail)
+    assert report.num_matted == NUM_FRAMES
+    for path in (tmp_path / "wanted").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
