@@ -27,6 +27,7 @@ from mask2alpha.serving.settings import ServiceSettings
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+FAKE_CLIP = (sys.executable, str(Path(__file__).with_name("fake_clip_worker.py")))
 
 
 def to_file(array: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
@@ -48,8 +49,8 @@ def left_half(width: int = 30, height: int = 20) -> NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def stub_service(tmp_path: Path, **settings: Any) -> Iterator[TestClient]:
-    """A client of a service whose one worker is `stub_worker.py`."""
-    app = create_app(ServiceSettings(spool=tmp_path, **settings), command=STUB)
+    """A client of a service whose one worker is `stub_worker.py`, and clips' work `fake_clip_worker.py`."""
+    app = create_app(ServiceSettings(spool=tmp_path, **settings), command=STUB, clip_command=FAKE_CLIP)
     with TestClient(app) as client:
         yield client
 

@@ -71,6 +71,27 @@ _MEBIBYTE = 2**20
     default=900.0,
     help="Seconds after its last use until an uploaded photo is deleted.",
 )
+@click.option("--clips", type=click.IntRange(min=1), default=4, help="Number of uploaded clips kept.")
+@click.option("--max-clip", type=click.FloatRange(min=0.001), default=512.0, help="Size limit of a clip in MiB.")
+@click.option("--clip-frames", type=click.IntRange(min=1), default=1800, help="Size limit of a clip in frames.")
+@click.option(
+    "--clip-space",
+    type=click.FloatRange(min=0.001),
+    default=8.0,
+    help="GiB that the mattes of a clip may take, and its export.",
+)
+@click.option(
+    "--clip-time-limit",
+    type=click.FloatRange(min=0.1),
+    default=7200.0,
+    help="Seconds until the work on a clip is stopped.",
+)
+@click.option(
+    "--clip-expiry",
+    type=click.FloatRange(min=1),
+    default=3600.0,
+    help="Seconds after its last use until a clip is deleted.",
+)
 @click.option(
     "--api-keys",
     "api_key_file",
@@ -96,6 +117,8 @@ def command(
     host: str,
     port: int,
     max_body: float,
+    max_clip: float,
+    clip_space: float,
     max_pixels: float,
     worker_memory: float,
     worker_cache: float,
@@ -126,6 +149,8 @@ def command(
     serve(
         ServiceSettings(
             max_body=round(max_body * _MEBIBYTE),
+            max_clip=round(max_clip * _MEBIBYTE),
+            clip_bytes=round(clip_space * 1024 * _MEBIBYTE),
             max_pixels=round(max_pixels * 1e6),
             worker_memory=round(worker_memory * 1024 * _MEBIBYTE),
             worker_cache=round(worker_cache * _MEBIBYTE),

@@ -25,6 +25,9 @@ from starlette.staticfiles import StaticFiles
 from mask2alpha._version import __version__
 from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
 from mask2alpha.serving import counters as counters_module
+from mask2alpha.serving.clip_routes import about_clips, add_clips
+from mask2alpha.serving.clips import COMMAND as CLIP_COMMAND
+from mask2alpha.serving.clips import ClipStore
 from mask2alpha.serving.counters import ServiceCounters
 from mask2alpha.serving.forms import Background, MaskFiles, MatteForm, MaxSide, invalid_fields, save
 from mask2alpha.serving.jobs import (
@@ -41,7 +44,7 @@ from mask2alpha.serving.jobs import (
 )
 from mask2alpha.serving.limits import RequestLimits
 from mask2alpha.serving.pool import COMMAND, Ticket, WorkerPool
-from mask2alpha.serving.problems import MEDIA_TYPE, TITLES, ProblemError
+from mask2alpha.serving.problems import WORK_PROBLEMS, ProblemError, describe
 from mask2alpha.serving.settings import MAX_OBJECTS, MAX_SIDE, MAX_STEPS, ServiceSettings
 from mask2alpha.serving.uploads import StoredPhoto, UploadStore, new_key
 from mask2alpha.serving.worker import WorkerSettings
@@ -67,17 +70,6 @@ class EncodingAnswer(BaseModel):
     warnings: list[str] = []
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[dict[str, str]] = []
-
-
 class ProgressAnswer(BaseModel):
     """The progress of a request."""
 
@@ -91,7 +83,15 @@ class ProgressAnswer(BaseModel):
 class Service:
     """State and functions that the addresses share."""
 
-    def __init__(self, settings: ServiceSettings, *, pool: WorkerPool, metrics: ServiceCounters, spool: Path) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        pool: WorkerPool,
+        metrics: ServiceCounters,
+        spool: Path,
+        clip_command: tuple[str, ...],
+    ) -> None:
         self.settings = settings
         self.pool = pool
         self.metrics = metrics
@@ -103,12 +103,20 @@ class Service:
             expiry=settings.encoding_expiry,
             on_removed=pool.forget,
         )
+        self.clips = ClipStore(
+            spool,
+            settings=settings,
+            worker=_worker_settings(settings),
+            command=clip_command,
+            on_job=metrics.count_job,
+        )
         self.tickets: dict[str, Ticket] = {}
         """Jobs in the pool, by the id of their request."""
         metrics.gauge("queue", "Jobs that wait for a worker", lambda: pool.num_waiting)
         metrics.gauge("workers_ready", "Workers that have loaded their model", lambda: pool.num_ready)
         metrics.gauge("workers_resident_bytes", "Resident memory of the workers", pool.resident_bytes)
         metrics.gauge("encodings", "Number of photos kept", lambda: len(self.photos))
+        metrics.gauge("clips", "Number of clips kept", lambda: len(self.clips))
         metrics.gauge("encodings_bytes", "Bytes of the uploads kept", lambda: self.photos.num_bytes)
 
     def folder(self, request: Request) -> Path:
@@ -157,18 +165,22 @@ class Service:
                 del self.tickets[request_id]
 
     async def sweep(self) -> None:
-        """Remove expired photos every few seconds, until cancelled."""
+        """Remove expired photos and clips every few seconds, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.photos.remove_expired()
+            await self.clips.remove_expired()
 
 
-def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND) -> FastAPI:
+def create_app(
+    settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND, clip_command: tuple[str, ...] = CLIP_COMMAND
+) -> FastAPI:
     """Build the service; its workers start when it starts.
 
     Args:
         settings: Limits and choices.
         command: Command line of a worker.
+        clip_command: Command line of the process of a clip.
     """
     metrics = ServiceCounters()
     pool = WorkerPool(
@@ -185,15 +197,19 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         spool = Path(tempfile.mkdtemp(prefix="mask2alpha-", dir=settings.spool))
-        sweeper = None
+        service = sweeper = None
         try:
             await pool.start()
-            app.state.service = Service(settings, pool=pool, metrics=metrics, spool=spool)
-            sweeper = asyncio.ensure_future(app.state.service.sweep())
+            service = app.state.service = Service(
+                settings, pool=pool, metrics=metrics, spool=spool, clip_command=clip_command
+            )
+            sweeper = asyncio.ensure_future(service.sweep())
             yield
         finally:
             if sweeper is not None:
                 sweeper.cancel()
+            if service is not None:
+                await service.clips.close()
             await pool.stop()
             shutil.rmtree(spool, ignore_errors=True)
 
@@ -213,13 +229,14 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
     _add_status(app, settings, metrics, pool)
     _add_encodings(app)
     _add_mattes(app)
+    add_clips(app)
     _add_examples(app)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "X-Encoding-Token", "X-Request-Id"],
+            allow_headers=["Authorization", "X-Clip-Token", "X-Encoding-Token", "X-Request-Id"],
             expose_headers=["X-Request-Id", "X-Warnings", "X-Active-Share", "Retry-After", "Server-Timing"],
         )
     app.add_middleware(RequestLimits, settings=settings, metrics=metrics, check_room=pool.check_room)
@@ -228,45 +245,20 @@ def create_app(settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND)
     return app
 
 
-def _problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of the problems of an address."""
-    texts: dict[int, list[str]] = {}
-    for kind in ("key-needed", "bad-request", "cross-site", *kinds):
-        texts.setdefault(TITLES[kind][0], []).append(TITLES[kind][1])
-    return {
-        status: {"description": "; ".join(titles), "content": {MEDIA_TYPE: {"schema": _PROBLEM_REFERENCE}}}
-        for status, titles in texts.items()
-    }
-
-
-_PROBLEM_REFERENCE = Problem.model_json_schema()
-_WORK_PROBLEMS = (
-    "upload-too-slow",
-    "body-too-large",
-    "invalid-field",
-    "picture-refused",
-    "too-much-memory",
-    "queue-full",
-    "worker-died",
-    "deadline",
-    "starting",
-)
-
-
 def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounters, pool: WorkerPool) -> None:
     @app.get("/health", tags=["status"])
     async def health() -> dict[str, str]:
         """Tell whether the front process answers."""
         return {"status": "ok"}
 
-    @app.get("/ready", tags=["status"], responses=_problems("starting"))
+    @app.get("/ready", tags=["status"], responses=describe("starting"))
     async def ready() -> dict[str, int]:
         """Tell whether at least one worker has loaded its model."""
         if pool.num_ready == 0:
             raise ProblemError("starting", "No worker is ready.", retry_after=2)
         return {"workers": pool.num_ready}
 
-    @app.get("/metrics", tags=["status"], response_class=Response, responses=_problems())
+    @app.get("/metrics", tags=["status"], response_class=Response, responses=describe())
     async def show_metrics() -> Response:
         """Return the counters in Prometheus' text format."""
         return Response(metrics.render(), media_type=counters_module.CONTENT_TYPE)
@@ -289,12 +281,13 @@ def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounter
                 "steps": MAX_STEPS,
                 "deadline_seconds": settings.deadline,
             },
+            "clips": about_clips(settings),
             "input_formats": [suffix.removeprefix(".") for suffix in INPUT_SUFFIXES],
             "formats": list(SUFFIXES),
             "outputs": get_args(Output),
         }
 
-    @app.get("/v1/progress/{request_id}", tags=["status"], responses=_problems("not-found", "invalid-field"))
+    @app.get("/v1/progress/{request_id}", tags=["status"], responses=describe("not-found", "invalid-field"))
     async def progress(request: Request, request_id: str) -> ProgressAnswer:
         """Return the progress of the request with this `X-Request-Id`."""
         ticket = _service(request).tickets.get(request_id)
@@ -311,7 +304,7 @@ def _add_encodings(app: FastAPI) -> None:
         status_code=201,
         tags=["encodings"],
         response_model_exclude_none=True,
-        responses=_problems(*_WORK_PROBLEMS),
+        responses=describe(*WORK_PROBLEMS),
     )
     async def encode(
         request: Request,
@@ -332,7 +325,7 @@ def _add_encodings(app: FastAPI) -> None:
         "/v1/encodings/{encoding_id}",
         tags=["encodings"],
         response_model_exclude_none=True,
-        responses=_problems("encoding-not-found", "invalid-field"),
+        responses=describe("encoding-not-found", "invalid-field"),
     )
     async def look_up(request: Request, encoding_id: str, token: Token = "") -> EncodingAnswer:
         """Look up a kept photo, and restart its expiry."""
@@ -343,7 +336,7 @@ def _add_encodings(app: FastAPI) -> None:
         "/v1/encodings/{encoding_id}/photo",
         tags=["encodings"],
         response_class=FileResponse,
-        responses=_problems("encoding-not-found", *_WORK_PROBLEMS),
+        responses=describe("encoding-not-found", *WORK_PROBLEMS),
     )
     async def show(
         request: Request,
@@ -365,7 +358,7 @@ def _add_encodings(app: FastAPI) -> None:
         response_class=FileResponse,
         responses={
             200: {"description": "The rough mask, 0 and 255.", "content": {"image/png": {}}},
-            **_problems("encoding-not-found", *_WORK_PROBLEMS),
+            **describe("encoding-not-found", *WORK_PROBLEMS),
         },
     )
     async def select(
@@ -393,7 +386,7 @@ def _add_encodings(app: FastAPI) -> None:
         response_class=FileResponse,
         responses={
             200: {"description": "As `mask2alpha.serving.hints` writes it.", "content": {"application/json": {}}},
-            **_problems("encoding-not-found", *_WORK_PROBLEMS),
+            **describe("encoding-not-found", *WORK_PROBLEMS),
         },
     )
     async def hint(request: Request, encoding_id: str, token: Token = "", max_side: _Side = None) -> Response:
@@ -408,7 +401,7 @@ def _add_encodings(app: FastAPI) -> None:
         "/v1/encodings/{encoding_id}",
         status_code=204,
         tags=["encodings"],
-        responses=_problems("encoding-not-found", "invalid-field"),
+        responses=describe("encoding-not-found", "invalid-field"),
     )
     async def forget(request: Request, encoding_id: str, token: Token = "") -> None:
         """Remove a kept photo."""
@@ -425,7 +418,7 @@ def _add_mattes(app: FastAPI) -> None:
     }
 
     @app.post(
-        "/v1/mattes", tags=["mattes"], response_class=FileResponse, responses={**pictures, **_problems(*_WORK_PROBLEMS)}
+        "/v1/mattes", tags=["mattes"], response_class=FileResponse, responses={**pictures, **describe(*WORK_PROBLEMS)}
     )
     async def matte(
         request: Request,
@@ -446,7 +439,7 @@ def _add_mattes(app: FastAPI) -> None:
         "/v1/encodings/{encoding_id}/mattes",
         tags=["mattes"],
         response_class=FileResponse,
-        responses={**pictures, **_problems("encoding-not-found", *_WORK_PROBLEMS)},
+        responses={**pictures, **describe("encoding-not-found", *WORK_PROBLEMS)},
     )
     async def matte_again(
         request: Request,
@@ -466,7 +459,7 @@ def _add_mattes(app: FastAPI) -> None:
 
 
 def _add_examples(app: FastAPI) -> None:
-    @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse, responses=_problems("invalid-field"))
+    @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse, responses=describe("invalid-field"))
     async def example(what: Literal["photo", "mask"]) -> FileResponse:
         """Return the example photo or a rough mask of it."""
         name, media_type = EXAMPLES[what]

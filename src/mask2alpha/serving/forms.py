@@ -33,33 +33,10 @@ Background = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatteForm:
-    """What to matte and which outputs to make; the fields that are not files."""
+@dataclass(frozen=True, kw_only=True)
+class MattingForm:
+    """How masks are read and what the network does with them, for photos and for clips."""
 
-    box: Annotated[
-        str | None,
-        Form(
-            pattern=_BOX_PATTERN,
-            description="left,top,right,bottom in pixels of the photo; GrabCut makes the rough mask from it.",
-            examples=["120,40,480,500"],
-        ),
-    ] = None
-    strokes: Annotated[
-        str | None,
-        Form(
-            description="JSON: a list of strokes, painted over the mask or box in their order.",
-            examples=['[{"points": [[200, 100], [220, 300]], "radius": 40, "erase": false}]'],
-        ),
-    ] = None
-    objects: Annotated[
-        str | None,
-        Form(
-            description="JSON, for several objects, in place of box and strokes: a list of "
-            "{name, mask: index of the mask file, box, strokes}.",
-            examples=['[{"name": "person", "box": [120, 40, 480, 500]}]'],
-        ),
-    ] = None
     label: Annotated[
         str | None,
         Form(
@@ -77,20 +54,22 @@ class MatteForm:
     fit: Annotated[
         Fit, Form(description="aspect: refuse masks of another aspect than the photo's; stretch: stretch them.")
     ] = "aspect"
-    outputs: Annotated[
-        str,
-        Form(
-            pattern=rf"^{_OUTPUT_PATTERN}(,{_OUTPUT_PATTERN}){{0,20}}$",
-            description=f"Separated by commas: {', '.join(get_args(Output))}.",
-            examples=["alpha", "alpha,cutout"],
-        ),
-    ] = "alpha"
-    format: Annotated[Format, Form(description="Format of the outputs. JPEG cannot hold cut-outs.")] = "png"
-    bits: Annotated[
-        Literal[8, 16, 32] | None,
-        BeforeValidator(lambda text: int(text) if text in ("8", "16", "32") else text),
-        Form(description="Bits per sample: 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as in the photo."),
+    trust: Annotated[
+        float | None,
+        Form(ge=0, le=1, description="How far masks are believed: 0 for rough ones, 1 for exact ones; default: 0.5."),
     ] = None
+    steps: Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")] = None
+    error_threshold: Annotated[
+        float | None,
+        Form(ge=0, le=1, description="Recompute pixels whose predicted error is higher; default: the model's."),
+    ] = None
+    active_budget: Annotated[int | None, Form(ge=0, le=10**9, description="Most pixels recomputed.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookForm:
+    """How mattes are rendered, for photos and for clips."""
+
     edges: Annotated[
         Edges,
         Form(
@@ -116,6 +95,49 @@ class MatteForm:
             examples=["green", "#10c040:0.5"],
         ),
     ] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatteForm(MattingForm, LookForm):
+    """What to matte and which outputs to make; the fields that are not files."""
+
+    box: Annotated[
+        str | None,
+        Form(
+            pattern=_BOX_PATTERN,
+            description="left,top,right,bottom in pixels of the photo; GrabCut makes the rough mask from it.",
+            examples=["120,40,480,500"],
+        ),
+    ] = None
+    strokes: Annotated[
+        str | None,
+        Form(
+            description="JSON: a list of strokes, painted over the mask or box in their order.",
+            examples=['[{"points": [[200, 100], [220, 300]], "radius": 40, "erase": false}]'],
+        ),
+    ] = None
+    objects: Annotated[
+        str | None,
+        Form(
+            description="JSON, for several objects, in place of box and strokes: a list of "
+            "{name, mask: index of the mask file, box, strokes}.",
+            examples=['[{"name": "person", "box": [120, 40, 480, 500]}]'],
+        ),
+    ] = None
+    outputs: Annotated[
+        str,
+        Form(
+            pattern=rf"^{_OUTPUT_PATTERN}(,{_OUTPUT_PATTERN}){{0,20}}$",
+            description=f"Separated by commas: {', '.join(get_args(Output))}.",
+            examples=["alpha", "alpha,cutout"],
+        ),
+    ] = "alpha"
+    format: Annotated[Format, Form(description="Format of the outputs. JPEG cannot hold cut-outs.")] = "png"
+    bits: Annotated[
+        Literal[8, 16, 32] | None,
+        BeforeValidator(lambda text: int(text) if text in ("8", "16", "32") else text),
+        Form(description="Bits per sample: 16 in PNG, TIFF and EXR, 32 in TIFF and EXR; default: as in the photo."),
+    ] = None
     exclusive: Annotated[
         bool, Form(description="The mattes of several objects add up to at most 1, and to 1 where two touch.")
     ] = False
@@ -127,16 +149,6 @@ class MatteForm:
             description="left,top,right,bottom: cut the outputs to it, recompute detail only there. Not with max_side.",
         ),
     ] = None
-    trust: Annotated[
-        float | None,
-        Form(ge=0, le=1, description="How far masks are believed: 0 for rough ones, 1 for exact ones; default: 0.5."),
-    ] = None
-    steps: Annotated[int | None, Form(ge=1, le=MAX_STEPS, description="Decoding steps; default: the model's.")] = None
-    error_threshold: Annotated[
-        float | None,
-        Form(ge=0, le=1, description="Recompute pixels whose predicted error is higher; default: the model's."),
-    ] = None
-    active_budget: Annotated[int | None, Form(ge=0, le=10**9, description="Most pixels recomputed.")] = None
 
     async def job(
         self,

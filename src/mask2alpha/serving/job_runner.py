@@ -1,7 +1,6 @@
 """What one worker does: it reads uploaded photos, writes mattes, and caches encodings and mattes."""
 
 import hashlib
-import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -39,12 +38,13 @@ from mask2alpha.serving.jobs import (
     HintsJob,
     JobResult,
     MatteJob,
+    MattingChoices,
     SelectJob,
     ShowJob,
     Target,
 )
 from mask2alpha.serving.pictures import active_map, step_maps
-from mask2alpha.serving.problems import ProblemError
+from mask2alpha.serving.problems import problem_of
 from mask2alpha.serving.rough_masks import clip_box, mask_from_box, paint
 from mask2alpha.serving.settings import MAX_SIDE
 from mask2alpha.shapes import Size
@@ -135,7 +135,7 @@ class JobRunner:
             messages = dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
             return result.model_copy(update={"warnings": list(messages)})
         except Exception as error:
-            problem = _problem_of(error)
+            problem = problem_of(error)
             if problem is None:
                 raise
             if problem.kind == "too-much-memory":
@@ -285,8 +285,7 @@ class JobRunner:
         """The rough mask of one object, at the size at which the photo is matted."""
         size = read.encoded.size
         if target.mask is not None:
-            choice = MaskChoice(label=job.label, channel=job.channel, is_inverted=job.invert, fit=job.fit)
-            mask = self._read_mask(job.masks[target.mask], f"mask {target.mask + 1}", choice, read)
+            mask = self._read_mask(job.masks[target.mask], f"mask {target.mask + 1}", job.mask_choice, read)
         elif target.box is not None:
             left, top, right, bottom = target.box
             x, y = read.scale
@@ -347,7 +346,7 @@ class JobRunner:
 
 
 def configure(
-    predictor: AbstractPredictor, job: MatteJob, window: tuple[slice, slice] | None = None
+    predictor: AbstractPredictor, job: MattingChoices, window: tuple[slice, slice] | None = None
 ) -> AbstractPredictor:
     """A predictor with the choices of a job; the network is shared.
 
@@ -471,25 +470,3 @@ def _naming(path: Path, name: str) -> Iterator[None]:
         if isinstance(error.__cause__, MemoryError):
             raise error.__cause__ from error
         raise ImageFileError(str(error).replace(str(path), name)) from error
-
-
-def _problem_of(error: Exception) -> ProblemError | None:
-    """The problem for the client; None for an unexpected error."""
-    if isinstance(error, ProblemError):
-        return error
-    if isinstance(error, InputError):
-        return ProblemError("invalid-field", _sentence(str(error)))
-    if isinstance(error, ImageFileError):
-        return ProblemError("picture-refused", _sentence(str(error)))
-    # PyTorch and OpenCV raise errors of their own when memory runs out
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
-        return ProblemError(
-            "too-much-memory", "The photo needs more memory than one request may take; send a smaller one."
-        )
-    return None
-
-
-def _sentence(text: str) -> str:
-    """A message as one sentence; options of the command line become fields of the form."""
-    text = re.sub(r"--(label|channel|fit) ", r"\1=", " ".join(text.split()))
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -19,7 +19,7 @@ from pydantic import (
 
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.ops.edges import EdgeOptions
-from mask2alpha.ops.masks import Fit
+from mask2alpha.ops.masks import Fit, MaskChoice
 from mask2alpha.rendering import OutputOptions
 from mask2alpha.serving.settings import MAX_MARKS, MAX_OBJECTS, MAX_STEPS, MAX_STROKE_POINTS, MAX_STROKES
 
@@ -187,12 +187,9 @@ class HintsJob(_PhotoJob):
     folder: Path
 
 
-class MatteJob(_PhotoJob):
-    """Matte some objects of a photo."""
+class MattingChoices(_Strict):
+    """How masks are read and what the network does with them, for photos and for clips."""
 
-    kind: Literal["matte"] = "matte"
-    targets: list[Target] = Field(min_length=1, max_length=MAX_OBJECTS)
-    masks: list[Path] = []
     label: str | None = Field(default=None, max_length=40)
     """The target in masks that are maps of labels."""
     channel: str | None = Field(default=None, max_length=255)
@@ -201,6 +198,32 @@ class MatteJob(_PhotoJob):
     """Whether the masks mark what is not the target."""
     fit: Fit = "aspect"
     """Whether masks of another aspect are refused or stretched."""
+    trust: float | None = Field(default=None, ge=0, le=1)
+    steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
+    error_threshold: float | None = Field(default=None, ge=0, le=1)
+    active_budget: int | None = Field(default=None, ge=0)
+
+    @property
+    def mask_choice(self) -> MaskChoice:
+        """How the masks are read."""
+        return MaskChoice(label=self.label, channel=self.channel, is_inverted=self.invert, fit=self.fit)
+
+
+class LookChoices(_Strict):
+    """How mattes are rendered, for photos and for clips."""
+
+    edges: Edges = ""
+    """How the edges of the mattes are changed; lengths are pixels of the photo at its full size."""
+    colours: Colours = "clean"
+    despill: Despill = ""
+
+
+class MatteJob(_PhotoJob, MattingChoices, LookChoices):
+    """Matte some objects of a photo."""
+
+    kind: Literal["matte"] = "matte"
+    targets: list[Target] = Field(min_length=1, max_length=MAX_OBJECTS)
+    masks: list[Path] = []
     outputs: list[Output] = Field(default=["alpha"], min_length=1)
     format: Format = "png"
     bits: Literal[8, 16, 32] | None = None
@@ -209,17 +232,9 @@ class MatteJob(_PhotoJob):
     """Background of composites: a colour."""
     background_photo: Path | None = None
     """File of an uploaded background, in place of the colour."""
-    edges: Edges = ""
-    """How the edges of the mattes are changed; lengths are pixels of the photo at its full size."""
-    colours: Colours = "clean"
-    despill: Despill = ""
     exclusive: bool = False
     """Whether the mattes share the photo; see `share_alpha`."""
     region: Box | None = None
-    trust: float | None = Field(default=None, ge=0, le=1)
-    steps: int | None = Field(default=None, ge=1, le=MAX_STEPS)
-    error_threshold: float | None = Field(default=None, ge=0, le=1)
-    active_budget: int | None = Field(default=None, ge=0)
     answer: Literal["form", "zip"] = "zip"
     """How several outputs are packed."""
     folder: Path
@@ -227,6 +242,71 @@ class MatteJob(_PhotoJob):
 
 
 Job: TypeAlias = Annotated[EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob, Field(discriminator="kind")]
+
+
+ClipOutput: TypeAlias = Literal["cutout", "alpha", "foreground", "composite"]
+ClipFormat: TypeAlias = Literal["png", "webm", "mov"]
+
+
+class _ClipJob(_Strict):
+    clip: Path
+    """File of the upload."""
+    folder: Path
+    """Folder to write to."""
+    max_bytes: int
+    """Size limit of what is written there."""
+
+
+class ReadClipJob(_ClipJob):
+    """Find out what a clip is, and write a small picture of each frame: `000001.jpg`."""
+
+    kind: Literal["read"] = "read"
+    max_frames: int
+
+
+class MatteClipJob(_ClipJob, MattingChoices):
+    """Matte every frame of a clip, and write the mattes: `alpha/000001.png`, of 16 bits."""
+
+    kind: Literal["matte"] = "matte"
+    masks: Path
+    """Folder of the masks, named by the numbers of their frames."""
+
+
+class ExportClipJob(_ClipJob, LookChoices):
+    """Write a matted clip as a file, `result.zip`, `result.webm` or `result.mov`; nothing is matted."""
+
+    kind: Literal["export"] = "export"
+    alphas: Path
+    """Folder of the mattes."""
+    output: ClipOutput = "cutout"
+    format: ClipFormat = "png"
+    background: str = "white"
+    """Background of composites: a colour."""
+
+
+ClipJob: TypeAlias = Annotated[ReadClipJob | MatteClipJob | ExportClipJob, Field(discriminator="kind")]
+
+
+class ClipInfo(_Strict):
+    """What a clip says about itself."""
+
+    frames: int
+    width: int
+    height: int
+    """Of an upright frame."""
+    rate: float
+    """Frames per second."""
+
+
+class ClipReport(_Strict):
+    """One line that the process of a clip writes; the last one has no `done`."""
+
+    done: int | None = None
+    """Number of frames that are done."""
+    info: ClipInfo | None = None
+    """Of a clip that was read."""
+    warnings: list[str] = []
+    problem: "JobProblem | None" = None
 
 
 class JobResult(_Strict):

@@ -52,6 +52,12 @@ class _Exchange:
     headers: Headers
     request_id: str
     start: float
+    max_body: int
+    upload_timeout: float
+    """Seconds for the body to arrive."""
+    is_work: bool
+    is_clip: bool
+    """Whether it uploads a clip, which may be larger and take longer."""
     bytes_in: int = 0
     bytes_out: int = 0
     status: int = 0
@@ -77,6 +83,7 @@ class RequestLimits:
         self._metrics = metrics
         self._check_room = check_room
         self._num_uploads = 0
+        self._num_clips = 0
         self._key_hashes = [bytes.fromhex(digest) for digest in settings.api_key_hashes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,21 +91,22 @@ class RequestLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _begin(scope)
+        exchange = _begin(scope, self._settings)
         state = scope.setdefault("state", {})
         state["request_id"] = exchange.request_id
         guarded_receive, guarded_send = (
             self._guard_receive(exchange, receive),
             self._guard_send(exchange, receive, send),
         )
-        is_work = exchange.method == "POST" and exchange.path.startswith("/v1/")
         try:
-            self._check(exchange, is_work)
-            self._num_uploads += is_work
+            self._check(exchange)
+            self._num_uploads += exchange.is_work
+            self._num_clips += exchange.is_clip
             try:
                 await self._app(scope, guarded_receive, guarded_send)
             finally:
-                self._num_uploads -= is_work
+                self._num_uploads -= exchange.is_work
+                self._num_clips -= exchange.is_clip
         except ProblemError as problem:
             await problem.response(exchange.request_id)(scope, receive, guarded_send)
         except (TimeoutError, ClientDisconnect):
@@ -113,7 +121,7 @@ class RequestLimits:
                 shutil.rmtree(Path(state["folder"]), ignore_errors=True)
             self._log(exchange, scope)
 
-    def _check(self, exchange: _Exchange, is_work: bool) -> None:
+    def _check(self, exchange: _Exchange) -> None:
         """Check what is known before the body is read."""
         host = exchange.headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
@@ -128,13 +136,14 @@ class RequestLimits:
         needs_key = exchange.path.startswith("/v1/") or exchange.path == "/metrics"
         if self._key_hashes and needs_key and exchange.path not in _OPEN_PATHS and exchange.method != "OPTIONS":
             self._check_key(exchange.headers.get("authorization", ""))
-        if is_work:
+        if exchange.is_work:
             self._check_room()
-            if self._num_uploads >= self._settings.uploads:
+            has_room = self._num_uploads < self._settings.uploads
+            if not has_room or (exchange.is_clip and self._num_clips >= self._settings.clips):
                 raise ProblemError("queue-full", "Too many uploads at once; try again in a moment.", retry_after=5)
             length = exchange.headers.get("content-length", "")
-            if length.isdecimal() and int(length) > self._settings.max_body:  # the body is counted, too
-                raise self._too_large()
+            if length.isdecimal() and int(length) > exchange.max_body:  # the body is counted, too
+                raise _too_large(exchange)
 
     def _check_key(self, authorization: str) -> None:
         scheme, _, key = authorization.partition(" ")
@@ -150,18 +159,17 @@ class RequestLimits:
         async def guarded() -> Message:
             if exchange.is_body_complete:
                 return await receive()
-            remaining = exchange.start + self._settings.upload_timeout - time.monotonic()
+            remaining = exchange.start + exchange.upload_timeout - time.monotonic()
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, remaining))
             except TimeoutError:
                 exchange.is_body_complete = True  # the rest is not read
-                raise ProblemError(
-                    "upload-too-slow", f"The upload took more than {self._settings.upload_timeout:g} seconds."
-                ) from None
+                told = f"The upload took more than {exchange.upload_timeout:g} seconds."
+                raise ProblemError("upload-too-slow", told) from None
             exchange.is_body_complete = not message.get("more_body", False)
             exchange.bytes_in += len(message.get("body", b""))
-            if exchange.bytes_in > self._settings.max_body:
-                raise self._too_large()
+            if exchange.bytes_in > exchange.max_body:
+                raise _too_large(exchange)
             return message
 
         return guarded
@@ -191,7 +199,7 @@ class RequestLimits:
             return
         end = time.monotonic() + DRAIN_SECONDS
         num_bytes = 0
-        while num_bytes < self._settings.max_body:
+        while num_bytes < exchange.max_body:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
             except TimeoutError:
@@ -200,9 +208,6 @@ class RequestLimits:
             if not message.get("more_body", False):
                 exchange.is_body_complete = True
                 return
-
-    def _too_large(self) -> ProblemError:
-        return ProblemError("body-too-large", f"More than {self._settings.max_body / 2**20:g} MiB were sent.")
 
     def _log(self, exchange: _Exchange, scope: Scope) -> None:
         route = getattr(scope.get("route"), "path", "") or "page"
@@ -222,13 +227,24 @@ class RequestLimits:
         )
 
 
-def _begin(scope: Scope) -> _Exchange:
+def _too_large(exchange: _Exchange) -> ProblemError:
+    return ProblemError("body-too-large", f"More than {exchange.max_body / 2**20:g} MiB were sent.")
+
+
+def _begin(scope: Scope, settings: ServiceSettings) -> _Exchange:
     headers = Headers(scope=scope)
     given = headers.get("x-request-id", "")
     method = scope["method"] if scope["method"] in ("GET", "HEAD", "OPTIONS", "POST", "DELETE") else "other"
+    is_work = method == "POST" and scope["path"].startswith("/v1/")
+    is_clip = is_work and scope["path"] == "/v1/clips"
+    max_body = settings.max_clip if is_clip else settings.max_body
     return _Exchange(
         method=method,
         path=scope["path"],
+        max_body=max_body,
+        upload_timeout=settings.upload_timeout * max(1.0, max_body / settings.max_body),
+        is_work=is_work,
+        is_clip=is_clip,
         headers=headers,
         request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(8),
         start=time.monotonic(),

@@ -30,6 +30,11 @@ _LINE_BYTES = 2**20
 logger = logging.getLogger(__name__)
 
 
+def environment() -> dict[str, str]:
+    """Of the processes that work for the service."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2"}
+
+
 class WorkerStartError(Mask2AlphaError):
     """A worker could not load its model; the message says why."""
 
@@ -244,13 +249,12 @@ class WorkerPool:
                 worker.process.stdin.write(json.dumps({"forget": key}).encode() + b"\n")
 
     async def _start_worker(self) -> _Worker:
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2"}
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_BYTES,
-            env=environment,
+            env=environment(),
         )
         worker = _Worker(process=process)
         try:

@@ -1,10 +1,14 @@
 """Errors as RFC 9457 problem details (`application/problem+json`)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+
+from mask2alpha.errors import ImageFileError, InputError, VideoError
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -13,11 +17,15 @@ TITLES = {
     "cross-site": (403, "Pages of other sites may not use this service"),
     "not-found": (404, "There is nothing here"),
     "encoding-not-found": (404, "This photo is not kept here"),
+    "no-clips": (404, "This service takes no clips"),
+    "clip-not-found": (404, "This clip is not kept here"),
     "wrong-method": (405, "This address does not answer such requests"),
+    "clip-unfinished": (409, "The clip is not matted yet"),
     "upload-too-slow": (408, "The upload took too long"),
     "body-too-large": (413, "The upload is too large"),
     "invalid-field": (422, "Something in the form cannot be used"),
     "picture-refused": (422, "The photo or mask cannot be used"),
+    "clip-refused": (422, "The clip cannot be used"),
     "too-much-memory": (422, "The photo needs too much memory"),
     "queue-full": (429, "The service is busy"),
     "internal": (500, "Something went wrong inside the service"),
@@ -26,6 +34,32 @@ TITLES = {
     "starting": (503, "The service is not ready"),
 }
 """Kind of problem to its status and title."""
+WORK_PROBLEMS = (
+    "upload-too-slow",
+    "body-too-large",
+    "invalid-field",
+    "picture-refused",
+    "too-much-memory",
+    "queue-full",
+    "worker-died",
+    "deadline",
+    "starting",
+)
+"""Kinds of problem of an upload that is worked on."""
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[dict[str, str]] = []
+
+
+_PROBLEM_REFERENCE = Problem.model_json_schema()
 
 
 class ProblemError(HTTPException):
@@ -65,3 +99,39 @@ class ProblemError(HTTPException):
         elif self.kind == "key-needed":
             headers = {"WWW-Authenticate": "Bearer"}
         return JSONResponse(body, status_code=self.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def describe(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the problems of an address, beside those of all."""
+    texts: dict[int, list[str]] = {}
+    for kind in ("key-needed", "bad-request", "cross-site", *kinds):
+        texts.setdefault(TITLES[kind][0], []).append(TITLES[kind][1])
+    return {
+        status: {"description": "; ".join(titles), "content": {MEDIA_TYPE: {"schema": _PROBLEM_REFERENCE}}}
+        for status, titles in texts.items()
+    }
+
+
+def problem_of(error: Exception) -> ProblemError | None:
+    """The problem for the client; None for an unexpected error."""
+    if isinstance(error, ProblemError):
+        return error
+    for family, kind in (
+        (InputError, "invalid-field"),
+        (ImageFileError, "picture-refused"),
+        (VideoError, "clip-refused"),
+    ):
+        if isinstance(error, family):
+            return ProblemError(kind, _sentence(str(error)))
+    # PyTorch and OpenCV raise errors of their own when memory runs out
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return ProblemError(
+            "too-much-memory", "The photo needs more memory than one request may take; send a smaller one."
+        )
+    return None
+
+
+def _sentence(text: str) -> str:
+    """A message as one sentence; options of the command line become fields of the form."""
+    text = re.sub(r"--(label|channel|fit) ", r"\1=", " ".join(text.split()))
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

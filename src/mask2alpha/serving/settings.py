@@ -55,6 +55,19 @@ class ServiceSettings:
     """Size limit of all kept uploads in bytes."""
     encoding_expiry: float = 900.0
     """Seconds after its last use until a kept photo is removed."""
+    clips: int = 4
+    """Number of clips kept; the least recently used that is not being worked on goes first. Also of uploads at once."""
+    max_clip: int = 512 * MEBIBYTE
+    """Size limit of an uploaded clip in bytes; it may take as much longer than `upload_timeout` as it is larger than
+    `max_body`."""
+    clip_frames: int = 1800
+    """Size limit of a clip in frames."""
+    clip_bytes: int = 8 * 1024 * MEBIBYTE
+    """Size limit of the mattes of a clip, and of what is exported of them, in bytes."""
+    clip_time_limit: float = 7200.0
+    """Seconds that the mattes of one clip may take, or their export; then the work is stopped."""
+    clip_expiry: float = 3600.0
+    """Seconds after its last use until a clip is removed with its mattes."""
     api_key_hashes: tuple[str, ...] = field(default=(), repr=False)
     """SHA-256 of the accepted API keys in hexadecimal; empty: no key is needed."""
     cors_origins: tuple[str, ...] = ()
@@ -66,10 +79,10 @@ class ServiceSettings:
 
     def __post_init__(self) -> None:
         at_least_one = ("workers", "max_body", "max_pixels", "worker_memory", "uploads", "encodings", "encodings_bytes")
-        for name in at_least_one:
+        for name in (*at_least_one, "clips", "max_clip", "clip_frames", "clip_bytes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("deadline", "time_limit", "upload_timeout", "encoding_expiry"):
+        for name in ("deadline", "time_limit", "upload_timeout", "encoding_expiry", "clip_time_limit", "clip_expiry"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be more than 0 seconds; got {getattr(self, name)}")
         if self.queue < 0 or self.worker_cache < 0:

@@ -84,7 +84,7 @@ class UploadStore:
         path.replace(target)
         photo = StoredPhoto(
             id=key,
-            token_hash=_hash(token),
+            token_hash=hash_token(token),
             path=target,
             num_bytes=num_bytes,
             width=width,
@@ -105,7 +105,7 @@ class UploadStore:
         """
         self.remove_expired()
         photo = self._photos[key][0] if key in self._photos else None
-        is_owner = hmac.compare_digest(photo.token_hash if photo else _hash(""), _hash(token))
+        is_owner = hmac.compare_digest(photo.token_hash if photo else hash_token(""), hash_token(token))
         if photo is None or not is_owner:
             raise ProblemError(
                 "encoding-not-found",
@@ -141,5 +141,6 @@ def new_key() -> str:
     return token_urlsafe(16)
 
 
-def _hash(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
+    """What is kept of an owner's token."""
     return hashlib.sha256(token.encode()).digest()

@@ -13,13 +13,16 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 
 from mask2alpha.errors import Mask2AlphaError
 from mask2alpha.serving.jobs import Job, JobProblem
 from mask2alpha.serving.problems import ProblemError
+
+if TYPE_CHECKING:
+    from mask2alpha.pipeline.predictor import Predictor
 
 MAX_WRITTEN_BYTES = 2**31
 """Size limit of one file that a worker writes."""
@@ -54,7 +57,7 @@ def main() -> None:
     try:
         runner = _make_runner(settings)
     except Mask2AlphaError as error:
-        _send(answers, {"problem": {"kind": "starting", "detail": str(error)}})
+        send(answers, {"problem": {"kind": "starting", "detail": str(error)}})
         sys.exit(1)
     predictor = runner.predictor
     limit_resources(settings.worker_memory, has_gpu=predictor.device.type != "cpu")
@@ -68,7 +71,7 @@ def main() -> None:
         "error_threshold": config.detail.error_threshold,
         "selects": int(config.encoder.kind == "backbone"),
     }
-    _send(answers, {"ready": ready})
+    send(answers, {"ready": ready})
     jobs: TypeAdapter[Any] = TypeAdapter(Job)
     for line in sys.stdin.buffer:
         message = json.loads(line)
@@ -78,27 +81,28 @@ def main() -> None:
         try:
             result = runner.run(
                 jobs.validate_python(message["job"]),
-                lambda stage, done: _send(answers, {"stage": stage, "done": round(done, 3)}),
+                lambda stage, done: send(answers, {"stage": stage, "done": round(done, 3)}),
             )
-            _send(answers, {"result": result.model_dump(mode="json")})
+            send(answers, {"result": result.model_dump(mode="json")})
         except ProblemError as error:
             problem = JobProblem(kind=error.kind, detail=error.detail)
-            _send(answers, {"problem": problem.model_dump()})
+            send(answers, {"problem": problem.model_dump()})
         except Exception:
             detail = "An unexpected error stopped the job; the log of the service has the details."
             problem = JobProblem(kind="internal", detail=detail, traceback=traceback.format_exc())
-            _send(answers, {"problem": problem.model_dump()})
+            send(answers, {"problem": problem.model_dump()})
         else:
             continue
         gc.collect()  # an error keeps its images alive in a reference cycle
 
 
-def limit_resources(memory: int, *, has_gpu: bool) -> None:
+def limit_resources(memory: int, *, has_gpu: bool, max_written: int = MAX_WRITTEN_BYTES) -> None:
     """Limit the memory, the size of files and the core dumps of this process from now on. Linux only.
 
     Args:
         memory: Bytes of address space beyond what the process has now.
         has_gpu: Limit writable memory instead, because CUDA reserves far more addresses than it uses.
+        max_written: Bytes of one file.
     """
     if platform.system() != "Linux":
         return  # the front process warns when it starts
@@ -107,31 +111,39 @@ def limit_resources(memory: int, *, has_gpu: bool) -> None:
     kind, field = (resource.RLIMIT_DATA, "VmData") if has_gpu else (resource.RLIMIT_AS, "VmSize")
     status = Path("/proc/self/status").read_text(encoding="ascii")
     current = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:"))
-    bounds = {kind: current + memory, resource.RLIMIT_FSIZE: MAX_WRITTEN_BYTES, resource.RLIMIT_CORE: 0}
+    bounds = {kind: current + memory, resource.RLIMIT_FSIZE: max_written, resource.RLIMIT_CORE: 0}
     for limit, value in bounds.items():
         hard = resource.getrlimit(limit)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (value, value))
 
 
-def _make_runner(settings: WorkerSettings) -> Any:
+def load_predictor(settings: WorkerSettings) -> "Predictor":
+    """Load the model that a worker mattes with.
+
+    Raises:
+        Mask2AlphaError: It cannot be loaded.
+    """
     import cv2
     import torch
 
     from mask2alpha.checkpoints import load_model
     from mask2alpha.pipeline.predictor import Predictor
-    from mask2alpha.serving.job_runner import JobRunner
 
     torch.set_num_threads(settings.threads)
     cv2.setNumThreads(settings.threads)
-    predictor = Predictor(
+    return Predictor(
         load_model(settings.model),
         device=settings.device,
         dtype=getattr(torch, settings.dtype) if settings.dtype else None,
     )
-    return JobRunner(
-        predictor, max_pixels=settings.max_pixels, max_bytes=settings.max_body, cache_bytes=settings.worker_cache
-    )
+
+
+def _make_runner(settings: WorkerSettings) -> Any:
+    from mask2alpha.serving.job_runner import JobRunner
+
+    limits = {"max_pixels": settings.max_pixels, "max_bytes": settings.max_body}
+    return JobRunner(load_predictor(settings), cache_bytes=settings.worker_cache, **limits)
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
@@ -140,7 +152,8 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
         raise PermissionError(f"a worker may not do this: {event}")
 
 
-def _send(answers: IO[bytes], message: dict[str, Any]) -> None:
+def send(answers: IO[bytes], message: dict[str, Any]) -> None:
+    """Write a message as a line."""
     data = memoryview(json.dumps(message).encode() + b"\n")
     while data:
         data = data[answers.write(data) :]

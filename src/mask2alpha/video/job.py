@@ -82,8 +82,8 @@ class VideoJob:
     region: Window = WHOLE
     """Rows and columns that are matted; alpha is 0 elsewhere."""
     alphas: tuple[Path, ...] = ()
-    """The mattes of the frames, if they were made before, of one object: grey pictures of 16 bits. Nothing is matted then, and the
-    masks are not read."""
+    """The mattes of the frames, if they were made before, of one object: grey pictures of 16 bits. Nothing is
+    matted then, and the masks are not read."""
     settings: dict[str, str]
     """What else the result depends on; a run with other settings does not take this one up."""
 

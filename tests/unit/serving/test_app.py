@@ -237,6 +237,8 @@ def test_openapi_has_every_address_with_its_problems_and_examples(client: TestCl
         "/v1/encodings", "/v1/encodings/{encoding_id}", "/v1/encodings/{encoding_id}/photo",
         "/v1/encodings/{encoding_id}/mattes", "/v1/encodings/{encoding_id}/selections",
         "/v1/encodings/{encoding_id}/hints", "/v1/mattes",
+        "/v1/clips", "/v1/clips/{clip_id}", "/v1/clips/{clip_id}/mattes", "/v1/clips/{clip_id}/export",
+        "/v1/clips/{clip_id}/frames/{number}", "/v1/clips/{clip_id}/frames/{number}/matte",
     }  # fmt: skip
     responses = described["paths"]["/v1/mattes"]["post"]["responses"]
     assert {"200", "401", "413", "422", "429", "503"} <= set(responses)

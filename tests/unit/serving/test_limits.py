@@ -127,6 +127,17 @@ def test_attack_many_uploads_at_once() -> None:
     assert int(exchange.headers["retry-after"]) >= 1
 
 
+def test_a_clip_may_be_larger_and_take_longer_than_a_photograph() -> None:
+    limits = {"max_body": 100, "max_clip": 3000, "upload_timeout": 0.1}
+    chunks = [b"x" * 100] * 20 + [b""]
+    assert Exchange(**limits).ask(path="/v1/clips", chunks=chunks, pause=0.02) == 200
+    assert Exchange(**limits).ask(path="/v1/clips", chunks=[b"x" * 1000] * 9 + [b""]) == 413
+    assert Exchange(**limits).ask(path="/v1/clips/id/mattes", chunks=chunks) == 413
+    exchange = Exchange(clips=1)
+    exchange.limits._num_clips = 1
+    assert exchange.ask(path="/v1/clips") == 429
+
+
 def test_without_room_the_body_is_not_parsed_but_taken() -> None:
     def full() -> None:
         raise ProblemError("queue-full", "The service is busy.", retry_after=3)

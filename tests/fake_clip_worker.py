@@ -1,0 +1,28 @@
+"""The process of a clip's job whose mattes are the masks; from a model called "slow", all but the first never come."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from mask2alpha.serving.clip_worker import main
+from mask2alpha.serving.worker import WorkerSettings
+
+if TYPE_CHECKING:
+    from mask2alpha.pipeline.abstract import AbstractPredictor
+
+
+def load(settings: WorkerSettings) -> "AbstractPredictor":
+    from fakes import FakePredictor
+
+    class SlowPredictor(FakePredictor):
+        is_first = True
+
+        def predict(self, image: Any, mask: Any) -> Any:
+            time.sleep(0 if self.is_first else 3600)
+            self.is_first = False
+            return super().predict(image, mask)
+
+    return SlowPredictor() if settings.model == "slow" else FakePredictor()
+
+
+if __name__ == "__main__":
+    main(load)
