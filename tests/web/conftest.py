@@ -27,13 +27,14 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a service; a module's `SERVE_OPTIONS` are further options of it."""
     pytest.importorskip("fastapi", reason="the serve extra is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("service") / "log.txt"
-    options = ["--port", str(port)]
+    options = ["--port", str(port), *getattr(request.module, "SERVE_OPTIONS", ())]
     if threads := os.environ.get("OMP_NUM_THREADS"):  # as the command: sums differ with the number of threads
         options += ["--threads", threads]
     with log.open("w") as output:

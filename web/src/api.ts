@@ -14,6 +14,8 @@ export interface ServiceInfo {
   /** Suffixes of the files it reads. */
   input_formats: string[];
   limits: { body_bytes: number; pixels: number; side: number; steps: number };
+  /** What clips it takes; undefined where no service answers. */
+  clips?: { missing: string; bytes: number; frames: number };
   /** What there is where no service answers; undefined: everything. */
   offers?: { outputs: readonly Output[]; formats: readonly Format[] };
 }
@@ -24,6 +26,24 @@ export interface Encoding extends Size {
   token: string;
   warnings: string[];
 }
+
+/** A clip that the service keeps for a while; its frames are counted from 1. */
+export interface Clip extends Size {
+  id: string;
+  token: string;
+  frames: number;
+  state: "idle" | "waiting" | "matting" | "exporting";
+  /** Frames that have a matte, from the first on. */
+  matted: number;
+  is_matted: boolean;
+  exported: number;
+  is_exported: boolean;
+  /** Why the last work failed. */
+  problem?: string;
+  warnings: string[];
+}
+
+export type ClipFormat = "png" | "webm" | "mov";
 
 export type Output =
   | "alpha"
@@ -200,6 +220,64 @@ export class Service {
     return (await this.#matte(encoding, options, signal, requestId, "application/zip")).blob();
   }
 
+  /** @param onSent Told the share of the file that has left, in [0, 1]. */
+  async openClip(file: Blob, signal: AbortSignal, onSent: (share: number) => void): Promise<Clip> {
+    const form = new FormData();
+    form.append("clip", file, "clip");
+    const response = await this.#retrying(signal, () => upload("v1/clips", form, this.#headers(), signal, onSent));
+    return response.json() as Promise<Clip>;
+  }
+
+  /** The clip as it is now. */
+  clip(clip: Clip): Promise<Clip> {
+    return this.#ofClip(clip, "");
+  }
+
+  /** A frame, as a small picture. */
+  async frame(clip: Clip, number: number, signal: AbortSignal): Promise<Blob> {
+    return (await this.#send(`v1/clips/${clip.id}/frames/${number}`, { headers: ownerOf(clip), signal })).blob();
+  }
+
+  async frameMatte(clip: Clip, number: number, signal: AbortSignal): Promise<Blob> {
+    return (await this.#send(`v1/clips/${clip.id}/frames/${number}/matte`, { headers: ownerOf(clip), signal })).blob();
+  }
+
+  /** Begin to matte a clip from masks of some of its frames. */
+  matteClip(
+    clip: Clip,
+    masks: Map<number, Blob>,
+    { trust, steps, errorThreshold }: Partial<MatteOptions>,
+  ): Promise<Clip> {
+    const form = formOf({ trust, steps, error_threshold: errorThreshold });
+    for (const [number, mask] of masks) form.append("mask", mask, `${number}.png`);
+    return this.#ofClip(clip, "/mattes", { method: "POST", body: form });
+  }
+
+  stopClip(clip: Clip): Promise<Clip> {
+    return this.#ofClip(clip, "/mattes", { method: "DELETE" });
+  }
+
+  /** Begin to write a matted clip as a file, which `exportedClip` fetches. */
+  exportClip(clip: Clip, output: Output, format: ClipFormat, background: string, edges: string): Promise<Clip> {
+    const form = formOf({ output, format, background, edges: edges || undefined });
+    return this.#ofClip(clip, "/export", { method: "POST", body: form });
+  }
+
+  async exportedClip(clip: Clip): Promise<Blob> {
+    return (await this.#send(`v1/clips/${clip.id}/export`, { headers: ownerOf(clip) })).blob();
+  }
+
+  /** Free what the service keeps of a clip; as `drop`. */
+  dropClip(clip: Clip): void {
+    const headers = { ...this.#headers(), ...ownerOf(clip) };
+    void fetch(`v1/clips/${clip.id}`, { method: "DELETE", headers, keepalive: true }).catch(() => undefined);
+  }
+
+  async #ofClip(clip: Clip, address: string, init: RequestInit = {}): Promise<Clip> {
+    const response = await this.#send(`v1/clips/${clip.id}${address}`, { ...init, headers: ownerOf(clip) });
+    return { ...((await response.json()) as Clip), token: clip.token };
+  }
+
   /** How far a request is; null before it arrived and after it is done. */
   async progress(requestId: string): Promise<Progress | null> {
     const response = await fetch(`v1/progress/${requestId}`, { headers: this.#headers() }).catch(() => null);
@@ -276,6 +354,16 @@ export class Service {
 
 export function newRequestId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function ownerOf(clip: Clip): Record<string, string> {
+  return { "X-Clip-Token": clip.token };
+}
+
+function formOf(fields: Record<string, string | number | undefined>): FormData {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) form.append(name, String(value));
+  return form;
 }
 
 function tokenOf(encoding: Encoding): Record<string, string> {

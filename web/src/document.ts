@@ -44,6 +44,8 @@ export interface ObjectMatte {
   revision: number;
   /** The controls of the edge that it was made with. */
   edges: string;
+  /** Whether it is a clip's, of which neither the colours nor a part at full size are asked for. */
+  isOfClip?: boolean;
 }
 
 export type Source = Blob | Prompt | null;

@@ -2,6 +2,8 @@
 
 import { Service, ServiceError, type Format, type Output, type ServiceInfo } from "./api";
 import { PageDocument, type MaskedObject, type Photo } from "./document";
+import { isClip } from "./clip-files";
+import { ClipBar } from "./clips";
 import { button, dialog, element, input, radios, select, shown } from "./dom";
 import { fileName, formatProblem, save } from "./downloads";
 import { EdgeControls } from "./edges";
@@ -36,6 +38,19 @@ const renderer = new Renderer(canvas, page, view);
 const matting = new Matting(service, page, view, reporter, renderer.redraw);
 const selecting = new Selecting(page, (prompt, mask, signal) => matting.select(prompt, mask, signal), reporter);
 const hovering = new Hovering(page, view, selecting, renderer.redraw);
+const clips = new ClipBar(service, page, matting, reporter, {
+  show: (frame, isFirst) => {
+    opening = new SentPhoto(service, frame.file, reporter);
+    matting.use(opening);
+    page.open(frame);
+    if (isFirst) zoomToFit();
+    element("photo-name").textContent = frame.name;
+  },
+  background: () => {
+    const background = backgroundToSend();
+    return typeof background === "string" ? background : null;
+  },
+});
 let info: ServiceInfo | null = null;
 /** The newest photograph asked for: an older one that arrives later is not shown. */
 let opening: SentPhoto | null = null;
@@ -44,6 +59,8 @@ let opening: SentPhoto | null = null;
 
 async function openPhoto(file: Blob, name: string): Promise<void> {
   reporter.clear();
+  if (isClip(file, name)) return clips.open(file, name, info);
+  clips.close();
   if (info && file.size > info.limits.body_bytes) {
     throw new PageError(
       `This file has ${megabytes(file.size)}; the service takes at most ${megabytes(info.limits.body_bytes)}.`,
@@ -415,7 +432,7 @@ page.listen((event) => {
   button("redo").disabled = !page.history.canRedo;
   updateDownloadObjects();
   const isUnmarked = page.photo !== null && page.objects.every(({ mask }) => mask.isEmpty);
-  element("hint").hidden = !isUnmarked;
+  element("hint").hidden = !isUnmarked || clips.hasMasks;
 });
 
 /** First of all, a selection that is still being made is given up. */
@@ -478,6 +495,8 @@ listenForShortcuts({
   "-": zoomOut,
   "0": zoomToFit,
   "9": zoomToActual,
+  ",": () => clips.step(-1),
+  ".": () => clips.step(1),
   n: () => page.photo && page.addObject(),
   v: () => {
     if (!page.selected) return;
@@ -494,6 +513,7 @@ listenForShortcuts({
 
 addEventListener("pagehide", () => {
   opening = null; // what is given up now did not fail
+  clips.close();
   matting.close();
 });
 
@@ -537,7 +557,10 @@ async function start(): Promise<void> {
   if (info.offers) limitTo(info.offers);
   const { limits, version, model } = info;
   element("limits").textContent =
-    `Up to ${Math.round(limits.pixels / 1e6)} megapixels and ${megabytes(limits.body_bytes)}. ` +
+    `Up to ${Math.round(limits.pixels / 1e6)} megapixels and ${megabytes(limits.body_bytes)}` +
+    (info.clips && !info.clips.missing
+      ? `; clips up to ${megabytes(info.clips.bytes)} and ${info.clips.frames} frames. `
+      : ". ") +
     (info.offers
       ? "Your pictures stay in this browser."
       : "Your pictures go to this service alone, and are kept only while you work.");
@@ -545,6 +568,7 @@ async function start(): Promise<void> {
   input("steps").max = String(limits.steps);
   const suffixes = info.input_formats.map((suffix) => `.${suffix}`);
   for (const id of ["photo-file", "mask-file"]) input(id).accept = ["image/*", ...suffixes].join(",");
+  if (info.clips) input("photo-file").accept += ",video/*,.mkv,.mxf";
   showAdvanced();
 }
 

@@ -140,6 +140,10 @@ export class Matting {
     this.refresh();
   }
 
+  get edges(): string {
+    return this.#edges;
+  }
+
   /** Change the edge; the service has the mattes, so that only their pictures are made again. */
   reshape(edges: string): void {
     this.#edges = edges;
@@ -318,7 +322,7 @@ export class Matting {
   /** What need not follow every stroke: clean colours, and the part looked at closely at full size. */
   async #finish(object: MaskedObject, signal: AbortSignal): Promise<void> {
     const { matte } = object;
-    if (!matte || !object.isVisible || this.page.isStroking) return;
+    if (!matte || matte.isOfClip || !object.isVisible || this.page.isStroking) return;
     const wantsColours = showsColours(this.view);
     if (wantsColours && !matte.colours) {
       const options: MatteOptions = {
@@ -392,7 +396,8 @@ export class Matting {
   }
 }
 
-function united(objects: MaskedObject[]): Uint8Array {
+/** One mask of several objects. */
+export function united(objects: MaskedObject[]): Uint8Array {
   const [first, ...others] = objects;
   return others.reduce(
     (values, { mask }) => values.map((value, index) => Math.max(value, mask.data[index]!)),
