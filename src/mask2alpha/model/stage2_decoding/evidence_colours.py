@@ -109,10 +109,16 @@ def _find_local_colours(
 
 
 def _window_mean(x: Float[Tensor, "*maps h w"]) -> Float[Tensor, "*maps h w"]:
-    """Mean over a window of `WINDOW` cells around each cell, what lies outside counting as zero, by running sums."""
+    """Mean over a window of `WINDOW` cells around each cell, what lies outside counting as zero.
+
+    It adds the cells one after the other: differences of running sums are mostly rounding where a window has hardly any
+    weight, and rounding differs between runtimes.
+    """
     reach = WINDOW // 2
-    for axis, padding in ((-1, (reach + 1, reach)), (-2, (0, 0, reach + 1, reach))):
-        length = x.shape[axis]
-        sums = F.pad(x, padding).cumsum(axis)
-        x = (sums.narrow(axis, WINDOW, length) - sums.narrow(axis, 0, length)) / WINDOW
+    for axis, padding in ((-1, (reach, reach)), (-2, (0, 0, reach, reach))):
+        length, padded = x.shape[axis], F.pad(x, padding)
+        x = padded.narrow(axis, 0, length)
+        for shift in range(1, WINDOW):
+            x = x + padded.narrow(axis, shift, length)
+        x = x / WINDOW
     return x
