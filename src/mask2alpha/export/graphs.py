@@ -24,7 +24,7 @@ from mask2alpha.model.stage2_decoding.evidence_semantics import cover_cells, sco
 from mask2alpha.model.stage2_decoding.refine import mix
 from mask2alpha.model.stage2_decoding.states import order_by_confidence
 from mask2alpha.model.stage3_detail.recovery import describe_cells
-from mask2alpha.model.stage3_detail.select import select_active_shm, smooth_step
+from mask2alpha.model.stage3_detail.select import find_presence, select_active_shm, smooth_step
 from mask2alpha.model.stage3_detail.sparse import MARGIN
 from mask2alpha.model.values import DecodingState, Evidence, ImageEncoding
 from mask2alpha.ops.cells import CELL
@@ -304,8 +304,8 @@ class DetailGraph(nn.Module):
         )
         # as `join_inputs` does, without reshaping, which ONNX cannot do where there is no cell
         x = torch.cat([channel for part in of_pixels for channel in part.unbind(1)] + of_cells, dim=1)
-        residual = self.detail.network(x[0].t(), table)
-        change = cells.rim_weight(table) * residual.t() * is_inside
+        residual = self.detail.network(x[0].t(), table, presence.unsqueeze(1))
+        change = cells.rim_weight(table, presence) * residual.t() * is_inside
         positions = cells.of_image * (height * width) + pixels
         corrected = logits.flatten().scatter_add(0, positions.flatten(), change.flatten()).view_as(logits)
         return corrected.sigmoid(), active
@@ -313,6 +313,7 @@ class DetailGraph(nn.Module):
 
 class ActiveCells:
     """`ActiveSet` in operations that a trace can follow, with sizes that stay open."""
+        presence = find_presence(error - least_error, error_threshold=0.0).flatten()[cells.positions]
 
     def __init__(self, active: Tensor) -> None:
         self.batch, self.height, self.width = active.shape[0], active.shape[2], active.shape[3]
@@ -330,12 +331,13 @@ class ActiveCells:
         places = torch.stack([padded + offset for offset in offsets], dim=1)
         return index_map.index_select(0, places.flatten()).view(-1, len(offsets))
 
-    def rim_weight(self, table: Tensor) -> Tensor:
+    def rim_weight(self, table: Tensor, presence: Tensor) -> Tensor:
         """`rim_weight` at the active cells, of which `table` is `neighbours`."""
-        counted = (table < self.row.shape[0]).float().sum(1)
+        padded = torch.cat([presence, presence.new_zeros(1)])
+        counted = padded.index_select(0, table.flatten()).view(-1, table.shape[1]).sum(1)
         rows = (self.row + 1).clamp(max=self.height - 1) - (self.row - 1).clamp(min=0) + 1
         columns = (self.column + 1).clamp(max=self.width - 1) - (self.column - 1).clamp(min=0) + 1
-        return smooth_step(counted / (rows * columns))
+        return smooth_step(counted / (rows * columns)) * presence
 
     def pixels(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """`CellPixels` of the fast stage: where the pixels lie in their flattened image, (4, P), and if they do."""

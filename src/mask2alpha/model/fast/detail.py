@@ -52,7 +52,7 @@ class FastDetailRecovery(DetailRecovery):
         if image.stride(1) == 1:  # a part of a photo, or one photo for several masks
             scene = replace(scene, image=image.contiguous(memory_format=torch.channels_last))
         changes = [
-            self._change(scene, coarse, active, window)
+            self._change(scene, coarse, active, window, options)
             for window in windows
             if int(torch.count_nonzero(active[:, :, window.rows, window.columns])) > 0
         ]
@@ -60,16 +60,20 @@ class FastDetailRecovery(DetailRecovery):
             scene.logits.view(-1).index_add_(0, positions, change)
         return scene.logits
 
-    def _change(self, scene: Scene, coarse: Tensor, active: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    def _change(
+        self, scene: Scene, coarse: Tensor, active: Tensor, window: Window, options: RunOptions
+    ) -> tuple[Tensor, Tensor]:
         """Positions of the pixels of a window's active cells in the flattened logits, and what to add to them."""
         logits = scene.logits
         active_set = ActiveSet.from_mask(active[:, :, window.outer_rows, window.outer_columns])
         offset = torch.tensor([0, window.outer_rows.start, window.outer_columns.start], device=active.device)
         cells = active_set.coordinates + offset
         pixels = CellPixels.of(cells, (logits.shape[2], logits.shape[3]))
-        rows = _read_inputs(scene, coarse, cells, pixels)
-        residual = self.network(rows, active_set.neighbours)
-        weight = rim_weight_sparse(active_set)
+        error = _read_errors(scene, cells)
+        presence = self.find_presence(error, options)
+        rows = _read_inputs(scene, coarse, cells, pixels, error)
+        residual = self.network(rows, active_set.neighbours, presence[:, None])
+        weight = rim_weight_sparse(active_set, presence)
         if window.has_halo:
             _, row, column = cells.unbind(1)
             is_own = (row >= window.rows.start) & (row < window.rows.stop)
@@ -80,13 +84,21 @@ class FastDetailRecovery(DetailRecovery):
         return pixels.positions.flatten(), change.flatten()
 
 
-def _read_inputs(
-    scene: Scene, coarse: Tensor, cells: Int64[Tensor, "points 3"], pixels: "CellPixels"
-) -> Float[Tensor, "points channels"]:
-    """The network's inputs, one row per cell."""
+def _read_errors(scene: Scene, cells: Int64[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+    """The predicted errors of some cells."""
     height, width = scene.error.shape[2:]
     batch, row, column = cells.unbind(1)
-    error = scene.error.reshape(-1).index_select(0, (batch * height + row) * width + column)
+    return scene.error.reshape(-1).index_select(0, (batch * height + row) * width + column)
+
+
+def _read_inputs(
+    scene: Scene,
+    coarse: Tensor,
+    cells: Int64[Tensor, "points 3"],
+    pixels: "CellPixels",
+    error: Float[Tensor, " points"],
+) -> Float[Tensor, "points channels"]:
+    """The network's inputs, one row per cell."""
     place = scene.place
     start = torch.tensor([0, place.rows.start // CELL, place.columns.start // CELL], device=cells.device)
     sampled = sample_bilinear(
@@ -153,16 +165,17 @@ def _cells_of(region: tuple[slice, slice], place: Placement, cells: Size) -> tup
     return rows, columns
 
 
-def rim_weight_sparse(active_set: ActiveSet) -> Float[Tensor, " points"]:
+def rim_weight_sparse(active_set: ActiveSet, presence: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
     """`rim_weight` at the active cells only."""
     _, row, column = active_set.coordinates.unbind(1)
-    is_found = (active_set.neighbours < len(active_set)).to(torch.float32)
-    counted = is_found @ is_found.new_ones(is_found.shape[1])  # many times faster than a sum along rows of nine
+    neighbours = active_set.neighbours
+    nearby = F.pad(presence, (0, 1)).index_select(0, neighbours.flatten()).view(neighbours.shape)
+    counted = nearby @ nearby.new_ones(nearby.shape[1])  # many times faster than a sum along rows of nine
     rows, columns = (
         3 - (index == 0).to(torch.float32) - (index == length - 1).to(torch.float32)
         for index, length in zip((row, column), active_set.size, strict=True)
     )
-    return smooth_step(counted / (rows * columns))
+    return smooth_step(counted / (rows * columns)) * presence
 
 
 def sample_bilinear(

@@ -38,25 +38,29 @@ class FastSparseResNet(SparseResNet):
 
     @torch.no_grad()
     def forward(
-        self, rows: Float[Tensor, "points _in"], neighbours: Int32[Tensor, "points 9"]
+        self,
+        rows: Float[Tensor, "points _in"],
+        neighbours: Int32[Tensor, "points 9"],
+        presence: Float[Tensor, "points 1"],
     ) -> Float[Tensor, "points _out"]:
         """As `SparseResNet.forward`."""
-        x = convolve(self.stem, with_zero_row(rows.to(compute_dtype(rows))), neighbours, has_relu=True)
-        x = _refine(self.first_block, x, neighbours)
-        narrow = with_zero_row(self.narrow(x[:-1]).relu_())
+        presence = presence.to(compute_dtype(rows))
+        x = convolve(self.stem, with_zero_row(rows.to(presence.dtype) * presence), neighbours, presence=presence)
+        x = _refine(self.first_block, x, neighbours, presence)
+        narrow = with_zero_row(self.narrow(x[:-1]).relu_().mul_(presence))
         for block in self.narrow_blocks:
             assert isinstance(block, SparseResidualBlock)
-            narrow = _refine(block, narrow, neighbours)
-        x = with_zero_row(self.widen(narrow[:-1]).add_(x[:-1]).relu_())
-        x = _refine(self.last_block, x, neighbours)
+            narrow = _refine(block, narrow, neighbours, presence)
+        x = with_zero_row(self.widen(narrow[:-1]).add_(x[:-1]).relu_().mul_(presence))
+        x = _refine(self.last_block, x, neighbours, presence)
         if self.head.weight.shape[0] <= NARROW:
             return convolve_narrow(self.head, x, neighbours)
         return convolve(self.head, x, neighbours)[:-1]
 
 
-def _refine(block: SparseResidualBlock, x: Tensor, table: Tensor) -> Tensor:
-    hidden = convolve(block.conv1, x, table, has_relu=True)
-    return convolve(block.conv2, hidden, table, skip=x[:-1, : hidden.shape[1]], has_relu=True)
+def _refine(block: SparseResidualBlock, x: Tensor, table: Tensor, presence: Tensor) -> Tensor:
+    hidden = convolve(block.conv1, x, table, presence=presence)
+    return convolve(block.conv2, hidden, table, skip=x[:-1, : hidden.shape[1]], presence=presence)
 
 
 def with_zero_row(features: Float[Tensor, "points channels"]) -> Float[Tensor, "_points _channels"]:
@@ -71,9 +75,11 @@ def convolve(
     table: Int32[Tensor, "points 9"],
     *,
     skip: Float[Tensor, "points _out"] | None = None,
-    has_relu: bool = False,
+    presence: Float[Tensor, "points 1"] | None = None,
 ) -> Float[Tensor, "_points _out"]:
-    """For each line of `table` its rows of `padded`, side by side, times the weight; then add `skip` and rectify.
+    """For each line of `table` its rows of `padded`, side by side, times the weight; then add `skip`.
+
+    With `presence`, rectify the result and multiply it by that.
 
     Returns:
         The result's rows, padded.
@@ -97,8 +103,8 @@ def convolve(
         _multiply(gathered.view(-1, matrix.shape[0]), matrix, bias, out=rows)
         if skip is not None:
             rows.add_(skip[place])
-        if has_relu:
-            rows.relu_()
+        if presence is not None:
+            rows.relu_().mul_(presence[place])
     return result
 
 

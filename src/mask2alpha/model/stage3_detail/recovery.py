@@ -17,7 +17,13 @@ from mask2alpha.model.box import FAR_LOGIT, Placement
 from mask2alpha.model.colours import NUM_COLOURS, cue_parts
 from mask2alpha.model.config import DetailConfig
 from mask2alpha.model.stage3_detail.resnet import SparseResNet
-from mask2alpha.model.stage3_detail.select import limit_active, rim_weight, select_active, select_active_shm
+from mask2alpha.model.stage3_detail.select import (
+    find_presence,
+    limit_active,
+    rim_weight,
+    select_active,
+    select_active_shm,
+)
 from mask2alpha.model.stage3_detail.sparse import ActiveSet, compute_dtype
 from mask2alpha.model.values import CoarseMatte, MattingOutput, RunOptions
 from mask2alpha.ops.cells import CELL, count_cells
@@ -142,6 +148,12 @@ class DetailRecovery(nn.Module):
             active = select_active(error, error_threshold=options.error_threshold)
         return limit_active(active, error, active_budget=options.active_budget)
 
+    def find_presence(self, error: Float[Tensor, "*shape"], options: RunOptions) -> Float[Tensor, "*shape"]:
+        """`find_presence` of active cells; those that SHM selects are present in full."""
+        threshold = -1.0 if self.config.selection == "shm" else options.error_threshold
+        assert threshold is not None
+        return find_presence(error, error_threshold=threshold)
+
     def correct(
         self, scene: Scene, active: Bool[Tensor, "batch 1 rows columns"], options: RunOptions
     ) -> Float[Tensor, "batch 1 height width"]:
@@ -150,12 +162,14 @@ class DetailRecovery(nn.Module):
         coarse = scene.place.upsample(scene.coarse, stride=CELL)
         x = join_inputs(*describe_cells(image, mask, logits, scene.error, *scene.split(coarse)))
         x = x.to(compute_dtype(scene.logits))
+        presence = self.find_presence(scene.error, options) * active
         if options.is_sparse:
             active_set = ActiveSet.from_mask(active)
-            residual = active_set.scatter(self.network(active_set.gather(x), active_set.neighbours))
+            rows = self.network(active_set.gather(x), active_set.neighbours, active_set.gather(presence))
+            residual = active_set.scatter(rows)
         else:
-            residual = self.network.forward_dense(x, active)
-        change = F.pixel_shuffle(rim_weight(active).to(logits.dtype) * residual.to(logits.dtype), CELL)
+            residual = self.network.forward_dense(x, presence)
+        change = F.pixel_shuffle(rim_weight(presence).to(logits.dtype) * residual.to(logits.dtype), CELL)
         change = change[..., : scene.logits.shape[2], : scene.logits.shape[3]]
         if options.region is not None:
             inside = torch.zeros_like(change)

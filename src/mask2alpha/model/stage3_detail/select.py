@@ -3,7 +3,8 @@
 The unit is a *cell* of 2 x 2 full-resolution pixels (`ops/cells.py`).
 
 `select_active` is the paper's M_SG; `select_active_shm` is the baseline of SparseMat, which the paper compares with.
-`limit_active` bounds the cost of either; `rim_weight` fades the result out at the rim of the selection.
+`limit_active` bounds the cost of either; `find_presence` lets a cell in gradually, and `rim_weight` fades the result
+out at the rim of the selection.
 """
 
 import torch
@@ -17,6 +18,8 @@ SHM_BAND = (0.01, 0.99)
 """SHM takes alphas strictly between these for semi-transparent."""
 SHM_WINDOW = 15
 """Side of the square by which SHM dilates them, in pixels; odd."""
+FADE = 5e-4
+"""Range of predicted errors above the threshold in which the presence of a cell grows from 0 to 1."""
 RIM_FLOOR = 0.2
 """Share of active cells in the window of `rim_weight` at which the weight reaches 0."""
 
@@ -36,6 +39,22 @@ def select_active(
     Paper: section 3.3, the map M_SG; see docs/paper_map.md for the word "confidence".
     """
     return predicted_error > error_threshold
+
+
+def find_presence(predicted_error: Float[Tensor, "*shape"], *, error_threshold: float) -> Float[Tensor, "*shape"]:
+    """How far cells take part in the detail stage: not at the threshold, in full from `FADE` above it on.
+
+    The sparse network's features are multiplied by it, so that a cell does not appear at once for its neighbours.
+    Otherwise rounding could decide whether a cell at the threshold takes part, which can change alpha by 0.06.
+
+    Args:
+        predicted_error: As for `select_active`.
+        error_threshold: As for `select_active`; negative: all cells take part in full.
+
+    Returns:
+        In [0, 1].
+    """
+    return ((predicted_error - error_threshold) / FADE).clamp(0, 1)
 
 
 def select_active_shm(alpha: Float[Tensor, "batch 1 height width"]) -> Bool[Tensor, "batch 1 rows columns"]:
@@ -99,23 +118,23 @@ def _keep_largest(active: Tensor, predicted_error: Tensor, count: int) -> Tensor
     return kept
 
 
-def rim_weight(active: Bool[Tensor, "batch 1 rows columns"]) -> Float[Tensor, "batch 1 rows columns"]:
+def rim_weight(presence: Float[Tensor, "batch 1 rows columns"]) -> Float[Tensor, "batch 1 rows columns"]:
     """Weigh the active cells by how far inside the active set they lie, so that the detail has no jagged border.
 
-    The weight is a smooth step of the share of active cells in a 3 x 3 window: at a straight rim 0.62, then 1. Cells
-    outside the photo do not count, so that its border is not a rim.
+    The weight is a smooth step of the mean presence in a 3 x 3 window, times the presence: at a straight rim 0.62, then
+    1. Cells outside the photo do not count, so that its border is not a rim.
 
     Args:
-        active: The active cells, from any selection and any budget.
+        presence: Of the active cells, in [0, 1]; 0 elsewhere.
 
     Returns:
         The weight in [0, 1], float32; 1 well inside the active set and 0 outside it.
     """
-    share = F.avg_pool2d(active.to(torch.float32), 3, stride=1, padding=1, count_include_pad=False)
-    return smooth_step(share) * active
+    presence = presence.to(torch.float32)
+    return smooth_step(F.avg_pool2d(presence, 3, stride=1, padding=1, count_include_pad=False)) * presence
 
 
 def smooth_step(share: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The weight that `rim_weight` gives to a share of active cells in the window, both in [0, 1]."""
+    """The weight that `rim_weight` gives to a mean presence in the window, both in [0, 1]."""
     ramp = ((share - RIM_FLOOR) / (1 - RIM_FLOOR)).clamp(0, 1)
     return ramp * ramp * (3 - 2 * ramp)

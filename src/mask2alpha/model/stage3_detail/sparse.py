@@ -115,21 +115,16 @@ class DenseLevel:
     """The active set of one resolution level as a dense map: the twin of `ActiveSet`.
 
     Args:
-        active: 1 at the active pixels, 0 elsewhere; its dtype is that of the level's features.
+        presence: What features are multiplied by, 0 outside the active set; its dtype is that of the level's features.
     """
 
-    def __init__(self, active: Float[Tensor, "batch 1 height width"]) -> None:
-        self.active = active
-        self._outside: Tensor | None = None
+    def __init__(self, presence: Float[Tensor, "batch 1 height width"]) -> None:
+        self.presence = presence
+        self._of_features = presence
 
-    def relu_(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """Apply ReLU in place and clear what lies outside the active set.
-
-        The clearing adds a large negative number before the ReLU, so that the backward pass need not mask again; the
-        map of that number is kept in the full shape of `x`, because broadcasting along the channels is slow in the
-        channels-last format.
-        """
-        if self._outside is None or self._outside.shape != x.shape:
-            lowest = torch.finfo(x.dtype).min
-            self._outside = torch.empty_like(x.detach()).copy_((1 - self.active) * lowest)
-        return x.add_(self._outside).relu_()
+    def relu(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Apply ReLU, in place, then multiply by the presence, which clears what lies outside the active set."""
+        if self._of_features.shape != x.shape:
+            # in the full shape of `x`: broadcasting along the channels is slow in the channels-last format
+            self._of_features = torch.empty_like(x.detach()).copy_(self.presence)
+        return x.relu_() * self._of_features

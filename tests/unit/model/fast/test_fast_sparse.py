@@ -42,8 +42,9 @@ def test_convolution_without_gradient_equals_its_dense_twin(shape, density, chan
     assert_close(run(conv, x, active_set), conv.forward_dense(x) * active)
     narrow = convolve_narrow(conv, with_zero_row(active_set.gather(x)), active_set.neighbours)
     assert_close(active_set.scatter(narrow), conv.forward_dense(x) * active)
-    added = run(conv, x, active_set, skip=active_set.gather(skip), has_relu=True)
-    assert_close(added, (conv.forward_dense(x) + skip).relu() * active)
+    presence = torch.rand(active.shape) * active
+    added = run(conv, x, active_set, skip=active_set.gather(skip), presence=active_set.gather(presence))
+    assert_close(added, (conv.forward_dense(x) + skip).relu() * presence)
 
 
 @torch.no_grad()
@@ -65,14 +66,15 @@ def test_the_fast_network_equals_the_plain_one(height, width, density, out):
     torch.nn.init.normal_(network.head.weight, std=0.1)
     active = torch.rand(2, 1, height, width, generator=generator) < density
     active_set = ActiveSet.from_mask(active)
-    rows = active_set.gather(torch.randn(2, 3, height, width, generator=generator)), active_set.neighbours
+    rows = active_set.gather(torch.randn(2, 3, height, width, generator=generator))
+    given_rows = rows, active_set.neighbours, torch.rand(len(active_set), 1, generator=generator)
     with torch.no_grad():
-        expected = network(*rows)
+        expected = network(*given_rows)
         with torch.autocast("cpu", torch.bfloat16):
-            expected_half = network(*rows)
+            expected_half = network(*given_rows)
         put_twins(network)
         assert isinstance(network, FastSparseResNet)
-        assert torch.allclose(network(*rows), expected, atol=1e-5)
+        assert torch.allclose(network(*given_rows), expected, atol=1e-5)
         with torch.autocast("cpu", torch.bfloat16):
-            actual_half = network(*rows)
+            actual_half = network(*given_rows)
     assert torch.allclose(actual_half.float(), expected_half.float(), atol=0.05)

@@ -7,6 +7,8 @@ from scipy import ndimage
 
 from mask2alpha.model.stage3_detail import select
 from mask2alpha.model.stage3_detail.select import (
+    FADE,
+    find_presence,
     limit_active,
     rim_weight,
     select_active,
@@ -76,15 +78,22 @@ def test_no_budget_and_a_large_budget_change_nothing():
     assert limit_active(active, error, active_budget=64) is active
 
 
+def test_presence_grows_above_the_threshold():
+    error = torch.tensor([0.0, 0.02, 0.02 + FADE / 2, 0.02 + FADE, 1.0])
+    presence = find_presence(error, error_threshold=0.02)
+    assert torch.allclose(presence, torch.tensor([0, 0, 0.5, 1, 1]), atol=1e-3)
+    assert torch.equal(presence > 0, select_active(error.view(1, 1, 1, -1), error_threshold=0.02).flatten())
+
+
 def test_rim_weight_of_a_straight_rim_rises_to_one():
     active = torch.zeros(1, 1, 9, 12, dtype=torch.bool)
     active[..., 4:] = True
     expected = [0, 0, 0, 0, smooth_step(torch.tensor(2 / 3)), 1, 1, 1, 1, 1, 1, 1]
-    assert torch.allclose(rim_weight(active)[0, 0, 4], torch.tensor(expected), atol=1e-6)
+    assert torch.allclose(rim_weight(active.float())[0, 0, 4], torch.tensor(expected), atol=1e-6)
 
 
 def test_image_border_is_no_rim():
-    assert torch.equal(rim_weight(torch.ones(1, 1, 5, 7, dtype=torch.bool)), torch.ones(1, 1, 5, 7))
+    assert torch.equal(rim_weight(torch.ones(1, 1, 5, 7)), torch.ones(1, 1, 5, 7))
 
 
 def test_rim_weight_equals_a_box_average_within_the_image():
@@ -92,14 +101,14 @@ def test_rim_weight_equals_a_box_average_within_the_image():
     ones = ndimage.convolve(np.ones((11, 13)), np.ones((3, 3)), mode="constant")
     share = ndimage.convolve(active[0, 0].numpy().astype(float), np.ones((3, 3)), mode="constant") / ones
     expected = smooth_step(torch.from_numpy(share)) * active[0, 0]
-    assert torch.allclose(rim_weight(active)[0, 0].double(), expected, atol=1e-6)
+    assert torch.allclose(rim_weight(active.float())[0, 0].double(), expected, atol=1e-6)
 
 
 @given(seed=st.integers(0, 99), density=st.floats(0, 1))
 @settings(max_examples=20, deadline=None)
 def test_rim_weight_is_within_bounds_and_zero_outside(seed, density):
     active = torch.rand(2, 1, 8, 9, generator=torch.Generator().manual_seed(seed)) < density
-    weight = rim_weight(active)
+    weight = rim_weight(active.float())
     assert weight.min() >= 0
     assert weight.max() <= 1
     assert not weight[~active].any()
