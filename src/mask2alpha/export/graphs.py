@@ -10,7 +10,7 @@ Legend: K masks of one photo, P active cells, H and W the padded sides, multiple
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance, sort_tokens
+from mask2alpha.model.stage1_encoder.vit import AbsolutePositions
 from mask2alpha.model.stage2_decoding.evidence_colours import find_colour_evidence
 from mask2alpha.model.stage2_decoding.evidence_semantics import cover_cells, score_cells
 from mask2alpha.model.stage2_decoding.refine import mix
@@ -29,6 +30,20 @@ from mask2alpha.model.stage3_detail.sparse import MARGIN
 from mask2alpha.model.values import DecodingState, Evidence, ImageEncoding
 from mask2alpha.ops.cells import CELL
 from mask2alpha.shapes import Size
+
+
+def as_tensor(size: int) -> Tensor:
+    """A size as an int64 scalar. PyTorch's older exporter has sizes as tensors, the newer one as symbols."""
+    return size if isinstance(size, Tensor) else torch.scalar_tensor(size, dtype=torch.int64)
+
+
+def as_size(number: Tensor) -> int:
+    """An int64 scalar that is known when the graph runs, as a size, at least 1."""
+    if torch.jit.is_tracing():
+        return cast("int", number)
+    size = number.item()
+    torch._check(size >= 1)
+    return cast("int", size)
 
 
 class EncoderGraph(nn.Module):
@@ -103,7 +118,7 @@ class StateGraph(nn.Module):
 
 def least_nearby(x: Tensor, reach: Tensor) -> Tensor:
     """The least value within `reach` rows and columns of each cell: `max_pool2d` of -x with a window of open size."""
-    around = torch.arange(cast("int", 2 * reach + 1)) - reach
+    around = torch.arange(2 * as_size(reach) + 1) - reach
     for axis in (2, 3):
         length = x.shape[axis]
         places = (torch.arange(length).unsqueeze(1) + around).clamp(min=0, max=length - 1)
@@ -152,7 +167,7 @@ class BackboneGuideGraph(nn.Module):
         self.encoder, self.fusion = model.encoder, model.fusion
         self.levels = token_levels(model.config)
 
-    def forward(self, mask: Tensor, tokens: Tensor, token_grid: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, mask: Tensor, tokens: Tensor, token_grid: Tensor | Size) -> tuple[Tensor, ...]:
         """As `BackboneEncoder.guide`, with what `FeatureFusion` makes of the tokens."""
         encoding = ImageEncoding(
             tokens=tokens.expand(mask.shape[0], -1, -1),
@@ -178,6 +193,12 @@ class WindowMaskGuidance(MaskGuidance):
             largest = _windows(largest, axis, places).amax(axis + 1)
             smallest = _windows(smallest, axis, places).amin(axis + 1)
         return sort_tokens((largest > 0.5).to(torch.float32), (smallest > 0.5).to(torch.float32))
+
+
+class OpenPositions(AbsolutePositions):
+    """Positions for token grids that are known only when the graph runs: an exporter cannot follow the comparison."""
+
+    forward = AbsolutePositions.resize
 
 
 def _adaptive_windows(length: int, count: int) -> Tensor:
@@ -261,7 +282,7 @@ class DetailGraph(nn.Module):
         predicted_error: Tensor,
         features: Tensor,
         local_colours: Tensor,
-        spanned: Tensor,
+        spanned: Tensor | Size,
         least_error: Tensor,
     ) -> tuple[Tensor, ...]:
         """As `DetailRecovery.forward`.
@@ -286,12 +307,13 @@ class DetailGraph(nn.Module):
         config = self.detail.config
         if config.selection == "none":
             return logits.sigmoid(), torch.zeros(mask.shape[0], 1, rows, columns) > 0
-        spanned_cells = spanned / CELL
+        spanned_cells = spanned[0] / CELL, spanned[1] / CELL
         error = _upsample(predicted_error, rows, columns, spanned_cells)
         active = error > least_error
         if config.selection == "shm":
             active = active & select_active_shm(logits.sigmoid())
         cells = ActiveCells(active)
+        presence = find_presence(error - least_error, error_threshold=0.0).flatten()[cells.positions]
         table = cells.neighbours()
         pixels, is_inside = cells.pixels(height, width)
         of_pixels, of_cells = describe_cells(
@@ -313,7 +335,6 @@ class DetailGraph(nn.Module):
 
 class ActiveCells:
     """`ActiveSet` in operations that a trace can follow, with sizes that stay open."""
-        presence = find_presence(error - least_error, error_threshold=0.0).flatten()[cells.positions]
 
     def __init__(self, active: Tensor) -> None:
         self.batch, self.height, self.width = active.shape[0], active.shape[2], active.shape[3]
@@ -351,7 +372,7 @@ class ActiveCells:
         positions = self.of_image * (x.shape[2] * x.shape[3]) + pixels
         return x.flatten()[positions].unsqueeze(0).unsqueeze(0)
 
-    def sample(self, feature_map: Tensor, spanned: Tensor) -> Tensor:
+    def sample(self, feature_map: Tensor, spanned: tuple[Any, Any]) -> Tensor:
         """`sample_bilinear`: a coarser map at the cells, as if it were upsampled, (1, C, P)."""
         h, w = feature_map.shape[2], feature_map.shape[3]
         top, bottom, y = _bilinear_axis(self.row, h, spanned[0])
@@ -364,7 +385,7 @@ class ActiveCells:
         return (upper * (1 - y) + lower * y).t().unsqueeze(0)
 
 
-def _upsample(x: Tensor, height: int, width: int, spanned: Tensor) -> Tensor:
+def _upsample(x: Tensor, height: int, width: int, spanned: Any) -> Tensor:
     """The upper left (height, width) of `x`, enlarged bilinearly to `spanned`; one axis after the other."""
     left, right, weight = _bilinear_axis(torch.arange(width), x.shape[3], spanned[1])
     x = x.index_select(3, left) * (1 - weight) + x.index_select(3, right) * weight
@@ -373,7 +394,7 @@ def _upsample(x: Tensor, height: int, width: int, spanned: Tensor) -> Tensor:
     return x.index_select(2, top) * (1 - weight) + x.index_select(2, bottom) * weight
 
 
-def _bilinear_axis(index: Tensor, length: int, spanned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _bilinear_axis(index: Tensor, length: int, spanned: Any) -> tuple[Tensor, Tensor, Tensor]:
     """For pixels along one axis: the two cells of a map of `length` cells, and the weight of the second."""
     source = ((index.float() + 0.5) * (length / spanned) - 0.5).clamp(min=0)
     lower = source.floor()
@@ -384,7 +405,7 @@ def _turn_most_confident_fine(is_fine: Tensor, predicted_error: Tensor, fine_sha
     """`turn_most_confident_fine` with a count that is a share of the pixels, known when the graph runs."""
     order = order_by_confidence(is_fine, predicted_error)
     count = (fine_share * torch.ones_like(order[0], dtype=torch.float64).sum()).round().long()
-    smallest = torch.topk(order, count.clamp(min=1), dim=1, largest=False).values  # type: ignore[arg-type]
+    smallest = torch.topk(order, as_size(count.clamp(min=1)), dim=1, largest=False).values
     last = smallest.amax(dim=1, keepdim=True)
     below, equal = order < last, order == last
     room = count - below.long().sum(dim=1, keepdim=True)

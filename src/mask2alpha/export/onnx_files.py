@@ -1,13 +1,15 @@
 """Writes a model as ONNX files.
 
-PyTorch's TorchScript exporter is used, which works from PyTorch 2.4 on; see docs/decisions/0031.
+PyTorch's TorchScript exporter is used, which works from PyTorch 2.4 on, or for one file the newer one (Dynamo), which
+needs onnxscript; see docs/decisions/0031.
 """
 
 import warnings
 from collections.abc import Iterator
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from mask2alpha.export.graphs import (
     FusionGraph,
     Graph,
     GuideGraph,
+    OpenPositions,
     StateGraph,
     StepGraph,
     WindowMaskGuidance,
@@ -40,16 +43,23 @@ from mask2alpha.model.fast.regions import FastMaskGuidance
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder, fit_patches
 from mask2alpha.model.stage1_encoder.guidance import MaskGuidance
+from mask2alpha.model.stage1_encoder.vit import AbsolutePositions
 from mask2alpha.model.stage2_decoding.evidence_semantics import find_reach
 
 OPSET = 18
 """ONNX operator set of the files: the first whose ScatterElements can add and whose Resize is what PyTorch does."""
+Exporter = Literal["torchscript", "dynamo"]
 _EXAMPLE_SIZE = (128, 192)
 _EXAMPLE_MASKS = 2
 
 
 def export_model(
-    source: str | Path, folder: str | Path, *, is_single: bool = False, is_half: bool = False
+    source: str | Path,
+    folder: str | Path,
+    *,
+    is_single: bool = False,
+    is_half: bool = False,
+    exporter: Exporter = "torchscript",
 ) -> list[Path]:
     """Write a model's graphs as `encoder.onnx`, `state.onnx`, `guide.onnx`, `fusion.onnx`, `step.onnx`, `detail.onnx`.
 
@@ -58,6 +68,7 @@ def export_model(
         folder: Created if it does not exist; files of the same names are replaced.
         is_single: Write one file in place of the six, `model.onnx` (`SingleGraph`), with the model's number of steps.
         is_half: Store the weights in float16, in half the bytes. Inputs, outputs and arithmetic stay in float32.
+        exporter: PyTorch's exporter. "dynamo" is for one file (`is_single`), and takes minutes.
 
     Returns:
         The files, in the order in which they run.
@@ -65,9 +76,13 @@ def export_model(
     Raises:
         CheckpointError: The model cannot be found or read.
         InputError: It is of a kind that cannot be exported, the extra `export` is missing, the folder cannot be
-            written, or one of the files is the model.
+            written, one of the files is the model, or `exporter` is "dynamo" without `is_single` or onnxscript.
     """
     require("onnx")
+    if exporter == "dynamo" and not is_single:
+        raise InputError("exporter: dynamo writes one file only; add is_single=True (--single)")
+    if exporter == "dynamo" and find_spec("onnxscript") is None:
+        raise InputError("exporter: dynamo needs onnxscript: pip install onnxscript")
     checkpoint = find_checkpoint(source)
     model = load_model(checkpoint).eval()
     names = [SINGLE_GRAPH.name] if is_single else list(list_graphs(model.config))
@@ -77,7 +92,8 @@ def export_model(
         fold_batch_norm(model)
     has_backbone = isinstance(model.encoder, BackboneEncoder)
     # ONNX cannot pool to an open size
-    put_twins(model, {MaskGuidance: WindowMaskGuidance if has_backbone else FastMaskGuidance})
+    guidance = WindowMaskGuidance if has_backbone else FastMaskGuidance
+    put_twins(model, {MaskGuidance: guidance, AbsolutePositions: OpenPositions})
     about = {
         "model_config": model.config.to_dict(),
         "opset": OPSET,
@@ -93,7 +109,7 @@ def export_model(
     for graph, module, examples, results in _traced_single(model) if is_single else _traced(model):
         path = folder / f"{graph.name}.onnx"
         with replacing(path) as temporary:
-            _export(graph, module, examples, temporary)
+            (_export_dynamo if exporter == "dynamo" else _export)(graph, module, examples, temporary)
             if is_half:
                 store_as_half(temporary)
             write_metadata(temporary, {"graph": graph.name, **about}, _output_shapes(graph, results))
@@ -203,3 +219,38 @@ def _export(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path:
             dynamic_axes={name: axes for name, axes in (graph.inputs | graph.outputs).items() if axes},
             **options,
         )
+
+
+def _export_dynamo(graph: Graph, module: nn.Module, examples: tuple[Tensor, ...], path: Path) -> None:
+    # the least side that the exporter can follow
+    open_axes = {name: torch.export.Dim(name, min=1 if name == "masks" else 3) for name in _names_of_axes(graph)}
+    shapes = tuple({axis: open_axes[name] for axis, name in axes.items()} for axes in graph.inputs.values())
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.export.export(
+            module,
+            examples,
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,  # of memory layout, which it cannot prove for all sizes
+        )
+        program = torch.onnx.export(
+            traced,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            optimize=False,  # runtimes do it when they load the file
+            verbose=False,
+        )
+    assert program is not None
+    written = program.model_proto
+    for part in (written.graph, *written.functions):
+        del part.value_info[:]
+        for node in part.node:
+            del node.metadata_props[:]  # lines of code with the paths of this machine
+    path.write_bytes(written.SerializeToString())
+
+
+def _names_of_axes(graph: Graph) -> set[str]:
+    return {name for axes in graph.inputs.values() for name in axes.values()}

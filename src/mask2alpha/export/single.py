@@ -6,7 +6,6 @@ does around the network is not in it: the enlargement of small photos, the small
 """
 
 import math
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,8 @@ from mask2alpha.export.graphs import (
     GuideGraph,
     StateGraph,
     StepGraph,
+    as_size,
+    as_tensor,
 )
 from mask2alpha.model.mask2alpha import STRIDE_MULTIPLE, Mask2Alpha
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
@@ -31,6 +32,7 @@ from mask2alpha.model.stage2_decoding.correction import (
     replace_in_mask,
 )
 from mask2alpha.model.stage2_decoding.states import coarse_prob
+from mask2alpha.shapes import Size
 
 _PHOTO, _OF_MASKS = {2: "height", 3: "width"}, {0: "masks", 2: "height", 3: "width"}
 SINGLE_GRAPH = Graph(
@@ -79,7 +81,7 @@ class SingleGraph(nn.Module):
             tokens, *maps = self.encoder(padded, patches)
         logits, error, features, colours = self._decode(small, tokens, token_grid, maps, thumbnail)
         least_error = torch.zeros_like(mask[:, :, :1, :1]) + self.error_threshold
-        spanned = torch._shape_as_tensor(padded)[2:].to(torch.float32)
+        spanned = padded.shape[2], padded.shape[3]
         made = self.detail(image, mask, logits, error, features, colours, spanned, least_error)[0]
         return (made * (255 / 253) - 1 / 253).clamp(0, 1), error
 
@@ -87,7 +89,7 @@ class SingleGraph(nn.Module):
         self,
         mask: Tensor,
         tokens: Tensor,
-        token_grid: Tensor | None,
+        token_grid: Size | None,
         maps: list[Tensor],
         thumbnail: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -97,7 +99,7 @@ class SingleGraph(nn.Module):
             guided = [self.guide(mask, tokens)]
         else:
             _, *guided, components = self.guide(mask, tokens, token_grid)
-            further = (components, _find_reach(torch._shape_as_tensor(mask)[2:], token_grid))
+            further = (components, _find_reach(mask, token_grid))
 
         def begin(mask: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor, Tensor, Tensor, Tensor]:
             mask_os4 = F.avg_pool2d(F.avg_pool2d(mask, 2), 2)
@@ -120,44 +122,46 @@ class SingleGraph(nn.Module):
 
 
 class PatchesGraph(nn.Module):
-    """`fit_patches` and `find_token_grid` for images of open size, (1, 3, H, W): the patches, and the grid as int64."""
+    """`fit_patches` and `find_token_grid` for images of open size, (1, 3, H, W): the patches, and the grid."""
 
     def __init__(self, encoder: BackboneEncoder) -> None:
         super().__init__()
         self.normalize = encoder.input.normalize
         self.budget, self.patch_size = encoder.token_budget, encoder.vit.patch_size
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Size]:
         """As the two functions."""
-        size = torch._shape_as_tensor(image)[2:]
-        shape = (size[0].double() / size[1].double()).sqrt()
+        height, width = (as_tensor(image.shape[axis]) for axis in (2, 3))
+        shape = (height.double() / width.double()).sqrt()
         across = math.sqrt(self.budget)
-        grid = torch.stack([across * shape, across / shape]).round().clamp(min=1).long()
-        wanted = grid * self.patch_size
-        ishalved = size[0] // 2 >= wanted[0]
-        rows, columns = (_resampling(wanted[axis], size[axis], ishalved) for axis in (0, 1))
-        return self.normalize(rows @ image @ columns.t()), grid
+        rows, columns = (side.round().clamp(min=1).long() for side in (across * shape, across / shape))
+        is_halved = height // 2 >= rows * self.patch_size
+        grid = as_size(rows), as_size(columns)
+        down = _resampling(grid[0] * self.patch_size, image.shape[2], is_halved)
+        right = _resampling(grid[1] * self.patch_size, image.shape[3], is_halved)
+        return self.normalize(down @ image @ right.t()), grid
 
 
-def _resampling(wanted: Tensor, length: Tensor, ishalved: Tensor) -> Tensor:
-    """The matrix (wanted, length) of antialiased bicubic interpolation; `ishalved`: from means of two pixels."""
-    halves = _cubic_weights(wanted, length // 2).index_select(1, torch.arange(cast("int", length)) // 2) / 2
-    return torch.where(ishalved, halves, _cubic_weights(wanted, length))
+def _resampling(wanted: int, length: int, is_halved: Tensor) -> Tensor:
+    """The matrix (wanted, length) of antialiased bicubic interpolation; `is_halved`: from means of two pixels."""
+    halves = _cubic_weights(wanted, length // 2).index_select(1, torch.arange(length) // 2) / 2
+    return torch.where(is_halved, halves, _cubic_weights(wanted, length))
 
 
-def _cubic_weights(wanted: Tensor, length: Tensor) -> Tensor:
+def _cubic_weights(wanted: int, length: int) -> Tensor:
     """As `F.interpolate(mode="bicubic", antialias=True)`: Keys' kernel with a = -0.5, widened where it shrinks."""
-    scale = length.float() / wanted
-    centre = (torch.arange(cast("int", wanted)) + 0.5) * scale - 0.5
-    x = (torch.arange(cast("int", length)) - centre.unsqueeze(1)).abs() / scale.clamp(min=1)
+    scale = as_tensor(length).float() / as_tensor(wanted)
+    centre = (torch.arange(wanted) + 0.5) * scale - 0.5
+    x = (torch.arange(length) - centre.unsqueeze(1)).abs() / scale.clamp(min=1)
     near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
     weights = torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
     return weights / weights.sum(1, keepdim=True)
 
 
-def _find_reach(size: Tensor, grid: Tensor) -> Tensor:
+def _find_reach(mask: Tensor, grid: Size) -> Tensor:
     """As `find_reach`."""
-    area = size.double().prod() / grid.double().prod()
+    height, width, rows, columns = (as_tensor(size).double() for size in (mask.shape[2], mask.shape[3], *grid))
+    area = height * width / (rows * columns)
     return (area.sqrt() / 16).round().clamp(min=1).long()
 
 
@@ -174,7 +178,7 @@ def halve(x: Tensor) -> Tensor:
 def _pad(x: Tensor) -> Tensor:
     """Repeat the last row and column until both sides are multiples of 64."""
     for axis in (2, 3):
-        length = torch._shape_as_tensor(x)[axis]
+        length = x.shape[axis]
         padded = (length + STRIDE_MULTIPLE - 1) // STRIDE_MULTIPLE * STRIDE_MULTIPLE
-        x = x.index_select(axis, torch.minimum(torch.arange(cast("int", padded)), length - 1))
+        x = x.index_select(axis, torch.arange(padded).clamp(max=length - 1))
     return x

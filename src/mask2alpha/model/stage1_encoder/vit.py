@@ -28,8 +28,10 @@ class AbsolutePositions(nn.Module):
 
     def forward(self, grid: Size) -> Float[Tensor, "1 tokens dim"]:
         """One vector per token of `grid` = (rows, columns), that of [CLS] in front if there is one."""
-        if grid == (self.side, self.side):
-            return self.table
+        return self.table if grid == (self.side, self.side) else self.resize(grid)
+
+    def resize(self, grid: Size) -> Float[Tensor, "1 tokens dim"]:
+        """As `forward`, without its shortcut."""
         extra = int(self.has_class_token)
         places = to_map(self.table[:, extra:], (self.side, self.side))
         # Bicubic weights in half precision would shift the positions.
