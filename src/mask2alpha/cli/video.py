@@ -147,7 +147,7 @@ def command(
     conditions |= recorded(settings)
     conditions |= {} if edges.is_neutral else {"edges": edges.text}
     given = {"from": first, "to": last, "objects": objects, "exclusive": is_exclusive or None, "bits": bits}
-    given |= {"color_space": colour_space, "region": region and repr(region)}
+    given |= {"color_space": colour_space, "region": repr(region) if region else None}
     given |= {"compression": None if compression == "zip" else compression}
     conditions |= {name: value for name, value in given.items() if value is not None}
     place = {"clip": clip.resolve(), "changed": clip.stat().st_mtime_ns, "target": target.resolve()}

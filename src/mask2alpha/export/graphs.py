@@ -39,10 +39,10 @@ def as_tensor(size: int) -> Tensor:
 
 def as_size(number: Tensor) -> int:
     """An int64 scalar that is known when the graph runs, as a size, at least 1."""
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
         return cast("int", number)
     size = number.item()
-    torch._check(size >= 1)
+    torch._check(size >= 1)  # type: ignore[no-untyped-call]
     return cast("int", size)
 
 
