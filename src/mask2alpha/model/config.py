@@ -102,8 +102,7 @@ class DecoderConfig:
     has_semantic_cue: bool = False
     """Whether they also read the semantic evidence, from the backbone's tokens."""
     trust_channels: int = 0
-    """Channels of the adapter that changes the fused features by how far the mask is believed (`RunOptions.trust`); 0:
-    there is none."""
+    """Channels of the adapter for masks that are believed more than usual (`RunOptions.trust`); 0: there is none."""
     token_channels: int = 0
     """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: none join."""
     num_corrections: int = 0

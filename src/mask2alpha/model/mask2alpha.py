@@ -24,7 +24,7 @@ from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import hold_decided, refine, start_coarse
-from mask2alpha.model.stage2_decoding.trust import TrustAdapter, find_trust
+from mask2alpha.model.stage2_decoding.trust import TrustAdapter
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
     DEFAULT_TRUST,
@@ -96,7 +96,7 @@ class Network(ABC):
             small = F.interpolate(small, encoding.size, mode="area")
 
         features = replace(self.guide(encoding, small), is_decided=options.is_decided)  # 3.1, MGFSM
-        if options.trust != DEFAULT_TRUST:
+        if options.trust > DEFAULT_TRUST:
             features = replace(features, trust=torch.tensor([options.trust], device=small.device))
         fused = self.fuse(features, small, options.box)  # once per mask
         first = self.step(fused, start_coarse(fused))
@@ -189,8 +189,8 @@ class Mask2Alpha(Network, nn.Module):
         """See `Network.fuse`."""
         features, mask_os4, evidence = prepare_mask(features, mask, box)
         fused = self.fusion(features, mask_os4, evidence)
-        if self.trust is not None and (trust := find_trust(features, mask_os4)) is not None:
-            fused = self.trust(fused, mask_os4, evidence, trust)
+        if self.trust is not None and features.trust is not None:
+            fused = self.trust(fused, mask_os4, evidence, features.trust)
         return FusedFeatures(
             features=fused,
             prepared=self.decoder.prepare(fused),

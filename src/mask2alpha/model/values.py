@@ -50,7 +50,7 @@ class RunOptions:
     """Pixels at stride 4 of the encoded image that lie where alpha is the mask's value for certain; None: none. Their
     state is fine from the start."""
     trust: float = DEFAULT_TRUST
-    """How far the mask is believed, in [0, 1]; a decoder with a `TrustAdapter` reads it."""
+    """How far the mask is believed, in [0, 1]; above the default, the `TrustAdapter` changes the fused features."""
     num_corrections: int | None = None
     """How many times at most the first step's matte corrects the mask; 0: never."""
     rebuilds_mask: bool = False
@@ -135,7 +135,7 @@ class GuidedFeatures:
     is_decided: Bool[Tensor, "_batch 1 _h4 _w4"] | None = None
     """As `RunOptions.is_decided`, of the box where there is one; in training, one map per mask."""
     trust: Float[Tensor, " _batch"] | None = None
-    """As `RunOptions.trust`, for all masks or for each; None: the default."""
+    """As `RunOptions.trust`, for all masks or for each; None: at most the default."""
 
     @classmethod
     def of(

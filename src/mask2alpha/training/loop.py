@@ -85,6 +85,8 @@ def train(
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     if recipe.trains_trust_alone:
         train_trust_alone(model)
+    elif model.trust is not None:
+        model.trust.requires_grad_(False)
     optimizer = make_optimizer(model, recipe.optim)
     average = AveragedWeights(model, recipe.optim.ema_decay)
     progress = Progress()

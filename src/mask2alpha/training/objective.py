@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
-from mask2alpha.model.values import DEFAULT_TRUST, CoarseMatte, FusedFeatures, ImageEncoding, MattingOutput, RunOptions
+from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
 from mask2alpha.training.config import Recipe
-from mask2alpha.training.hints import Hints, draw_hints
 
 
 class MattingObjective(nn.Module):
@@ -47,15 +46,14 @@ class MattingObjective(nn.Module):
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
         encoding = self._encode(pixels, generator).select(images)
-        hints = None
+        trust = None
         if self.recipe.trains_trust_alone:
-            hints = draw_hints(masks, truth, generator=generator)
-            masks = hints.mask
+            masks, trust = (truth > 0.5).to(masks.dtype), torch.ones(1, device=masks.device)
         guidance = masks
-        share = self.recipe.corrected_share
+        share = 0.0 if self.recipe.trains_trust_alone else self.recipe.corrected_share
         if share and torch.rand((), generator=generator, device=image.device).item() < share:
-            guidance = self._correct(encoding, masks, hints)
-        fused = self._fuse(encoding, guidance, hints)
+            guidance = self._correct(encoding, masks)
+        fused = self.model.fuse(replace(self.model.guide(encoding, guidance), trust=trust), guidance)
         truth_os4 = F.avg_pool2d(truth, 4)
         first = coarse = self.model.step(fused, start_coarse(fused))
         config = self.model.config.decoder
@@ -93,24 +91,14 @@ class MattingObjective(nn.Module):
         )
         return {**terms, **detail_losses(output, window.cut(truth, stride=1))}
 
-    def _fuse(
-        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"], hints: Hints | None
-    ) -> FusedFeatures:
-        features = self.model.guide(encoding, masks)
-        if hints is not None:
-            features = replace(features, trust=hints.trust, is_decided=hints.is_decided)
-        return self.model.fuse(features, masks)
-
     @torch.no_grad()
     def _correct(
-        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"], hints: Hints | None
+        self, encoding: ImageEncoding, masks: Float[Tensor, "batch 1 _h _w"]
     ) -> Float[Tensor, "batch 1 _h _w"]:
-        """The masks as inference corrects them, but by the matte of the first step alone; none that is trusted."""
-        fused = self._fuse(encoding, masks, hints)
+        """The masks as inference corrects them, but by the matte of the first step alone."""
+        fused = self.model.fuse(self.model.guide(encoding, masks), masks)
         corrected = correct_mask(masks, self.model.step(fused, start_coarse(fused)))
-        if corrected is None or hints is None:
-            return masks if corrected is None else corrected
-        return torch.where((hints.trust > DEFAULT_TRUST).view(-1, 1, 1, 1), masks, corrected)
+        return masks if corrected is None else corrected
 
     def _encode(self, pixels: Float[Tensor, "batch 3 height width"], generator: torch.Generator) -> ImageEncoding:
         """Encode; a backbone sees a random number of tokens, since those of a photo are of many sizes at inference."""

@@ -1,4 +1,4 @@
-"""The adapter that changes the fused features by how far the mask is believed."""
+"""The adapter for masks that are believed more than usual."""
 
 from dataclasses import replace
 
@@ -15,13 +15,12 @@ from mask2alpha.training.loop import train_trust_alone
 
 @pytest.fixture
 def model() -> Mask2Alpha:
-    """A model whose adapter is as good as trained: its heads are not zero."""
+    """A model whose adapter is as good as trained: its head is not zero."""
     torch.manual_seed(0)
     model = Mask2Alpha(PRESETS["tiny_backbone"]).eval()
     assert model.trust is not None
-    for head in model.trust.heads.values():
-        for parameter in head.parameters():
-            torch.nn.init.normal_(parameter, std=0.5)
+    for parameter in model.trust.head.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
     return model
 
 
@@ -44,24 +43,11 @@ def test_at_the_default_trust_the_network_is_the_one_without_it(model: Mask2Alph
     assert torch.equal(run(model, RunOptions()).alpha, run(without, RunOptions()).alpha)
 
 
-def test_more_and_less_trust_change_the_matte_by_heads_of_their_own(model: Mask2Alpha) -> None:
-    assert model.trust is not None
-    usual, more, less = (coarse(model, RunOptions(trust=trust)) for trust in (0.5, 1.0, 0.0))
-    assert (more - usual).abs().max() > 1e-3
-    assert (less - usual).abs().max() > 1e-3
-    for parameter in model.trust.heads["less"].parameters():
-        torch.nn.init.zeros_(parameter)
-    assert torch.equal(coarse(model, RunOptions(trust=0.0)), usual)
-    assert torch.equal(coarse(model, RunOptions(trust=1.0)), more)
-
-
-def test_decided_pixels_are_believed(model: Mask2Alpha) -> None:
-    is_decided = torch.zeros(1, 1, 16, 32, dtype=torch.bool)
-    usual = coarse(model, RunOptions(is_decided=is_decided))
-    torch.testing.assert_close(usual, coarse(model, RunOptions()))
-    is_decided[:, :, :4] = True
-    changed = coarse(model, RunOptions(is_decided=is_decided))
-    assert (changed - usual)[:, :, 4:6].abs().max() > 1e-4
+def test_only_more_trust_changes_the_matte(model: Mask2Alpha) -> None:
+    usual, less, some, full = (coarse(model, RunOptions(trust=trust)) for trust in (0.5, 0.0, 0.75, 1.0))
+    assert torch.equal(less, usual)
+    assert (some - usual).abs().max() > 1e-3
+    assert (full - some).abs().max() > 1e-3
 
 
 def test_only_the_adapter_is_trained(model: Mask2Alpha) -> None:

@@ -195,7 +195,7 @@ def test_a_damaged_end_gives_the_frames_there_are_and_a_killed_ffmpeg_none(
 
 def test_mattes_that_were_made_before_are_rendered_alike_without_a_predictor(folder: Path, tmp_path: Path) -> None:
     run(make_job(folder, tmp_path, options=OutputOptions(bits=16)), FakePredictor)
-    wanted = make_job(folder, tmp_path, targets={"cutout": tmp_path / "wanted"})
+    wanted = make_job(folder, tmp_path, targets={("", "cutout"): tmp_path / "wanted"})
     run(wanted, FakePredictor)
 
     def fail() -> FakePredictor:
@@ -203,7 +203,8 @@ def test_mattes_that_were_made_before_are_rendered_alike_without_a_predictor(fol
 
     clip = open_clip(folder / "frames")
     alphas = tuple(tmp_path / "alpha" / f"{name}.png" for name in clip.names)
-    report = run(make_job(folder, tmp_path, targets={"cutout": tmp_path / "again"}, masks=Masks(), alphas=alphas), fail)
+    again = {("", "cutout"): tmp_path / "again"}
+    report = run(make_job(folder, tmp_path, targets=again, objects={"": Masks()}, alphas=alphas), fail)
     assert report.num_matted == NUM_FRAMES
     for path in (tmp_path / "wanted").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()

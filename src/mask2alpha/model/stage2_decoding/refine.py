@@ -146,7 +146,5 @@ def draw_training_state(
             fine_values[one] = own_alpha[one]
         else:
             is_fine[one] = noise[one] < fine_share
-    if (decided := fused.guided.is_decided) is not None:
-        is_fine |= decided
     evidence = find_evidence(fused.guided, own_alpha)
     return DecodingState(mixed_matte=mix(fine_values, mask_os4, is_fine), is_fine=is_fine, evidence=evidence)
