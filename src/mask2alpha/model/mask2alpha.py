@@ -158,9 +158,9 @@ class Mask2Alpha(Network, nn.Module):
         self.config = config
         self.encoder = ENCODERS[config.encoder.kind](config.encoder)
         self.fusion = FeatureFusion(self.encoder.out_channels, self.encoder.num_kept_maps, config.decoder)
-        self.trust = TrustAdapter(config.decoder) if config.decoder.trust_channels else None
         self.decoder = StepDecoder(config.decoder)
         self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
+        self.trust = TrustAdapter(config.decoder) if config.decoder.trust_channels else None
 
     def encode(self, image: Float[Tensor, "batch 3 height width"], *, token_budget: int | None = None) -> ImageEncoding:
         """See `Network.encode`; `token_budget` overrides the configuration's, for encoders with a backbone."""
