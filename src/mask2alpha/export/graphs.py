@@ -32,7 +32,7 @@ from mask2alpha.ops.cells import CELL
 from mask2alpha.shapes import Size
 
 
-def as_tensor(size: int) -> Tensor:
+def as_tensor(size: int | Tensor) -> Tensor:
     """A size as an int64 scalar. PyTorch's older exporter has sizes as tensors, the newer one as symbols."""
     return size if isinstance(size, Tensor) else torch.scalar_tensor(size, dtype=torch.int64)
 
