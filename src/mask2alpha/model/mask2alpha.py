@@ -119,7 +119,7 @@ class Network(ABC):
         """
 
     def encode_smaller(self, image: Float[Tensor, "batch 3 height width"], encoding: ImageEncoding) -> ImageEncoding:
-        """The encoding of a smaller version of an image that has one; a network may take from it what size changes not.
+        """The encoding of a smaller version of an image; a network may reuse parts of the image's own encoding.
 
         Args:
             image: The smaller version, as for `encode`.

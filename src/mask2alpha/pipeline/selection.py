@@ -63,7 +63,7 @@ REACH = 3.0
 """How far a mark changes a given mask, over the mark's distance from where the mask already says the same, or from the
 photo's edge. Whoever points at the middle of an error points as deep into the mask as the error is wide."""
 DECODINGS = 2
-"""How often the network decodes the selection."""
+"""How often the network decodes a selection that continues no mask."""
 CELLS = 128
 """Cells along the longer side on which pieces are told apart."""
 
@@ -166,7 +166,7 @@ def select(
         return keep_pieces(region, *marks, is_free=is_free)
 
     settled = settle(belief > 0)
-    for _ in range(DECODINGS):
+    for _ in range(DECODINGS if mask is None else 1):  # a second one would close what a mark deep inside takes away
         alpha = decode(settled.float()) if settled.any() and not settled.all() else settled.float()
         settled = settle(alpha > 0.5)
     alpha = torch.where(settled, alpha.clamp(min=0.51), alpha.clamp(max=0.49))
