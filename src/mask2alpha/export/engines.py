@@ -1,7 +1,7 @@
 """The engines that run the graphs on the CPU: ONNX Runtime and OpenVINO."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,6 +55,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, files: Mapping[str, Path], *, num_threads: int, is_bfloat16: bool) -> None:
         core = require("openvino").Core()
+        onnx = require("onnx")
         self._requests: dict[str, Any] = {}
         self._inputs: dict[str, list[str]] = {}
         self._outputs: dict[str, list[str]] = {}
@@ -69,8 +70,9 @@ class OpenVinoEngine(Engine):
                 },
             )
             self._requests[name] = compiled.create_infer_request()
-            self._inputs[name] = [_own_name(port) for port in compiled.inputs]
-            self._outputs[name] = [_own_name(port) for port in compiled.outputs]
+            declared = onnx.load(path, load_external_data=False).graph
+            self._inputs[name] = [_name_in_file(port, declared.input) for port in compiled.inputs]
+            self._outputs[name] = [_name_in_file(port, declared.output) for port in compiled.outputs]
 
     def run(self, graph: str, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """See `Engine.run`."""
@@ -79,10 +81,10 @@ class OpenVinoEngine(Engine):
         return {name: made[index] for index, name in enumerate(self._outputs[graph])}
 
 
-def _own_name(port: Any) -> str:
-    """The name of a port; OpenVINO adds the names of merged nodes, which are paths."""
+def _name_in_file(port: Any, declared: Sequence[Any]) -> str:
+    """The name of a port in the ONNX file; OpenVINO adds the names of merged nodes."""
     names: set[str] = port.get_names()
-    return next(name for name in names if not name.startswith("/"))
+    return next(value.name for value in declared if value.name in names)
 
 
 ENGINES: dict[str, type[OnnxRuntimeEngine] | type[OpenVinoEngine]] = {

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from exporting import picture
 from mask2alpha.checkpoints import load_model
 from mask2alpha.errors import InputError
-from mask2alpha.export.engines import OnnxRuntimeEngine, OpenVinoEngine
+from mask2alpha.export.engines import ENGINES
 from mask2alpha.export.graphs import Graph
 from mask2alpha.export.metadata import read_metadata
 from mask2alpha.export.onnx_files import OPSET, _export_dynamo, export_model
@@ -131,13 +132,14 @@ def test_means_of_bytes_are_the_predictors_to_the_last_bit_in_onnx_runtime(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
 @pytest.mark.parametrize("name", ["small", "base"])
-def test_the_file_of_a_shipped_model_is_near_pytorch_in_every_pixel(name: str, engine: str, tmp_path: Path) -> None:
-    pytest.importorskip(engine)
-    path = export_single(name, tmp_path / "single")
-    files, engine_class = {"model": path}, {"onnxruntime": OnnxRuntimeEngine, "openvino": OpenVinoEngine}[engine]
-    running = engine_class(files, num_threads=1, is_bfloat16=False)
+def test_the_file_of_a_shipped_model_is_near_pytorch_in_every_pixel(name: str, exporter: str, tmp_path: Path) -> None:
+    engines = [engine for engine in ENGINES if find_spec(engine)]
+    if exporter == "dynamo":
+        pytest.importorskip("onnxscript")
+    files = {"model": export_single(name, tmp_path / "single", "--exporter", exporter)}
+    running = [ENGINES[engine](files, num_threads=1, is_bfloat16=False) for engine in engines]
     model = optimise(load_model(name), device=torch.device("cpu"), dtype=torch.float32)
     for width, height in ((512, 512), (1024, 1024), (1500, 1001)):
         photo = Image.open(EXAMPLES / "photos/astronaut.png").convert("RGB").resize((width, height))
@@ -148,8 +150,9 @@ def test_the_file_of_a_shipped_model_is_near_pytorch_in_every_pixel(name: str, e
             padded = pad_to_multiple(image, 64).contiguous(memory_format=torch.channels_last)
             raw = model(image, target, encoding=model.encode(padded), encoded_mask=pad_to_multiple(target, 64)).alpha
         expected = (raw * (255 / 253) - 1 / 253).clamp(0, 1).numpy()
-        alpha = running.run("model", {"image": image.numpy(), "mask": target.numpy()})["alpha"]
-        assert np.abs(alpha - expected).max() < 1e-3
+        for engine in running:
+            alpha = engine.run("model", {"image": image.numpy(), "mask": target.numpy()})["alpha"]
+            assert np.abs(alpha - expected).max() < 1e-3
 
 
 @pytest.mark.slow
