@@ -84,7 +84,7 @@ class OpenVinoEngine(Engine):
 def _name_in_file(port: Any, declared: Sequence[Any]) -> str:
     """The name of a port in the ONNX file; OpenVINO adds the names of merged nodes."""
     names: set[str] = port.get_names()
-    return next(value.name for value in declared if value.name in names)
+    return names.intersection(value.name for value in declared).pop()
 
 
 ENGINES: dict[str, type[OnnxRuntimeEngine] | type[OpenVinoEngine]] = {
