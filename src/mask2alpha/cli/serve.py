@@ -1,15 +1,33 @@
 """`mask2alpha serve`: the HTTP service and its page."""
 
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from mask2alpha.cli.network_options import device_option, dtype_option, model_option
 from mask2alpha.errors import InputError
+from mask2alpha.serving.settings import ServiceSettings
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_MEBIBYTE = 2**20
+
+
+def limit_options(command: Command) -> Command:
+    """Give a command an option for each limit of `ServiceSettings`, whose value is in the unit of the setting."""
+    for each in reversed([each for each in fields(ServiceSettings) if each.metadata]):
+        default, least, unit = (each.metadata[name] for name in ("default", "least", "unit"))
+        is_whole = unit == 1 and not isinstance(default, float)
+        command = click.option(
+            f"--{each.name.replace('_', '-')}",
+            type=click.IntRange(min=least) if is_whole else click.FloatRange(min=least),
+            default=default,
+            callback=lambda ctx, param, value, unit=unit: value if unit == 1 else round(value * unit),
+            help=each.metadata["help"],
+        )(command)
+    return command
 
 
 @click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE", "show_default": True})
@@ -18,80 +36,7 @@ _MEBIBYTE = 2**20
 @model_option("model", places="a shipped name, a .safetensors file or folder, or a hub id that was downloaded before")
 @device_option()
 @dtype_option()
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of worker processes.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Number of threads of each worker.  [default: the cores divided by the workers]",
-)
-@click.option(
-    "--queue",
-    type=click.IntRange(min=0),
-    default=32,
-    help="Number of requests that may wait; further ones are answered with status 429.",
-)
-@click.option(
-    "--deadline",
-    type=click.FloatRange(min=0.1),
-    default=120.0,
-    help="Seconds from a complete upload to the answer; then the status is 503.",
-)
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0.1),
-    default=120.0,
-    help="Seconds that one request may keep a worker busy; then the worker is replaced.",
-)
-@click.option("--upload-timeout", type=click.FloatRange(min=0.1), default=60.0, help="Seconds for an upload to arrive.")
-@click.option("--max-body", type=click.FloatRange(min=0.001), default=64.0, help="Size limit of an upload in MiB.")
-@click.option(
-    "--max-pixels",
-    type=click.FloatRange(min=0.001),
-    default=40.0,
-    help="Size limit of a photo, mask or background in megapixels.",
-)
-@click.option(
-    "--worker-memory",
-    type=click.FloatRange(min=0.1),
-    default=5.0,
-    help="Memory in GiB that each worker may take beyond its model.",
-)
-@click.option(
-    "--worker-cache",
-    type=click.FloatRange(min=0),
-    default=512,
-    help="Size in MiB of each worker's cache of encodings and mattes.",
-)
-@click.option(
-    "--encodings", type=click.IntRange(min=1), default=64, help="Number of uploaded photos kept for further masks."
-)
-@click.option(
-    "--encoding-expiry",
-    type=click.FloatRange(min=1),
-    default=900.0,
-    help="Seconds after its last use until an uploaded photo is deleted.",
-)
-@click.option("--clips", type=click.IntRange(min=1), default=4, help="Number of uploaded clips kept.")
-@click.option("--max-clip", type=click.FloatRange(min=0.001), default=512.0, help="Size limit of a clip in MiB.")
-@click.option("--clip-frames", type=click.IntRange(min=1), default=1800, help="Size limit of a clip in frames.")
-@click.option(
-    "--clip-space",
-    type=click.FloatRange(min=0.001),
-    default=8.0,
-    help="GiB that the mattes of a clip may take, and its export.",
-)
-@click.option(
-    "--clip-time-limit",
-    type=click.FloatRange(min=0.1),
-    default=7200.0,
-    help="Seconds until the work on a clip is stopped.",
-)
-@click.option(
-    "--clip-expiry",
-    type=click.FloatRange(min=1),
-    default=3600.0,
-    help="Seconds after its last use until a clip is deleted.",
-)
+@limit_options
 @click.option(
     "--api-keys",
     "api_key_file",
@@ -116,12 +61,6 @@ _MEBIBYTE = 2**20
 def command(
     host: str,
     port: int,
-    max_body: float,
-    max_clip: float,
-    clip_space: float,
-    max_pixels: float,
-    worker_memory: float,
-    worker_cache: float,
     api_key_file: Path | None,
     allowed_hosts: tuple[str, ...],
     new_key: bool,
@@ -137,7 +76,6 @@ def command(
         return
     try:
         from mask2alpha.serving.server import serve
-        from mask2alpha.serving.settings import ServiceSettings
     except ImportError as error:
         raise InputError(
             f'the service needs more packages ({error.name} is missing): pip install "mask2alpha[serve]"'
@@ -148,12 +86,6 @@ def command(
         click.echo("Warning: anyone who reaches this address can use the service; --api-keys restricts it", err=True)
     serve(
         ServiceSettings(
-            max_body=round(max_body * _MEBIBYTE),
-            max_clip=round(max_clip * _MEBIBYTE),
-            clip_bytes=round(clip_space * 1024 * _MEBIBYTE),
-            max_pixels=round(max_pixels * 1e6),
-            worker_memory=round(worker_memory * 1024 * _MEBIBYTE),
-            worker_cache=round(worker_cache * _MEBIBYTE),
             api_key_hashes=keys,
             allowed_hosts=allowed_hosts or (_LOCAL_HOSTS if is_local else ("*",)),
             **settings,

@@ -151,7 +151,7 @@ class ClipStore:
         pictures = path.with_name("shown")
         pictures.mkdir()
         job = ReadClipJob(
-            clip=path, folder=pictures, max_bytes=self._settings.clip_bytes, max_frames=self._settings.clip_frames
+            clip=path, folder=pictures, max_bytes=self._settings.clip_space, max_frames=self._settings.clip_frames
         )
         async with self._reading:
             report = await self._converse(job, limit=self._settings.time_limit)
@@ -209,7 +209,7 @@ class ClipStore:
         folder = _emptied(clip.folder / "mattes")
         _emptied(clip.folder / "export")
         clip.num_matted, clip.is_matted, clip.exported, clip.num_exported = 0, False, "", 0
-        limit = self._settings.clip_bytes
+        limit = self._settings.clip_space
         job = MatteClipJob(clip=clip.upload, folder=folder, max_bytes=limit, masks=kept, **choices)
         self._begin(clip, job)
 
@@ -229,7 +229,7 @@ class ClipStore:
         await self.stop(clip)
         folder = _emptied(clip.folder / "export")
         clip.exported, clip.num_exported = "", 0
-        alphas, limit = clip.folder / "mattes" / "alpha", self._settings.clip_bytes
+        alphas, limit = clip.folder / "mattes" / "alpha", self._settings.clip_space
         self._begin(clip, ExportClipJob(clip=clip.upload, folder=folder, max_bytes=limit, alphas=alphas, **choices))
 
     async def stop(self, clip: Clip) -> None:

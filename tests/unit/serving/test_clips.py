@@ -255,7 +255,7 @@ def test_limits_of_clips(tmp_path: Path, clip_file: Path) -> None:
         answer = client.post("/v1/clips", files={"clip": clip_file.read_bytes()})
         assert kind_of(answer) == "body-too-large"
         assert client.get("/v1/info").json()["clips"]["bytes"] == 1000
-    with stub_service(tmp_path, clip_bytes=200) as client:
+    with stub_service(tmp_path, clip_space=200) as client:
         owner = Owner(client, clip_file)
         owner.matte(1)
         assert "would be written" in owner.wait()["problem"]
