@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mask2alpha.cli.colour_options import colour_options
-from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.file_options import compression_option, space_option
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.matte import parse_kinds
 from mask2alpha.cli.network_options import network_options
+from mask2alpha.cli.output_options import colour_options, compression_option, edge_option, space_option
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.extras import import_extra
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file

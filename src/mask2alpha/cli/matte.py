@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mask2alpha.cli.colour_options import colour_options
-from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.file_options import bits_option, compression_option, space_option
 from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.network_options import network_options, recorded
+from mask2alpha.cli.output_options import (
+    background_option,
+    bits_option,
+    colour_options,
+    compression_option,
+    edge_option,
+    space_option,
+)
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.cli.prompt_options import mask_from_prompt
 from mask2alpha.cli.standard_streams import (
@@ -174,13 +179,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
     help="Keep the photo's EXIF, XMP and resolution, without the location.",
 )
 @click.option("--keep-gps", "has_gps", is_flag=True, help="With --keep-metadata: keep the location as well.")
-@click.option(
-    "--background",
-    default="white",
-    show_default=True,
-    metavar="COLOR|FILE",
-    help="Background of composites and comparisons: a colour (name or #rrggbb) or a picture.",
-)
+@background_option("composites and comparisons")
 @colour_options
 @edge_option
 @exclusive_option

@@ -4,18 +4,22 @@ import math
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mask2alpha.cli.colour_options import colour_options
-from mask2alpha.cli.edge_options import edge_option
-from mask2alpha.cli.file_options import bits_option, compression_option, space_option
 from mask2alpha.cli.mask_options import exclusive_option, mask_options
 from mask2alpha.cli.matte import build_predictor, model_digest, parse_format, parse_kinds
 from mask2alpha.cli.network_options import network_options, recorded
+from mask2alpha.cli.output_options import (
+    background_option,
+    bits_option,
+    colour_options,
+    compression_option,
+    edge_option,
+    space_option,
+)
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.cli.prompt_options import Coordinate, box_in_pixels, parse_box
 from mask2alpha.errors import InputError, VideoError
@@ -88,13 +92,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     help="Follow motion, so that mattes do not flicker; or matte each frame by itself.",
 )
 @colour_options
-@click.option(
-    "--background",
-    default="white",
-    show_default=True,
-    metavar="COLOR|FILE",
-    help="Background of composites: a colour (name or #rrggbb) or a picture.",
-)
+@background_option("composites")
 @edge_option
 @mask_options
 @network_options()
