@@ -70,7 +70,6 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default=None,
     help="Folder for one CSV file per row. A stopped run continues from it, and tables share rows.",
 )
 @format_option

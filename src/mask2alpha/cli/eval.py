@@ -30,19 +30,16 @@ MASK_MODEL = "mask"
 @benchmark_options
 @click.option(
     "--model",
-    default=None,
     help="Score this model: a shipped name, a .safetensors file or folder, or a hub id. `mask` scores the masks "
     "themselves.  [default: base]",
 )
 @click.option(
     "--predictions",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
     help="Score the mattes KIND/NAME.png in this folder instead of a model.",
 )
 @click.option(
     "--segmenter",
-    default=None,
     metavar="MODULE:FUNCTION",
     help="Make the masks from the photos with this Python function of yours.",
 )
@@ -69,7 +66,6 @@ MASK_MODEL = "mask"
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
     help="CSV file to write, one row per photo and mask. A stopped run continues from it. If pyarrow is installed, the "
     "command also writes a .parquet file.",
 )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     "data_root",
-    default=None,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Train on this folder. It has foregrounds/ and backgrounds/, each with one folder per set, and is read into "
     "memory; a folder that write_shards made may be larger than memory.",
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 @click.option(
     "--data-card",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=None,
     help="JSON file with the origin and the licences of the data, which is kept in the weights file.  "
     "[default: SOURCES.json or README.md in --data]",
 )
@@ -67,18 +65,15 @@ if TYPE_CHECKING:
 @click.option(
     "--init",
     "initial",
-    default=None,
     help="Start a new run from this model: a shipped name, a .safetensors file or folder, or a hub id.",
 )
 @click.option(
     "--encoder-weights",
-    default=None,
     help="Start a new run with this published ViT as encoder: a hub id, or a .safetensors file or folder.",
 )
 @click.option(
     "--budget-minutes",
     type=float,
-    default=None,
     help="Stop after this many minutes of training.  [default: the recipe's number of steps]",
 )
 @click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="Minutes between checkpoints.")
