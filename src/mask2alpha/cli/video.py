@@ -278,11 +278,5 @@ def show(report: "Report", clip: "AbstractClip") -> None:
     """Say what was done, and which frames to look at."""
     resumed = f", {report.num_resumed} done by an earlier run" if report.num_resumed else ""
     click.echo(f"{report.num_matted} frames matted{resumed}", err=True)
-    for note in report.notes:
+    for note in (*report.notes, *report.doubts(clip.names)):
         click.echo(f"Warning: {note}", err=True)
-    numbered = enumerate(report.warnings)  # frames in a row have the same distance to their position
-    for _, group in groupby(numbered, key=lambda item: item[1][0] - item[0]):
-        indices, reasons = zip(*(warning for _, warning in group), strict=True)
-        first, last = clip.names[indices[0]], clip.names[indices[-1]]
-        frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-        click.echo(f"Warning: {frames}: {'; '.join(dict.fromkeys(reasons))}; look at them, and add a mask", err=True)

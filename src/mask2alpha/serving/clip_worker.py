@@ -12,8 +12,7 @@ import threading
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from mask2alpha.video.ffmpeg import probe, write_pictures
 
 if TYPE_CHECKING:  # to read a clip needs no PyTorch
     from mask2alpha.pipeline.abstract import AbstractPredictor
-    from mask2alpha.video.job import Report, VideoJob
+    from mask2alpha.video.job import VideoJob
 
 MAX_WRITTEN_BYTES = 2**34
 """Size limit of one file that is written."""
@@ -173,22 +172,14 @@ def _run(
 ) -> ClipReport:
     from mask2alpha.video.job import run
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
         report = run(video_job, load_predictor, on_frame=follow)
-    told = [*(str(warning.message) for warning in caught), *report.notes, *_doubts(report)]
+    told = [
+        *(str(warning.message) for warning in caught),
+        *report.notes,
+        *report.doubts(range(1, len(video_job.clip.names) + 1)),
+    ]
     return ClipReport(warnings=[_without_paths(text, job) for text in dict.fromkeys(told)][:_MAX_WARNINGS])
-
-
-def _doubts(report: "Report") -> Sequence[str]:
-    """What there is to say of frames; one sentence for frames in a row."""
-    told = []
-    for _, group in groupby(enumerate(report.warnings), key=lambda item: item[1][0] - item[0]):
-        indices, reasons = zip(*(doubt for _, doubt in group), strict=True)
-        first, last = indices[0] + 1, indices[-1] + 1
-        frames = f"frame {first}" if first == last else f"frames {first} to {last}"
-        told.append(f"{frames}: {'; '.join(dict.fromkeys(reasons))}; look at them, and add a mask")
-    return told
 
 
 def _without_paths(text: str, job: ReadClipJob | MatteClipJob | ExportClipJob) -> str:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, repeat
+from itertools import chain, groupby, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -137,6 +137,17 @@ class Report:
     """Frame (from 0) and what there is to say of it."""
     notes: tuple[str, ...]
     """Of the clip as a whole."""
+
+    def doubts(self, names: Sequence[object]) -> list[str]:
+        """What there is to say of frames, by their names; one sentence for frames in a row."""
+        told = []
+        numbered = enumerate(self.warnings)  # frames in a row have the same distance to their position
+        for _, group in groupby(numbered, key=lambda item: item[1][0] - item[0]):
+            indices, reasons = zip(*(warning for _, warning in group), strict=True)
+            first, last = names[indices[0]], names[indices[-1]]
+            frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+            told.append(f"{frames}: {'; '.join(dict.fromkeys(reasons))}; look at them, and add a mask")
+        return told
 
 
 def run(
