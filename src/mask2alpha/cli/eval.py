@@ -145,43 +145,23 @@ def _import_segmenter(text: str) -> "Segment":
     return segment
 
 
-def _load(
-    model: str,
-    *,
-    trust: float | None,
-    num_steps: int | None,
-    error_threshold: float | None,
-    active_budget: int | None,
-    device: str | None,
-    dtype: str,
-) -> tuple[Callable[..., Any], str]:
+def _load(model: str, **settings: Any) -> tuple[Callable[..., Any], str]:
     """The predictor, and what it is in words: the same words mean the same weights and settings."""
-    import torch
-
-    from mask2alpha.checkpoints import find_checkpoint, load_model
+    from mask2alpha.checkpoints import find_checkpoint
+    from mask2alpha.cli.matte import build_predictor
     from mask2alpha.evaluation.runner import use_predictor
     from mask2alpha.imaging.made import digest
-    from mask2alpha.pipeline.predictor import Predictor
 
     path = find_checkpoint(model)
-    predictor = Predictor(
-        load_model(path),
-        device=device,
-        dtype=getattr(torch, dtype),
-        trust=trust,
-        num_steps=num_steps,
-        error_threshold=error_threshold,
-        active_budget=active_budget,
-    )
-    config = predictor.model.config
-    steps = config.decoder.num_steps if num_steps is None else num_steps
-    threshold = config.detail.error_threshold if error_threshold is None else error_threshold
+    predictor = build_predictor(str(path), **settings)
+    config, trust, budget = predictor.model.config, settings["trust"], settings["active_budget"]
+    steps, threshold = predictor.options.num_steps, predictor.options.error_threshold
     about = [
         f"{model} (weights {digest(path)[:12]})",
         *([] if trust is None else [f"trust {trust:g}"]),
-        f"{steps} steps",
-        f"error threshold {threshold:g}",
-        "no active budget" if active_budget is None else f"active budget {active_budget}",
-        f"{dtype} on {predictor.device.type}",
+        f"{config.decoder.num_steps if steps is None else steps} steps",
+        f"error threshold {config.detail.error_threshold if threshold is None else threshold:g}",
+        "no active budget" if budget is None else f"active budget {budget}",
+        f"{settings['dtype']} on {predictor.device.type}",
     ]
     return use_predictor(predictor), ", ".join(about)

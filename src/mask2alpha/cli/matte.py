@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mask2alpha.imaging.pairs import PhotoMasks
     from mask2alpha.ops.masks import Mask, MaskChoice
     from mask2alpha.pipeline.abstract import AbstractPredictor
+    from mask2alpha.pipeline.predictor import Predictor
 
 _EXISTING = click.Path(exists=True, path_type=Path, allow_dash=True)
 
@@ -298,8 +299,8 @@ def command(
         raise SystemExit(1)
 
 
-def build_predictor(source: str, *, dtype: str | None, **settings: Any) -> "AbstractPredictor":
-    """Load the model and wrap it."""
+def build_predictor(source: str, *, dtype: str | None, **settings: Any) -> "Predictor":
+    """Load a model and make it ready to run."""
     import torch
 
     from mask2alpha.checkpoints import load_model
