@@ -150,8 +150,7 @@ class Worker:
         if num_deaths > self.settings.retries:
             return [Result(*row, reason=f"{num_deaths} workers died on this photo") for row in rows]
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+            with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 photo = self._retry(lambda: self._read(path, read_image)).taken_as(self.settings.colour_space)
                 encoded = self._retry(lambda: self.predictor.encode(photo.in_srgb().pixels))
         except Exception as error:
@@ -160,8 +159,7 @@ class Worker:
 
     def _matte(self, photo: Photo, encoded: EncodedImage, row: Row, before: list[warnings.WarningMessage]) -> Result:
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+            with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 made_from = self._retry(lambda: read_stamps(self.settings.base, row))
                 read_this = partial(
                     read_fitted_mask,

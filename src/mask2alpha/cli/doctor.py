@@ -82,8 +82,7 @@ def _check_matte() -> bool:
     photo = np.where(disc[..., None], (200, 90, 60), (40, 90, 150)).astype(np.uint8) + noise // 2
     times = []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             predictor = Predictor(load_model(DEFAULT_MODEL))
             for _ in range(3):
                 started = time.perf_counter()

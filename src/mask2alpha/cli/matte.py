@@ -407,8 +407,7 @@ def _noting(failures: dict[Path, str], source: Path, masks: Iterable[Path]) -> I
     """Print the warnings of a block with the file that they are about, and note for its masks why it failed."""
     from tqdm import tqdm
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
         try:
             yield
         except BrokenPipeError:  # the reader of standard output has left

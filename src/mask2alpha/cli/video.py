@@ -180,10 +180,9 @@ def command(
         return
     warn_of_clip(opened, opened_masks)
     with (
-        warnings.catch_warnings(record=True) as caught,
+        warnings.catch_warnings(record=True, action="default", category=UserWarning) as caught,  # once, not per frame
         track("matte", unit="frame", total=len(opened.names)) as progress,
     ):
-        warnings.simplefilter("default", UserWarning)  # each once, not once per frame
         report = run(
             job,
             lambda: build_predictor(source, **settings),

@@ -309,10 +309,11 @@ def _with_any_suffix(folder: Path, name: str) -> Path:
 def _read_header(path: Path) -> tuple[tuple[int, int], bool]:
     """(width, height), and whether there is an alpha channel."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                return picture.size, picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(path) as picture,
+        ):
+            return picture.size, picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     except FileNotFoundError:
         raise InputError(f"{path}: is missing") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -274,8 +274,7 @@ def make_server(toolbox: Toolbox) -> Any:
     def as_tool(tool: Callable[..., tuple[dict[str, Any], bytes]]) -> Callable[..., Any]:
         @functools.wraps(tool)
         def answer(*args: Any, **kwargs: Any) -> list[Any]:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+            with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 try:
                     about, picture = tool(*args, **kwargs)
                 except (Mask2AlphaError, OSError, MemoryError) as error:

@@ -129,8 +129,7 @@ class JobRunner:
             ProblemError: A photo, mask or option cannot be used.
         """
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+            with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 result = self._run(job, report)
             messages = dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning)
             return result.model_copy(update={"warnings": list(messages)})
@@ -331,8 +330,7 @@ class JobRunner:
 
     def _read_mask(self, path: Path, name: str, choice: MaskChoice, read: ReadPhoto) -> NDArray[np.uint8]:
         """An uploaded mask, fitted to the upload and then scaled to the photo that is matted."""
-        with _naming(path, name), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
+        with _naming(path, name), warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
             values = read_mask(path, choice=choice, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
             _check_sides(values.shape, name)
         notes = [str(warning.message).replace("the mask", name) for warning in caught]
@@ -450,8 +448,7 @@ def _grown(window: tuple[slice, slice], reach: int, size: Size) -> tuple[slice, 
 
 def _scale_mask(mask: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     """Resize a mask; one with only two values keeps two values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the resizing is intended
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # the resizing is intended
         scaled = mask_to_tensor(Mask(values=mask), size, fit="stretch")[0, 0].numpy()
     return np.asarray(np.rint(scaled * 255), dtype=np.uint8)
 

@@ -176,8 +176,7 @@ def _warning_once(
     Raises:
         InputError: What the mask marks is ambiguous.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="always") as caught:
         try:
             mask = read(source)
         except InputError as error:
