@@ -382,11 +382,10 @@ def _matte_photo(
     photo = read_image(pair.photo).taken_as(plan.colour_space)
     if photo.alpha is not None and photo.alpha.min() != photo.alpha.max():
         warnings.warn("the photo has transparent parts; the colours stored there are matted like others", stacklevel=2)
-    size = (photo.pixels.shape[0], photo.pixels.shape[1])
     read: list[tuple[Task, Mask]] = []
     for task in tasks:
         with _noting(failures, task.mask, [task.mask]):
-            mask = read_fitted_mask(task.mask, size, orientation=photo.orientation, choice=plan.mask_choice)
+            mask = read_fitted_mask(task.mask, photo.size, orientation=photo.orientation, choice=plan.mask_choice)
             read.append((task, mask))
     mattes = predictor.predict_instances(
         photo.in_srgb().pixels, {str(task.mask): mask for task, mask in read}, is_exclusive=plan.is_exclusive

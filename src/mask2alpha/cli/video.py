@@ -204,7 +204,7 @@ def find_region(clip: "AbstractClip", region: tuple[Coordinate, ...]) -> Window:
     photo = next(clip.frames(), None)
     if photo is None:
         raise VideoError("no frame of the clip can be read")
-    height, width = photo.pixels.shape[:2]
+    height, width = photo.size
     box = box_in_pixels(region, (height, width))
     left, top, right, bottom = (
         min(max(number, 0.0), float(length)) for number, length in zip(box, (width, height) * 2, strict=True)

@@ -16,6 +16,7 @@ from mask2alpha.errors import InputError
 from mask2alpha.imaging import colour
 from mask2alpha.imaging.colour import Primaries
 from mask2alpha.imaging.spaces import SPACES, ColourSpace
+from mask2alpha.shapes import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,6 +43,11 @@ class Photo:
     """Pixels per inch, across and down, where the file states them."""
     orientation: int = 1
     """EXIF's, 1 to 8, as the file states it; it has been undone."""
+
+    @property
+    def size(self) -> Size:
+        """(height, width)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
     def is_linear(self) -> bool:

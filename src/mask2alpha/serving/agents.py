@@ -99,7 +99,7 @@ class Toolbox:
     def inspect_photo(self, photo: str) -> tuple[dict[str, Any], bytes]:
         """Show a photo: its size in pixels, its depth, and a small picture of it."""
         read = read_image(self._workspace.existing(photo), max_pixels=MAX_PIXELS)
-        height, width = read.pixels.shape[:2]
+        height, width = read.size
         about = {"width": width, "height": height, "dtype": str(read.pixels.dtype), "shown_scale": _shown_scale(read)}
         return about, show(read.in_srgb().pixels)
 
@@ -199,17 +199,16 @@ class Toolbox:
         target = self._workspace.new(output, [path, alpha_path, *inputs], may_overwrite=overwrite)
         self._check_kind(target, kind)
         read = read_image(path, max_pixels=MAX_PIXELS)
-        size = (read.pixels.shape[0], read.pixels.shape[1])
         grey = MaskChoice(channel="grey")  # it is an alpha already, whatever its values look like
         values = read_fitted_mask(
-            alpha_path, size, orientation=read.orientation, choice=grey, max_pixels=MAX_PIXELS
+            alpha_path, read.size, orientation=read.orientation, choice=grey, max_pixels=MAX_PIXELS
         ).values
         top = 255 if values.dtype == np.uint8 else 1
         matte = Matte(
             alpha=np.asarray(values.astype(np.float32) / np.float32(top)),
             image=read.in_srgb().pixels,
             coarse_error=np.zeros((1, 1), np.float32),
-            spanned=size,
+            spanned=read.size,
         )
         return self._write(RenderedMatte(read, matte, options=OutputOptions(background=behind)), target, kind)
 

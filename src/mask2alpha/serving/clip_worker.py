@@ -92,7 +92,7 @@ def _read(job: ReadClipJob, clip: VideoClip, settings: WorkerSettings) -> ClipRe
         told = f"The clip has {clip.info.num_frames} frames; accepted: up to {job.max_frames}."
         raise ProblemError("clip-refused", told)
     num_frames = write_pictures(clip.info, job.folder, max_side=SHOWN_SIDE, max_pixels=settings.max_pixels)
-    height, width = next(clip.frames()).pixels.shape[:2]
+    height, width = next(clip.frames()).size
     notes = []
     if num_frames < clip.info.num_frames:
         notes.append(f"Only {num_frames} of {clip.info.num_frames} frames can be read; the clip may be cut off.")

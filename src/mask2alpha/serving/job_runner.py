@@ -161,7 +161,7 @@ class JobRunner:
                 return kept
         report("reading", 0.0)
         photo = self._read(job.photo, "the photo")
-        full_size = photo.pixels.shape[0], photo.pixels.shape[1]
+        full_size = photo.size
         photo = shrink(photo, job.max_side)
         shown = photo.in_srgb()
         report("encoding", 0.1)

@@ -221,7 +221,7 @@ def _try_targets(job: VideoJob) -> None:
         if target.suffix:
             assert job.clip.info is not None
             channels = KINDS[kind].channels
-            shape = photo.pixels.shape[:2] if channels == 1 else (*photo.pixels.shape[:2], channels)
+            shape = photo.size if channels == 1 else (*photo.size, channels)
             dtype = np.dtype(np.uint16 if BITS_OF_CLIPS[target.suffix.lower()] == 16 else np.uint8)
             try_target(target, job.work_folder, shape, dtype, job.clip.info)
 
@@ -321,12 +321,11 @@ def _known_mattes(job: VideoJob, first: int, notes: list[str]) -> Iterator[tuple
     """The frames from `first` on, each with the matte of its one object that was made before."""
     for (_, photo, _), path in zip(_checked_frames(job, first, notes), job.alphas[first:], strict=False):
         alpha = read_image(path).pixels[..., 0]
-        size = alpha.shape[0], alpha.shape[1]
         matte = Matte(
             alpha=alpha.astype(np.float32) / np.float32(65535),
             image=photo.in_srgb().pixels,
             coarse_error=np.zeros((1, 1), np.float32),
-            spanned=size,
+            spanned=photo.size,
         )
         yield photo, (SteadyMatte(matte=matte),)
 
@@ -340,7 +339,7 @@ def _checked_frames(
     for index, (photo, *given) in enumerate(zip(photos, *masks, strict=False), start):
         if index == len(job.clip.names):
             return
-        size = size or (photo.pixels.shape[0], photo.pixels.shape[1])
+        size = size or photo.size
         check_frame(photo.pixels, size, job.clip.names[index])
         own: list[NDArray[np.uint8] | None] = []
         for number, (mask, each) in enumerate(zip(given, job.objects.values(), strict=True)):
@@ -360,9 +359,8 @@ def _until_damaged(frames: Iterator[T], notes: list[str]) -> Iterator[T]:
 
 def _fitted(mask: NDArray[np.uint8], fit: Fit, frame: str, photo: Photo, notes: list[str]) -> NDArray[np.uint8]:
     """A mask over its frame; what was done to it is added to the notes."""
-    size = photo.pixels.shape[0], photo.pixels.shape[1]
     try:
-        fitted, told = fit_mask(Mask(values=mask), size, orientation=photo.orientation, fit=fit, name="the mask")
+        fitted, told = fit_mask(Mask(values=mask), photo.size, orientation=photo.orientation, fit=fit, name="the mask")
     except InputError as error:
         raise InputError(f"frame {frame}: {error}") from error
     notes += told  # the same words for every frame, which the report has once
