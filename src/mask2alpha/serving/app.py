@@ -126,6 +126,17 @@ class Service:
         request.state.folder = folder
         return folder
 
+    def borrow(self, request: Request, encoding_id: str, token: str) -> tuple[StoredPhoto, Path, Path]:
+        """A kept photo; a folder for the request; and in it a link to the upload, which outlives the kept photo.
+
+        Raises:
+            ProblemError: There is no such photo, or the token is wrong.
+        """
+        kept, folder = self.photos.get(encoding_id, token), self.folder(request)
+        path = folder / "photo"
+        path.hardlink_to(kept.path)
+        return kept, folder, path
+
     async def answer(self, request: Request, job: ShowJob | SelectJob | HintsJob | MatteJob) -> FileResponse:
         """Run a job and answer with its outputs; raises as `run`."""
         result, ticket = await self.run(request, job)
@@ -347,9 +358,8 @@ def _add_encodings(app: FastAPI) -> None:
     ) -> Response:
         """Return the photo upright, in 8 bits, in a format that browsers show."""
         service = _service(request)
-        kept = service.photos.get(encoding_id, token)
-        folder = service.folder(request)
-        job = ShowJob(photo=_borrow(kept, folder), folder=folder, max_side=max_side, format=format)
+        _, folder, path = service.borrow(request, encoding_id, token)
+        job = ShowJob(photo=path, folder=folder, max_side=max_side, format=format)
         return await service.answer(request, job)
 
     @app.post(
@@ -366,10 +376,9 @@ def _add_encodings(app: FastAPI) -> None:
     ) -> Response:
         """The rough mask of what is pointed at in a kept photo; the model needs a backbone."""
         service = _service(request)
-        kept = service.photos.get(encoding_id, token)
-        folder = service.folder(request)
+        kept, folder, path = service.borrow(request, encoding_id, token)
         job = SelectJob(
-            photo=_borrow(kept, folder),
+            photo=path,
             key=kept.id,
             max_side=max_side,
             selection=selection.model_copy(update={"mask": None}),
@@ -392,9 +401,8 @@ def _add_encodings(app: FastAPI) -> None:
     async def hint(request: Request, encoding_id: str, token: Token = "", max_side: _Side = None) -> Response:
         """What a page needs to show at once what a click would take; the model needs a backbone."""
         service = _service(request)
-        kept = service.photos.get(encoding_id, token)
-        folder = service.folder(request)
-        job = HintsJob(photo=_borrow(kept, folder), key=kept.id, max_side=max_side, folder=folder)
+        kept, folder, path = service.borrow(request, encoding_id, token)
+        job = HintsJob(photo=path, key=kept.id, max_side=max_side, folder=folder)
         return await service.answer(request, job)
 
     @app.delete(
@@ -451,10 +459,9 @@ def _add_mattes(app: FastAPI) -> None:
     ) -> Response:
         """Matte a kept photo."""
         service = _service(request)
-        kept = service.photos.get(encoding_id, token)
-        folder = service.folder(request)
+        kept, folder, path = service.borrow(request, encoding_id, token)
         accept = request.headers.get("accept", "")
-        job = await form.job(_borrow(kept, folder), kept.id, folder, masks=mask, background=background, accept=accept)
+        job = await form.job(path, kept.id, folder, masks=mask, background=background, accept=accept)
         return await service.answer(request, job)
 
 
@@ -470,13 +477,6 @@ def _service(request: Request) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
-
-
-def _borrow(kept: StoredPhoto, folder: Path) -> Path:
-    """Link the upload into the request's folder, where it stays even if the kept photo is removed meanwhile."""
-    path = folder / "photo"
-    path.hardlink_to(kept.path)
-    return path
 
 
 def _about(service: Service, kept: StoredPhoto) -> EncodingAnswer:
