@@ -35,6 +35,7 @@ from mask2alpha.serving.jobs import (
     SUFFIXES,
     EncodeJob,
     HintsJob,
+    Job,
     JobResult,
     MatteJob,
     Output,
@@ -149,9 +150,7 @@ class Service:
             headers["X-Active-Share"] = ",".join(f"{share:.4f}" for share in result.active_shares)
         return FileResponse(job.folder / result.file_name, media_type=result.media_type, headers=headers)
 
-    async def run(
-        self, request: Request, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob
-    ) -> tuple[JobResult, Ticket]:
+    async def run(self, request: Request, job: Job) -> tuple[JobResult, Ticket]:
         """Run a job; it is cancelled if the client disconnects.
 
         Raises:

@@ -47,7 +47,7 @@ def main(load: "Callable[[WorkerSettings], AbstractPredictor]" = load_predictor)
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     settings = WorkerSettings.model_validate_json(sys.stdin.buffer.readline())
-    jobs: TypeAdapter[ReadClipJob | MatteClipJob | ExportClipJob] = TypeAdapter(ClipJob)
+    jobs: TypeAdapter[ClipJob] = TypeAdapter(ClipJob)
     job = jobs.validate_json(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
 
@@ -182,7 +182,7 @@ def _run(
     return ClipReport(warnings=[_without_paths(text, job) for text in dict.fromkeys(told)][:_MAX_WARNINGS])
 
 
-def _without_paths(text: str, job: ReadClipJob | MatteClipJob | ExportClipJob) -> str:
+def _without_paths(text: str, job: ClipJob) -> str:
     """A message without the paths of the service, as a sentence begins."""
     text = text.replace(str(job.clip), "the clip")
     if isinstance(job, MatteClipJob):

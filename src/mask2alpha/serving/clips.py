@@ -16,7 +16,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, Literal
 
-from mask2alpha.serving.jobs import ClipInfo, ClipReport, ExportClipJob, MatteClipJob, ReadClipJob
+from mask2alpha.serving.jobs import ClipInfo, ClipJob, ClipReport, ExportClipJob, MatteClipJob, ReadClipJob
 from mask2alpha.serving.pool import environment
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import ServiceSettings
@@ -301,7 +301,7 @@ class ClipStore:
 
     async def _converse(
         self,
-        job: ReadClipJob | MatteClipJob | ExportClipJob,
+        job: ClipJob,
         follow: Callable[[int], None] = lambda num_done: None,
         *,
         limit: float,

@@ -36,6 +36,7 @@ from mask2alpha.serving.jobs import (
     SUFFIXES,
     EncodeJob,
     HintsJob,
+    Job,
     JobResult,
     MatteJob,
     MattingChoices,
@@ -122,7 +123,7 @@ class JobRunner:
         self.max_bytes = max_bytes
         self.cache = EncodingCache(cache_bytes)
 
-    def run(self, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob, report: Report) -> JobResult:
+    def run(self, job: Job, report: Report) -> JobResult:
         """Run a job and write its outputs.
 
         Raises:
@@ -141,7 +142,7 @@ class JobRunner:
                 self.cache.clear()
             raise problem from error
 
-    def _run(self, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob, report: Report) -> JobResult:
+    def _run(self, job: Job, report: Report) -> JobResult:
         if isinstance(job, EncodeJob):
             return _result(self._photo(job, report))
         if isinstance(job, SelectJob):
@@ -227,7 +228,7 @@ class JobRunner:
         edges = EdgeOptions.parse(job.edges).scaled(min(read.scale))
         options = OutputOptions(bits=job.bits, background=self._background(job), edges=edges)
         options = options.with_colours(job.colours, job.despill)
-        window = _window(job, read)
+        window = None if job.region is None else clip_box(job.region, read.encoded.size, name="region")
         predictor = configure(self.predictor, job, window and _grown(window, edges.reach, read.encoded.size))
         parts: dict[str, Path] = {}
         shares: list[float] = []
@@ -429,13 +430,6 @@ def _part(job: MatteJob, number: int) -> Path:
 def _result(read: ReadPhoto, **more: Any) -> JobResult:
     is_16_bit = read.photo.pixels.dtype != np.uint8
     return JobResult(width=read.full_size[1], height=read.full_size[0], is_16_bit=is_16_bit, **more)
-
-
-def _window(job: MatteJob, read: ReadPhoto) -> tuple[slice, slice] | None:
-    """The rows and columns of a job's region; None: all."""
-    if job.region is None:
-        return None
-    return clip_box(job.region, read.encoded.size, name="region")
 
 
 def _grown(window: tuple[slice, slice], reach: int, size: Size) -> tuple[slice, slice]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mask2alpha.errors import Mask2AlphaError
-from mask2alpha.serving.jobs import Answer, EncodeJob, HintsJob, JobResult, MatteJob, SelectJob, ShowJob
+from mask2alpha.serving.jobs import Answer, Job, JobResult
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.worker import WorkerSettings
 
@@ -47,7 +47,7 @@ class _WorkerDiedError(Exception):
 class Ticket:
     """A job in the pool, with its times and its progress."""
 
-    job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob
+    job: Job
     result: "asyncio.Future[JobResult]"
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
@@ -193,7 +193,7 @@ class WorkerPool:
         """Seconds after which to try again: the time for about half of the queue, from 1 to 60."""
         return min(60, max(1, math.ceil(self._seconds * (len(self._waiting) + 1) / self._num_workers / 2)))
 
-    def submit(self, job: EncodeJob | ShowJob | SelectJob | HintsJob | MatteJob) -> Ticket:
+    def submit(self, job: Job) -> Ticket:
         """Queue a job.
 
         Raises:
