@@ -164,16 +164,25 @@ def _ignores_case(path: Path) -> bool:
     return sample is not None and sample.with_name(sample.name.swapcase()).exists()
 
 
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files directly in a folder, by name.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+    if not found:
+        raise InputError(f"{folder}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
+    return found
+
+
 def _pictures(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder")
-    found = sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
-    if not found:
-        raise InputError(f"{path}: no pictures in this folder (looked for {', '.join(SUFFIXES)})")
-    return found
+    return list_pictures(path)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mask2alpha.errors import ImageFileError, InputError, VideoError
 from mask2alpha.imaging.decode import SUFFIXES as PICTURE_SUFFIXES
 from mask2alpha.imaging.decode import read_image, read_label, read_labels, read_mask
-from mask2alpha.imaging.pairs import find_nearest, match_names
+from mask2alpha.imaging.pairs import find_nearest, list_pictures, match_names
 from mask2alpha.imaging.photo import Photo
 from mask2alpha.ops.masks import DrawnMask, MaskChoice, understand
 from mask2alpha.video import ffmpeg
@@ -393,13 +393,7 @@ def _match(masks: Sequence[Path], clip: AbstractClip, *, folder: Path) -> dict[i
 
 def _pictures(folder: Path) -> list[Path]:
     """In natural order: frame2 before frame10."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
-    if not found:
-        raise InputError(f"{folder}: no pictures in this folder (looked for {', '.join(PICTURE_SUFFIXES)})")
+    found = list_pictures(folder)
     stems = [path.stem for path in found]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
