@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from mask2alpha.errors import InputError
-from mask2alpha.imaging.atomic import remove_leftovers, replacing
+from mask2alpha.imaging.atomic import remove_leftovers
 
 _OTHER_FILES = frozenset((
     ".ai", ".apng", ".arw", ".avi", ".avif", ".bmp", ".cr2", ".cr3", ".csv", ".cur", ".dcm", ".dds", ".dng",
@@ -78,14 +79,7 @@ def prepare_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
-        with replacing(folder / "unused") as temporary:
-            temporary.touch()
-            raise _Writable
-    except _Writable:
-        return
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-
-
-class _Writable(Exception):  # noqa: N818  (not an error: it ends the trial without a file)
-    pass

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mask2alpha.errors import InputError
+from mask2alpha.imaging import targets
 from mask2alpha.imaging.encode import WRITTEN_SUFFIXES
 from mask2alpha.imaging.targets import check_inputs_stay, names_a_file, prepare_folder
 
@@ -88,10 +89,10 @@ def test_a_folder_that_cannot_be_written_is_told_in_plain_words(
             pytest.skip("no /proc on this system")
     else:
 
-        def fail(self: Path, *arguments: object, **options: object) -> None:
-            raise OSError(28, "No space left on device", str(self))
+        def fail(**options: object) -> None:
+            raise OSError(28, "No space left on device", str(options))
 
-        monkeypatch.setattr(Path, "touch", fail)
+        monkeypatch.setattr(targets, "TemporaryFile", fail)
     with pytest.raises(InputError, match=reason):
         prepare_folder(folder)
 
