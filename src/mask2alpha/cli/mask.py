@@ -94,7 +94,7 @@ def command(
         if target.exists() and not has_overwrite:
             raise InputError(f"{target} exists; --overwrite replaces it")
         check_inputs_stay([target], [photo, *prompt_choice.stroke_files])
-        check_format(target, has_alpha=False, is_16_bit=False)
+        check_format(target, has_alpha=False)
         prepare_folder(target.parent)
     mask = make_prompt_mask(photo, prompt_choice, maker_name=maker_name, **options)
     data = encode_image(mask, f"mask.{file_format}" if is_stdout else target)

@@ -67,18 +67,11 @@ class FileFormat:
     """Numbers of channels that are stored as grey: 1, and 2 with alpha."""
 
 
-def check_format(
-    path: str | Path,
-    *,
-    has_alpha: bool,
-    is_16_bit: bool = False,
-    is_float: bool = False,
-    is_premultiplied: bool = False,
-) -> str:
+def check_format(path: str | Path, *, has_alpha: bool, is_premultiplied: bool = False) -> FileFormat:
     """The format that the name's suffix asks for, if it can hold such a picture.
 
     Raises:
-        ImageFileError: The suffix is unknown, or the format cannot hold alpha, premultiplied colours or such values.
+        ImageFileError: The suffix is unknown, or the format cannot hold alpha or premultiplied colours.
     """
     kind = find_format(path)
     if has_alpha and not kind.has_alpha:
@@ -86,11 +79,7 @@ def check_format(
     if is_premultiplied and not kind.has_premultiplied:
         holders = _suffixes_where(has_premultiplied=True, has_alpha=True)
         raise ImageFileError(f"{path}: {kind.name} cannot hold premultiplied colours; use {holders}")
-    if is_16_bit and "uint16" not in kind.dtypes:
-        raise ImageFileError(f"{path}: 16-bit pictures are written as {_suffixes_where(dtype='uint16')}")
-    if is_float and "float32" not in kind.dtypes:
-        raise ImageFileError(f"{path}: floating values are written as {_suffixes_where(dtype='float32')}")
-    return kind.name
+    return kind
 
 
 def find_format(path: str | Path) -> FileFormat:
@@ -179,8 +168,7 @@ def encode_image(array: NDArray[Any], name: str | Path, *, tags: Tags | None = N
     channels = array.shape[2] if array.ndim == 3 else 1
     assert array.ndim in (2, 3), array.shape
     assert channels in (1, 2, 3, 4), array.shape
-    check_format(name, has_alpha=channels in (2, 4), is_premultiplied=tags.is_premultiplied)
-    kind = find_format(name)
+    kind = check_format(name, has_alpha=channels in (2, 4), is_premultiplied=tags.is_premultiplied)
     if array.dtype.name not in kind.dtypes:
         raise ImageFileError(f"{name}: {array.dtype} values are written as {_suffixes_where(dtype=array.dtype.name)}")
     if kind.name == "WebP" and max(array.shape[:2]) > _WEBP_MAX_SIDE:
