@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.colour import from_srgb_primaries, to_srgb_primaries, with_depth
 from mask2alpha.imaging.decode import read_image
-from mask2alpha.imaging.encode import FORMATS, Tags, encode_image, encode_passes, find_format, write_file, write_image
+from mask2alpha.imaging.encode import FORMATS, encode_image, encode_passes, find_format, write_file, write_image
 from mask2alpha.imaging.metadata import upright_xmp, without_gps_exif
-from mask2alpha.imaging.photo import Photo
+from mask2alpha.imaging.photo import Photo, Tags
 from mask2alpha.ops.edges import EdgeOptions
 
 if TYPE_CHECKING:  # PyTorch is imported by what renders, so that the command line answers at once

@@ -18,33 +18,14 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, features
 
 from mask2alpha.errors import ImageFileError
 from mask2alpha.imaging.atomic import replacing
-from mask2alpha.imaging.colour import Primaries, profile_space
+from mask2alpha.imaging.colour import profile_space
 from mask2alpha.imaging.exr import encode_exr
 from mask2alpha.imaging.metadata import text_tags, with_resolution
+from mask2alpha.imaging.photo import Tags
 from mask2alpha.imaging.reading import UnreadableError
 from mask2alpha.imaging.tiff import encode_deep_tiff
 
 _WEBP_MAX_SIDE = 16383
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tags:
-    """What a file says about its pixels."""
-
-    icc_profile: bytes | None = None
-    """The profile that the colours are in; one that describes other channels than the picture has is left out."""
-    primaries: Primaries | None = None
-    """Of linear light, in OpenEXR only."""
-    is_premultiplied: bool = False
-    """Whether the colours are multiplied by alpha; the file says which, and WebP cannot hold it."""
-    exif: bytes | None = None
-    """Without orientation, or with 1. OpenEXR holds none of it, TIFF only the texts."""
-    xmp: bytes | None = None
-    """Not held by OpenEXR."""
-    resolution: tuple[float, float] | None = None
-    """Pixels per inch, across and down; WebP holds it in EXIF."""
-    compression: str = "zip"
-    """Of OpenEXR: one of `imaging.exr.COMPRESSIONS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +112,7 @@ def encode_passes(passes: Mapping[str, NDArray[Any]], name: str | Path, *, tags:
     if find_format(name) is not FORMATS["exr"]:
         raise ImageFileError(f"{name}: passes are written as .exr")
     try:
-        return _encode_layers(passes, replace(tags or Tags(), is_premultiplied=True))
+        return encode_exr(passes, replace(tags or Tags(), is_premultiplied=True))
     except UnreadableError as error:
         raise ImageFileError(f"{name}: {error}") from error
 
@@ -255,14 +236,7 @@ def _encode_jpeg(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
 def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     texts = text_tags(tags.exif) if tags.exif else {}
     if array.dtype != np.uint8 or tags.is_premultiplied:
-        return encode_deep_tiff(
-            array,
-            icc_profile=tags.icc_profile,
-            xmp=tags.xmp,
-            texts=texts,
-            is_premultiplied=tags.is_premultiplied,
-            resolution=tags.resolution,
-        )
+        return encode_deep_tiff(array, tags, texts)
     info = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, text in texts.items():
         info[tag] = text
@@ -275,17 +249,7 @@ def _encode_tiff(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
 def _encode_exr(array: NDArray[Any], tags: Tags, quality: int) -> bytes:
     if array.ndim == 3 and array.shape[2] == 2:
         array = array[..., [0, 0, 0, 1]]
-    return _encode_layers({"": array}, tags)
-
-
-def _encode_layers(layers: Mapping[str, NDArray[Any]], tags: Tags) -> bytes:
-    return encode_exr(
-        layers,
-        primaries=tags.primaries,
-        is_premultiplied=tags.is_premultiplied,
-        resolution=tags.resolution,
-        compression=tags.compression,
-    )
+    return encode_exr({"": array}, tags)
 
 
 def _dpi(tags: Tags) -> dict[str, Any]:

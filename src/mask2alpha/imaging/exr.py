@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mask2alpha.imaging.colour import Primaries, usable_primaries
 from mask2alpha.imaging.metadata import read_resolution
-from mask2alpha.imaging.photo import Photo
+from mask2alpha.imaging.photo import Photo, Tags
 from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, finite
 from mask2alpha.ops.masks import DrawnMask
 
@@ -123,23 +123,13 @@ def _read_planes(
     return planes, None if is_everywhere else is_whole
 
 
-def encode_exr(
-    passes: Mapping[str, NDArray[Any]],
-    *,
-    primaries: Primaries | None = None,
-    is_premultiplied: bool = True,
-    resolution: tuple[float, float] | None = None,
-    compression: str = "zip",
-) -> bytes:
+def encode_exr(passes: Mapping[str, NDArray[Any]], tags: Tags) -> bytes:
     """An OpenEXR file with a layer per pass.
 
     Args:
         passes: Name of the layer ("" for the main one) to (H, W), (H, W, 3) or (H, W, 4), float16 or float32. The
             single channel of a (H, W) layer is called A in "alpha" and in those below it ("alpha.dog"), else Y.
-        primaries: Of the colours; None: sRGB's, which is OpenEXR's default.
-        is_premultiplied: Whether the colours of four channels are, which OpenEXR expects; said in the header.
-        resolution: Pixels per inch, across and down.
-        compression: One of `COMPRESSIONS`.
+        tags: Those that OpenEXR holds. The header says whether colours are premultiplied, which OpenEXR expects.
 
     Raises:
         UnreadableError: The extra is missing.
@@ -154,15 +144,17 @@ def encode_exr(
         planes = array[..., None] if array.ndim == 2 else array
         for index, letter in enumerate("RGBA"[: planes.shape[2]] if array.ndim == 3 else single):
             channels[prefix + letter] = np.ascontiguousarray(planes[..., index])
+    compression = "no" if tags.compression == "none" else tags.compression
     header: dict[str, Any] = {
-        "compression": getattr(OpenEXR, f"{'no' if compression == 'none' else compression}_compression".upper()),
+        "compression": getattr(OpenEXR, f"{compression}_compression".upper()),
         "type": OpenEXR.scanlineimage,
-        "alphaMode": "premultiplied" if is_premultiplied else "straight",
+        "alphaMode": "premultiplied" if tags.is_premultiplied else "straight",
     }
-    if primaries is not None:
-        header["chromaticities"] = primaries
-    if resolution is not None:
-        header["xDensity"], header["pixelAspectRatio"] = resolution[0], resolution[1] / resolution[0]
+    if tags.primaries is not None:
+        header["chromaticities"] = tags.primaries
+    if tags.resolution is not None:
+        across, down = tags.resolution
+        header["xDensity"], header["pixelAspectRatio"] = across, down / across
     buffer = io.BytesIO()
     OpenEXR.File(header, channels, num_threads=0).write(buffer)
     return buffer.getvalue()

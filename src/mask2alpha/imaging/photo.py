@@ -1,4 +1,4 @@
-"""A picture as read from a file, and what it becomes for the network and for the formats of the outputs.
+"""A picture as read from a file, what it becomes for the network and for outputs, and what their files say of it.
 
 Four kinds of values: whole numbers that are sRGB or described by a colour profile; floats that a profile describes;
 floats without a profile, which are linear light (scene-linear: 1 is a white sheet, lamps are above it); and numbers of
@@ -143,3 +143,23 @@ class Photo:
             return replace(self, pixels=pixels, primaries=None, space=None)._with_depth(bits)
         pixels = colour.with_depth(self.pixels, bits)
         return self if pixels is self.pixels else replace(self, pixels=pixels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tags:
+    """What a file says about its pixels."""
+
+    icc_profile: bytes | None = None
+    """The profile that the colours are in; one that describes other channels than the picture has is left out."""
+    primaries: Primaries | None = None
+    """Of linear light, in OpenEXR only."""
+    is_premultiplied: bool = False
+    """Whether the colours are multiplied by alpha; the file says which, and WebP cannot hold it."""
+    exif: bytes | None = None
+    """Without orientation, or with 1. OpenEXR holds none of it, TIFF only the texts."""
+    xmp: bytes | None = None
+    """Not held by OpenEXR."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per inch, across and down; WebP holds it in EXIF."""
+    compression: str = "zip"
+    """Of OpenEXR: one of `imaging.exr.COMPRESSIONS`."""

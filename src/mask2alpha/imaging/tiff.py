@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mask2alpha.imaging.metadata import read_resolution
-from mask2alpha.imaging.photo import Photo
+from mask2alpha.imaging.photo import Photo, Tags
 from mask2alpha.imaging.reading import UnreadableError, check_size, extra_needed, finite, straight_colours
 
 if TYPE_CHECKING:
@@ -59,24 +59,13 @@ def decode_deep_tiff(data: bytes, max_pixels: int) -> tuple[Photo, int]:
     return photo, int(orientation)
 
 
-def encode_deep_tiff(
-    array: NDArray[Any],
-    *,
-    icc_profile: bytes | None,
-    xmp: bytes | None,
-    texts: Mapping[int, str],
-    is_premultiplied: bool,
-    resolution: tuple[float, float] | None = None,
-) -> bytes:
+def encode_deep_tiff(array: NDArray[Any], tags: Tags, texts: Mapping[int, str]) -> bytes:
     """A deflated TIFF of any depth: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
     Args:
         array: uint8, uint16 or float32; an even number of channels means that the last is alpha.
-        icc_profile: Of the colours.
-        xmp: A packet to embed.
+        tags: Those that such a file holds; EXIF is not read.
         texts: Further tags and their values.
-        is_premultiplied: Whether the colours are; said in the tag ExtraSamples.
-        resolution: Pixels per inch, across and down.
 
     Raises:
         UnreadableError: The extra is missing.
@@ -91,16 +80,16 @@ def encode_deep_tiff(
         array,
         photometric="rgb" if channels > 2 else "minisblack",
         planarconfig="contig" if channels > 1 else None,
-        extrasamples=["assocalpha" if is_premultiplied else "unassalpha"] if has_alpha else None,
+        extrasamples=["assocalpha" if tags.is_premultiplied else "unassalpha"] if has_alpha else None,
         compression="zlib",
-        iccprofile=icc_profile,
+        iccprofile=tags.icc_profile,
         metadata=None,
         software=False,
-        resolution=resolution,
-        resolutionunit=None if resolution is None else "INCH",
+        resolution=tags.resolution,
+        resolutionunit=None if tags.resolution is None else "INCH",
         extratags=[
             *((tag, 2, None, text.encode("ascii", "replace"), True) for tag, text in texts.items()),
-            *([(700, 1, len(xmp), xmp, True)] if xmp else []),
+            *([(700, 1, len(tags.xmp), tags.xmp, True)] if tags.xmp else []),
         ],
     )
     return buffer.getvalue()

@@ -245,7 +245,7 @@ def test_straight_and_premultiplied_are_told_apart_in_png_and_exr(rng: np.random
                 assert picture.info.get("Alpha") == ("premultiplied" if is_premultiplied else None)
     with pytest.raises(ImageFileError, match="WebP cannot hold premultiplied"):
         encode_image(array.astype(np.uint8), "a.webp", tags=Tags(is_premultiplied=True))
-    header = OpenEXR.File(io.BytesIO(encode_exr({"": np.ones((2, 2, 4), np.float32)}, is_premultiplied=False))).header()
+    header = OpenEXR.File(io.BytesIO(encode_exr({"": np.ones((2, 2, 4), np.float32)}, Tags()))).header()
     assert header["alphaMode"] == "straight"
 
 
