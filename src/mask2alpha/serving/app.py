@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, Any, Literal, get_args
 
-from fastapi import Depends, FastAPI, File, Header, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Header, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
@@ -24,8 +24,8 @@ from starlette.staticfiles import StaticFiles
 
 from mask2alpha._version import __version__
 from mask2alpha.imaging.decode import SUFFIXES as INPUT_SUFFIXES
+from mask2alpha.serving import clip_routes
 from mask2alpha.serving import counters as counters_module
-from mask2alpha.serving.clip_routes import about_clips, add_clips
 from mask2alpha.serving.clips import COMMAND as CLIP_COMMAND
 from mask2alpha.serving.clips import ClipStore
 from mask2alpha.serving.counters import ServiceCounters
@@ -182,6 +182,216 @@ class Service:
             await self.clips.remove_expired()
 
 
+async def _service(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+TheService = Annotated[Service, Depends(_service)]
+status = APIRouter(tags=["status"])
+encodings = APIRouter(prefix="/v1/encodings", tags=["encodings"])
+mattes = APIRouter(prefix="/v1", tags=["mattes"], default_response_class=FileResponse)
+
+
+@status.get("/health")
+async def health() -> dict[str, str]:
+    """Tell whether the front process answers."""
+    return {"status": "ok"}
+
+
+@status.get("/ready", responses=describe("starting"))
+async def ready(service: TheService) -> dict[str, int]:
+    """Tell whether at least one worker has loaded its model."""
+    if service.pool.num_ready == 0:
+        raise ProblemError("starting", "No worker is ready.", retry_after=2)
+    return {"workers": service.pool.num_ready}
+
+
+@status.get("/metrics", response_class=Response, responses=describe())
+async def show_metrics(service: TheService) -> Response:
+    """Return the counters in Prometheus' text format."""
+    return Response(service.metrics.render(), media_type=counters_module.CONTENT_TYPE)
+
+
+@status.get("/v1/info")
+async def info(service: TheService) -> dict[str, Any]:
+    """Return version, model, limits, formats and outputs."""
+    settings, about = service.settings, service.pool.about
+    return {
+        "version": __version__,
+        "model": Path(settings.model).name,
+        "device": about["device"],
+        "defaults": {name: about[name] for name in ("trust", "steps", "error_threshold")},
+        "selects": bool(about["selects"]),
+        "needs_key": bool(settings.api_key_hashes),
+        "limits": {
+            "body_bytes": settings.max_body,
+            "pixels": settings.max_pixels,
+            "side": MAX_SIDE,
+            "objects": MAX_OBJECTS,
+            "steps": MAX_STEPS,
+            "deadline_seconds": settings.deadline,
+        },
+        "clips": clip_routes.about_clips(settings),
+        "input_formats": [suffix.removeprefix(".") for suffix in INPUT_SUFFIXES],
+        "formats": list(SUFFIXES),
+        "outputs": get_args(Output),
+    }
+
+
+@status.get("/v1/progress/{request_id}", responses=describe("not-found", "invalid-field"))
+async def progress(service: TheService, request_id: str) -> ProgressAnswer:
+    """Return the progress of the request with this `X-Request-Id`."""
+    ticket = service.tickets.get(request_id)
+    if ticket is None:
+        raise ProblemError("not-found", "No request with this id is waiting or running.")
+    if ticket.started is None:
+        return ProgressAnswer(state="waiting", ahead=service.pool.num_ahead(ticket))
+    return ProgressAnswer(state="working", stage=ticket.stage, done=ticket.done)
+
+
+@status.get("/v1/example/{what}", response_class=FileResponse, responses=describe("invalid-field"))
+async def example(what: Literal["photo", "mask"]) -> FileResponse:
+    """Return the example photo or a rough mask of it."""
+    name, media_type = EXAMPLES[what]
+    return FileResponse(PACKAGE / "serving" / "example" / name, media_type=media_type)
+
+
+@encodings.post("", status_code=201, response_model_exclude_none=True, responses=describe(*WORK_PROBLEMS))
+async def encode(
+    request: Request,
+    service: TheService,
+    photo: Annotated[UploadFile, File(description="The photo, in any accepted format.")],
+    max_side: MaxSide = None,
+) -> EncodingAnswer:
+    """Keep a photo for any number of masks. It is encoded once."""
+    folder, key = service.folder(request), new_key()
+    path = await save(photo, folder / "photo")
+    result, _ = await service.run(request, EncodeJob(photo=path, key=key, max_side=max_side))
+    kept, token = service.photos.add(key, path, width=result.width, height=result.height, is_16_bit=result.is_16_bit)
+    return _about(service, kept).model_copy(update={"token": token, "warnings": result.warnings})
+
+
+_FOUND = describe("encoding-not-found", "invalid-field")
+_WORKING = describe("encoding-not-found", *WORK_PROBLEMS)
+
+
+@encodings.get("/{encoding_id}", response_model_exclude_none=True, responses=_FOUND)
+async def look_up(service: TheService, encoding_id: str, token: Token = "") -> EncodingAnswer:
+    """Look up a kept photo, and restart its expiry."""
+    return _about(service, service.photos.get(encoding_id, token))
+
+
+@encodings.delete("/{encoding_id}", status_code=204, responses=_FOUND)
+async def forget(service: TheService, encoding_id: str, token: Token = "") -> None:
+    """Remove a kept photo."""
+    service.photos.remove(encoding_id, token)
+
+
+@encodings.get("/{encoding_id}/photo", response_class=FileResponse, responses=_WORKING)
+async def show(
+    request: Request,
+    service: TheService,
+    encoding_id: str,
+    token: Token = "",
+    max_side: _Side = None,
+    format: Literal["jpeg", "png", "webp"] = "jpeg",
+) -> Response:
+    """Return the photo upright, in 8 bits, in a format that browsers show."""
+    _, folder, path = service.borrow(request, encoding_id, token)
+    return await service.answer(request, ShowJob(photo=path, folder=folder, max_side=max_side, format=format))
+
+
+@encodings.post(
+    "/{encoding_id}/selections",
+    response_class=FileResponse,
+    responses={200: {"description": "The rough mask, 0 and 255.", "content": {"image/png": {}}}, **_WORKING},
+)
+async def select(
+    request: Request,
+    service: TheService,
+    encoding_id: str,
+    selection: Selection,
+    token: Token = "",
+    max_side: _Side = None,
+) -> Response:
+    """The rough mask of what is pointed at in a kept photo; the model needs a backbone."""
+    kept, folder, path = service.borrow(request, encoding_id, token)
+    job = SelectJob(
+        photo=path,
+        key=kept.id,
+        max_side=max_side,
+        selection=selection.model_copy(update={"mask": None}),
+        mask=folder / "given" if selection.mask is not None else None,
+        folder=folder,
+    )
+    if job.mask is not None:
+        await asyncio.to_thread(job.mask.write_bytes, selection.mask or b"")
+    return await service.answer(request, job)
+
+
+@encodings.get(
+    "/{encoding_id}/hints",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "As `mask2alpha.serving.hints` writes it.", "content": {"application/json": {}}},
+        **_WORKING,
+    },
+)
+async def hint(
+    request: Request, service: TheService, encoding_id: str, token: Token = "", max_side: _Side = None
+) -> Response:
+    """What a page needs to show at once what a click would take; the model needs a backbone."""
+    kept, folder, path = service.borrow(request, encoding_id, token)
+    return await service.answer(request, HintsJob(photo=path, key=kept.id, max_side=max_side, folder=folder))
+
+
+_PICTURES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One output, or several as a ZIP archive, or as a form if the request accepts one.",
+        "content": {
+            media_type: {"schema": {"type": "string", "format": "binary"}}
+            for media_type in (*MEDIA_TYPES.values(), "application/zip", "multipart/form-data")
+        },
+    }
+}
+
+
+@mattes.post("/mattes", responses={**_PICTURES, **describe(*WORK_PROBLEMS)})
+async def matte(
+    request: Request,
+    service: TheService,
+    photo: Annotated[UploadFile, File(description="The photo, in any accepted format.")],
+    form: Annotated[MatteForm, Depends()],
+    mask: MaskFiles = None,
+    background: Background = "white",
+) -> Response:
+    """Matte a photo. Nothing of it is kept."""
+    folder = service.folder(request)
+    path = await save(photo, folder / "photo")
+    accept = request.headers.get("accept", "")
+    job = await form.job(path, None, folder, masks=mask, background=background, accept=accept)
+    return await service.answer(request, job)
+
+
+@mattes.post("/encodings/{encoding_id}/mattes", responses={**_PICTURES, **_WORKING})
+async def matte_again(
+    request: Request,
+    service: TheService,
+    encoding_id: str,
+    form: Annotated[MatteForm, Depends()],
+    token: Token = "",
+    mask: MaskFiles = None,
+    background: Background = "white",
+) -> Response:
+    """Matte a kept photo."""
+    kept, folder, path = service.borrow(request, encoding_id, token)
+    accept = request.headers.get("accept", "")
+    job = await form.job(path, kept.id, folder, masks=mask, background=background, accept=accept)
+    return await service.answer(request, job)
+
+
 def create_app(
     settings: ServiceSettings, *, command: tuple[str, ...] = COMMAND, clip_command: tuple[str, ...] = CLIP_COMMAND
 ) -> FastAPI:
@@ -236,11 +446,8 @@ def create_app(
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
-    _add_status(app, settings, metrics, pool)
-    _add_encodings(app)
-    _add_mattes(app)
-    add_clips(app)
-    _add_examples(app)
+    for router in (status, encodings, mattes, clip_routes.router):
+        app.include_router(router)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -253,229 +460,6 @@ def create_app(
     if (PACKAGE / "web").is_dir():
         app.mount("/", StaticFiles(directory=PACKAGE / "web", html=True), name="page")
     return app
-
-
-def _add_status(app: FastAPI, settings: ServiceSettings, metrics: ServiceCounters, pool: WorkerPool) -> None:
-    @app.get("/health", tags=["status"])
-    async def health() -> dict[str, str]:
-        """Tell whether the front process answers."""
-        return {"status": "ok"}
-
-    @app.get("/ready", tags=["status"], responses=describe("starting"))
-    async def ready() -> dict[str, int]:
-        """Tell whether at least one worker has loaded its model."""
-        if pool.num_ready == 0:
-            raise ProblemError("starting", "No worker is ready.", retry_after=2)
-        return {"workers": pool.num_ready}
-
-    @app.get("/metrics", tags=["status"], response_class=Response, responses=describe())
-    async def show_metrics() -> Response:
-        """Return the counters in Prometheus' text format."""
-        return Response(metrics.render(), media_type=counters_module.CONTENT_TYPE)
-
-    @app.get("/v1/info", tags=["status"])
-    async def info() -> dict[str, Any]:
-        """Return version, model, limits, formats and outputs."""
-        return {
-            "version": __version__,
-            "model": Path(settings.model).name,
-            "device": pool.about["device"],
-            "defaults": {name: pool.about[name] for name in ("trust", "steps", "error_threshold")},
-            "selects": bool(pool.about["selects"]),
-            "needs_key": bool(settings.api_key_hashes),
-            "limits": {
-                "body_bytes": settings.max_body,
-                "pixels": settings.max_pixels,
-                "side": MAX_SIDE,
-                "objects": MAX_OBJECTS,
-                "steps": MAX_STEPS,
-                "deadline_seconds": settings.deadline,
-            },
-            "clips": about_clips(settings),
-            "input_formats": [suffix.removeprefix(".") for suffix in INPUT_SUFFIXES],
-            "formats": list(SUFFIXES),
-            "outputs": get_args(Output),
-        }
-
-    @app.get("/v1/progress/{request_id}", tags=["status"], responses=describe("not-found", "invalid-field"))
-    async def progress(request: Request, request_id: str) -> ProgressAnswer:
-        """Return the progress of the request with this `X-Request-Id`."""
-        ticket = _service(request).tickets.get(request_id)
-        if ticket is None:
-            raise ProblemError("not-found", "No request with this id is waiting or running.")
-        if ticket.started is None:
-            return ProgressAnswer(state="waiting", ahead=_service(request).pool.num_ahead(ticket))
-        return ProgressAnswer(state="working", stage=ticket.stage, done=ticket.done)
-
-
-def _add_encodings(app: FastAPI) -> None:
-    @app.post(
-        "/v1/encodings",
-        status_code=201,
-        tags=["encodings"],
-        response_model_exclude_none=True,
-        responses=describe(*WORK_PROBLEMS),
-    )
-    async def encode(
-        request: Request,
-        photo: Annotated[UploadFile, File(description="The photo, in any accepted format.")],
-        max_side: MaxSide = None,
-    ) -> EncodingAnswer:
-        """Keep a photo for any number of masks. It is encoded once."""
-        service = _service(request)
-        folder, key = service.folder(request), new_key()
-        path = await save(photo, folder / "photo")
-        result, _ = await service.run(request, EncodeJob(photo=path, key=key, max_side=max_side))
-        kept, token = service.photos.add(
-            key, path, width=result.width, height=result.height, is_16_bit=result.is_16_bit
-        )
-        return _about(service, kept).model_copy(update={"token": token, "warnings": result.warnings})
-
-    @app.get(
-        "/v1/encodings/{encoding_id}",
-        tags=["encodings"],
-        response_model_exclude_none=True,
-        responses=describe("encoding-not-found", "invalid-field"),
-    )
-    async def look_up(request: Request, encoding_id: str, token: Token = "") -> EncodingAnswer:
-        """Look up a kept photo, and restart its expiry."""
-        service = _service(request)
-        return _about(service, service.photos.get(encoding_id, token))
-
-    @app.get(
-        "/v1/encodings/{encoding_id}/photo",
-        tags=["encodings"],
-        response_class=FileResponse,
-        responses=describe("encoding-not-found", *WORK_PROBLEMS),
-    )
-    async def show(
-        request: Request,
-        encoding_id: str,
-        token: Token = "",
-        max_side: _Side = None,
-        format: Literal["jpeg", "png", "webp"] = "jpeg",
-    ) -> Response:
-        """Return the photo upright, in 8 bits, in a format that browsers show."""
-        service = _service(request)
-        _, folder, path = service.borrow(request, encoding_id, token)
-        job = ShowJob(photo=path, folder=folder, max_side=max_side, format=format)
-        return await service.answer(request, job)
-
-    @app.post(
-        "/v1/encodings/{encoding_id}/selections",
-        tags=["encodings"],
-        response_class=FileResponse,
-        responses={
-            200: {"description": "The rough mask, 0 and 255.", "content": {"image/png": {}}},
-            **describe("encoding-not-found", *WORK_PROBLEMS),
-        },
-    )
-    async def select(
-        request: Request, encoding_id: str, selection: Selection, token: Token = "", max_side: _Side = None
-    ) -> Response:
-        """The rough mask of what is pointed at in a kept photo; the model needs a backbone."""
-        service = _service(request)
-        kept, folder, path = service.borrow(request, encoding_id, token)
-        job = SelectJob(
-            photo=path,
-            key=kept.id,
-            max_side=max_side,
-            selection=selection.model_copy(update={"mask": None}),
-            mask=folder / "given" if selection.mask is not None else None,
-            folder=folder,
-        )
-        if job.mask is not None:
-            await asyncio.to_thread(job.mask.write_bytes, selection.mask or b"")
-        return await service.answer(request, job)
-
-    @app.get(
-        "/v1/encodings/{encoding_id}/hints",
-        tags=["encodings"],
-        response_class=FileResponse,
-        responses={
-            200: {"description": "As `mask2alpha.serving.hints` writes it.", "content": {"application/json": {}}},
-            **describe("encoding-not-found", *WORK_PROBLEMS),
-        },
-    )
-    async def hint(request: Request, encoding_id: str, token: Token = "", max_side: _Side = None) -> Response:
-        """What a page needs to show at once what a click would take; the model needs a backbone."""
-        service = _service(request)
-        kept, folder, path = service.borrow(request, encoding_id, token)
-        job = HintsJob(photo=path, key=kept.id, max_side=max_side, folder=folder)
-        return await service.answer(request, job)
-
-    @app.delete(
-        "/v1/encodings/{encoding_id}",
-        status_code=204,
-        tags=["encodings"],
-        responses=describe("encoding-not-found", "invalid-field"),
-    )
-    async def forget(request: Request, encoding_id: str, token: Token = "") -> None:
-        """Remove a kept photo."""
-        _service(request).photos.remove(encoding_id, token)
-
-
-def _add_mattes(app: FastAPI) -> None:
-    media_types = (*MEDIA_TYPES.values(), "application/zip", "multipart/form-data")
-    pictures: dict[int | str, dict[str, Any]] = {
-        200: {
-            "description": "One output, or several as a ZIP archive, or as a form if the request accepts one.",
-            "content": {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types},
-        }
-    }
-
-    @app.post(
-        "/v1/mattes", tags=["mattes"], response_class=FileResponse, responses={**pictures, **describe(*WORK_PROBLEMS)}
-    )
-    async def matte(
-        request: Request,
-        photo: Annotated[UploadFile, File(description="The photo, in any accepted format.")],
-        form: Annotated[MatteForm, Depends()],
-        mask: MaskFiles = None,
-        background: Background = "white",
-    ) -> Response:
-        """Matte a photo. Nothing of it is kept."""
-        service = _service(request)
-        folder = service.folder(request)
-        path = await save(photo, folder / "photo")
-        accept = request.headers.get("accept", "")
-        job = await form.job(path, None, folder, masks=mask, background=background, accept=accept)
-        return await service.answer(request, job)
-
-    @app.post(
-        "/v1/encodings/{encoding_id}/mattes",
-        tags=["mattes"],
-        response_class=FileResponse,
-        responses={**pictures, **describe("encoding-not-found", *WORK_PROBLEMS)},
-    )
-    async def matte_again(
-        request: Request,
-        encoding_id: str,
-        form: Annotated[MatteForm, Depends()],
-        token: Token = "",
-        mask: MaskFiles = None,
-        background: Background = "white",
-    ) -> Response:
-        """Matte a kept photo."""
-        service = _service(request)
-        kept, folder, path = service.borrow(request, encoding_id, token)
-        accept = request.headers.get("accept", "")
-        job = await form.job(path, kept.id, folder, masks=mask, background=background, accept=accept)
-        return await service.answer(request, job)
-
-
-def _add_examples(app: FastAPI) -> None:
-    @app.get("/v1/example/{what}", tags=["status"], response_class=FileResponse, responses=describe("invalid-field"))
-    async def example(what: Literal["photo", "mask"]) -> FileResponse:
-        """Return the example photo or a rough mask of it."""
-        name, media_type = EXAMPLES[what]
-        return FileResponse(PACKAGE / "serving" / "example" / name, media_type=media_type)
-
-
-def _service(request: Request) -> Service:
-    service = request.app.state.service
-    assert isinstance(service, Service)
-    return service
 
 
 def _about(service: Service, kept: StoredPhoto) -> EncodingAnswer:

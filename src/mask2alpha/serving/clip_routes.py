@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, File, Form, Header, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Header, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile as ReceivedFile
@@ -73,142 +73,129 @@ def about_clips(settings: ServiceSettings) -> dict[str, Any]:
     }
 
 
-def add_clips(app: FastAPI) -> None:
-    """Add the addresses of clips to a service."""
-    _add_uploads(app)
-    _add_work(app)
-    _add_pictures(app)
+async def _store(request: Request) -> ClipStore:
+    store = request.app.state.service.clips
+    assert isinstance(store, ClipStore)
+    return store
 
 
-def _add_uploads(app: FastAPI) -> None:
-    found = describe("clip-not-found", "invalid-field")
-
-    @app.post(
-        "/v1/clips",
-        status_code=201,
-        tags=["clips"],
-        response_model_exclude_none=True,
-        responses=describe("clip-refused", "no-clips", *WORK_PROBLEMS),
-    )
-    async def keep(
-        request: Request,
-        clip: Annotated[UploadFile, File(description="The clip: mp4, mov, webm, mkv and others that ffmpeg reads.")],
-    ) -> ClipAnswer:
-        """Keep a clip, to be matted from masks of any of its frames."""
-        if told := why_no_clips():
-            raise ProblemError("no-clips", told)
-        folder = request.app.state.service.folder(request)
-        kept, token = await _store(request).add(await save(clip, folder / "clip"))
-        return _about(request, kept).model_copy(update={"token": token})
-
-    @app.get("/v1/clips/{clip_id}", tags=["clips"], response_model_exclude_none=True, responses=found)
-    async def look_up_clip(request: Request, clip_id: str, token: ClipToken = "") -> ClipAnswer:
-        """Tell how far the work on a clip is, and restart its expiry."""
-        return _about(request, _store(request).get(clip_id, token))
-
-    @app.delete("/v1/clips/{clip_id}", status_code=204, tags=["clips"], responses=found)
-    async def remove_clip(request: Request, clip_id: str, token: ClipToken = "") -> None:
-        """Stop the work on a clip, and remove it."""
-        await _store(request).remove(clip_id, token)
+Store = Annotated[ClipStore, Depends(_store)]
+router = APIRouter(prefix="/v1/clips", tags=["clips"])
+_FOUND = describe("clip-not-found", "invalid-field")
+_WORKING = describe("clip-not-found", "clip-refused", *WORK_PROBLEMS)
 
 
-def _add_work(app: FastAPI) -> None:
-    working = describe("clip-not-found", "clip-refused", *WORK_PROBLEMS)
-
-    @app.post(
-        "/v1/clips/{clip_id}/mattes",
-        status_code=202,
-        tags=["clips"],
-        response_model_exclude_none=True,
-        responses=working,
-    )
-    async def matte_clip(
-        request: Request,
-        clip_id: str,
-        form: Annotated[MattingForm, Depends()],
-        mask: Annotated[
-            list[UploadFile],
-            File(description="All masks; the last number in a file's name is its frame's, from 1 on: 60.png."),
-        ],
-        token: ClipToken = "",
-    ) -> ClipAnswer:
-        """Begin to matte a clip, also anew with further masks: the target is followed from each in both directions."""
-        store = _store(request)
-        clip = store.get(clip_id, token)
-        masks = await _save_masks(mask, clip, request.app.state.service.folder(request))
-        await store.matte(clip, masks, **asdict(form))
-        return _about(request, clip)
-
-    @app.delete(
-        "/v1/clips/{clip_id}/mattes",
-        tags=["clips"],
-        response_model_exclude_none=True,
-        responses=describe("clip-not-found", "invalid-field"),
-    )
-    async def stop_clip(request: Request, clip_id: str, token: ClipToken = "") -> ClipAnswer:
-        """Stop the work on a clip; the mattes that were made stay."""
-        store = _store(request)
-        clip = store.get(clip_id, token)
-        await store.stop(clip)
-        return _about(request, clip)
-
-    @app.post(
-        "/v1/clips/{clip_id}/export",
-        status_code=202,
-        tags=["clips"],
-        response_model_exclude_none=True,
-        responses={**working, **describe("clip-unfinished")},
-    )
-    async def export_clip(
-        request: Request, clip_id: str, form: Annotated[ExportForm, Depends()], token: ClipToken = ""
-    ) -> ClipAnswer:
-        """Begin to write a matted clip as a file, also anew in another way; nothing is matted again."""
-        try:
-            plain_colour(form.background, "background")
-        except InputError as error:
-            raise invalid("background", str(error)) from error
-        store = _store(request)
-        clip = store.get(clip_id, token)
-        await store.export(clip, **asdict(form))
-        return _about(request, clip)
+@router.post(
+    "",
+    status_code=201,
+    response_model_exclude_none=True,
+    responses=describe("clip-refused", "no-clips", *WORK_PROBLEMS),
+)
+async def keep(
+    request: Request,
+    store: Store,
+    clip: Annotated[UploadFile, File(description="The clip: mp4, mov, webm, mkv and others that ffmpeg reads.")],
+) -> ClipAnswer:
+    """Keep a clip, to be matted from masks of any of its frames."""
+    if told := why_no_clips():
+        raise ProblemError("no-clips", told)
+    folder = request.app.state.service.folder(request)
+    kept, token = await store.add(await save(clip, folder / "clip"))
+    return _about(store, kept).model_copy(update={"token": token})
 
 
-def _add_pictures(app: FastAPI) -> None:
+@router.get("/{clip_id}", response_model_exclude_none=True, responses=_FOUND)
+async def look_up_clip(store: Store, clip_id: str, token: ClipToken = "") -> ClipAnswer:
+    """Tell how far the work on a clip is, and restart its expiry."""
+    return _about(store, store.get(clip_id, token))
+
+
+@router.delete("/{clip_id}", status_code=204, responses=_FOUND)
+async def remove_clip(store: Store, clip_id: str, token: ClipToken = "") -> None:
+    """Stop the work on a clip, and remove it."""
+    await store.remove(clip_id, token)
+
+
+@router.post("/{clip_id}/mattes", status_code=202, response_model_exclude_none=True, responses=_WORKING)
+async def matte_clip(
+    request: Request,
+    store: Store,
+    clip_id: str,
+    form: Annotated[MattingForm, Depends()],
+    mask: Annotated[
+        list[UploadFile],
+        File(description="All masks; the last number in a file's name is its frame's, from 1 on: 60.png."),
+    ],
+    token: ClipToken = "",
+) -> ClipAnswer:
+    """Begin to matte a clip, also anew with further masks: the target is followed from each in both directions."""
+    clip = store.get(clip_id, token)
+    masks = await _save_masks(mask, clip, request.app.state.service.folder(request))
+    await store.matte(clip, masks, **asdict(form))
+    return _about(store, clip)
+
+
+@router.delete("/{clip_id}/mattes", response_model_exclude_none=True, responses=_FOUND)
+async def stop_clip(store: Store, clip_id: str, token: ClipToken = "") -> ClipAnswer:
+    """Stop the work on a clip; the mattes that were made stay."""
+    clip = store.get(clip_id, token)
+    await store.stop(clip)
+    return _about(store, clip)
+
+
+@router.post(
+    "/{clip_id}/export",
+    status_code=202,
+    response_model_exclude_none=True,
+    responses={**_WORKING, **describe("clip-unfinished")},
+)
+async def export_clip(
+    store: Store, clip_id: str, form: Annotated[ExportForm, Depends()], token: ClipToken = ""
+) -> ClipAnswer:
+    """Begin to write a matted clip as a file, also anew in another way; nothing is matted again."""
+    try:
+        plain_colour(form.background, "background")
+    except InputError as error:
+        raise invalid("background", str(error)) from error
+    clip = store.get(clip_id, token)
+    await store.export(clip, **asdict(form))
+    return _about(store, clip)
+
+
+def _described(text: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
     missing = describe("clip-not-found", "clip-unfinished", "invalid-field")
+    return {200: {"description": text, "content": {name: {} for name in media_types}}, **missing}
 
-    def described(text: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
-        return {200: {"description": text, "content": {name: {} for name in media_types}}, **missing}
 
-    @app.get(
-        "/v1/clips/{clip_id}/frames/{number}",
-        tags=["clips"],
-        response_class=FileResponse,
-        responses=described("The frame, shrunk to at most 1280 pixels.", "image/jpeg"),
-    )
-    async def show_frame(request: Request, clip_id: str, number: int, token: ClipToken = "") -> Response:
-        """Return a frame, counted from 1, for a look and for drawing a mask."""
-        return FileResponse(_store(request).get(clip_id, token).picture(number), media_type="image/jpeg")
+@router.get(
+    "/{clip_id}/frames/{number}",
+    response_class=FileResponse,
+    responses=_described("The frame, shrunk to at most 1280 pixels.", "image/jpeg"),
+)
+async def show_frame(store: Store, clip_id: str, number: int, token: ClipToken = "") -> Response:
+    """Return a frame, counted from 1, for a look and for drawing a mask."""
+    return FileResponse(store.get(clip_id, token).picture(number), media_type="image/jpeg")
 
-    @app.get(
-        "/v1/clips/{clip_id}/frames/{number}/matte",
-        tags=["clips"],
-        response_class=FileResponse,
-        responses=described("The alpha, with 16 bits.", "image/png"),
-    )
-    async def show_matte(request: Request, clip_id: str, number: int, token: ClipToken = "") -> Response:
-        """Return the matte of a frame, counted from 1."""
-        return FileResponse(_store(request).get(clip_id, token).matte(number), media_type="image/png")
 
-    @app.get(
-        "/v1/clips/{clip_id}/export",
-        tags=["clips"],
-        response_class=FileResponse,
-        responses=described("The exported file.", *(media_type for _, media_type in RESULTS.values())),
-    )
-    async def get_export(request: Request, clip_id: str, token: ClipToken = "") -> Response:
-        """Return the exported clip."""
-        path, media_type = _store(request).get(clip_id, token).result()
-        return FileResponse(path, media_type=media_type)
+@router.get(
+    "/{clip_id}/frames/{number}/matte",
+    response_class=FileResponse,
+    responses=_described("The alpha, with 16 bits.", "image/png"),
+)
+async def show_matte(store: Store, clip_id: str, number: int, token: ClipToken = "") -> Response:
+    """Return the matte of a frame, counted from 1."""
+    return FileResponse(store.get(clip_id, token).matte(number), media_type="image/png")
+
+
+@router.get(
+    "/{clip_id}/export",
+    response_class=FileResponse,
+    responses=_described("The exported file.", *(media_type for _, media_type in RESULTS.values())),
+)
+async def get_export(store: Store, clip_id: str, token: ClipToken = "") -> Response:
+    """Return the exported clip."""
+    path, media_type = store.get(clip_id, token).result()
+    return FileResponse(path, media_type=media_type)
 
 
 async def _save_masks(masks: Sequence[ReceivedFile], clip: Clip, folder: Path) -> Path:
@@ -235,13 +222,7 @@ def _frame_of(mask: ReceivedFile, clip: Clip) -> int:
     return number
 
 
-def _store(request: Request) -> ClipStore:
-    store = request.app.state.service.clips
-    assert isinstance(store, ClipStore)
-    return store
-
-
-def _about(request: Request, clip: Clip) -> ClipAnswer:
+def _about(store: ClipStore, clip: Clip) -> ClipAnswer:
     return ClipAnswer(
         id=clip.id,
         **clip.info.model_dump(),
@@ -252,5 +233,5 @@ def _about(request: Request, clip: Clip) -> ClipAnswer:
         is_exported=bool(clip.exported),
         problem=clip.problem.detail if clip.problem else None,
         warnings=[*clip.read_warnings, *clip.warnings],
-        expires_in=request.app.state.service.settings.clip_expiry,
+        expires_in=store.expiry,
     )

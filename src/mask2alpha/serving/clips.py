@@ -124,6 +124,7 @@ class ClipStore:
             command: Command line of a process.
             on_job: Called with kind, outcome and seconds of each job.
         """
+        self.expiry = settings.clip_expiry
         self._folder = folder
         self._settings = settings
         self._worker = worker
@@ -255,7 +256,7 @@ class ClipStore:
 
     async def remove_expired(self) -> None:
         """Remove the clips that have expired; none of them is worked on."""
-        limit = time.monotonic() - self._settings.clip_expiry
+        limit = time.monotonic() - self.expiry
         for clip in list(self._clips.values()):
             if clip.used < limit and not clip.is_busy:
                 await self._remove(clip)
