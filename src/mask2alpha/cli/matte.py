@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,18 +62,25 @@ class OutputPlan:
     target: Path
     """A file, for one matte and one kind of output; otherwise a folder."""
     kinds: tuple[str, ...]
-    is_file: bool
     options: OutputOptions
-    file_format: str | None = None
+    file_format: str | None
     """Of the files in the folder; None: OpenEXR for OpenEXR photos and PNG for others."""
-    is_stdout: bool = False
-    """Whether the only output goes to standard output."""
-    mask_choice: "MaskChoice | None" = None
+    mask_choice: "MaskChoice"
     """What the files of the masks do not say."""
-    colour_space: str | None = None
+    colour_space: str | None
     """Of the photos, one of `imaging.spaces.SPACES`; None: what their files say."""
-    is_exclusive: bool = False
+    is_exclusive: bool
     """Whether the mattes of a photo add up to at most 1; then all of them are made again if one is."""
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether the only output goes to standard output."""
+        return is_stream(self.target)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether there is a single output, which goes to a file or to standard output."""
+        return self.is_stdout or names_a_file(self.target, WRITTEN_SUFFIXES)
 
     @property
     def folder(self) -> Path:
@@ -97,6 +104,24 @@ class OutputPlan:
         if self.is_stdout:
             return []
         return [path for pair in pairs for mask in pair.masks for path in self.paths(pair, mask).values()]
+
+    def check(self, pairs: "tuple[PhotoMasks, ...]") -> None:
+        """Check before any work that OUT can hold the outputs.
+
+        Raises:
+            InputError: OUT is one file but there are several outputs, or has a suffix that is not written.
+            ImageFileError: The format cannot hold a kind of output, or its extra is missing.
+        """
+        num_outputs = sum(len(pair.masks) for pair in pairs) * len(self.kinds)
+        if self.is_file and num_outputs > 1:
+            told = f"{self.target} is a single file, but there are {num_outputs} outputs to write; give a folder"
+            raise InputError(told)
+        suffixes = FORMATS[self.file_format].suffixes if self.file_format else ()
+        if self.is_file and not self.is_stdout and suffixes and self.target.suffix.lower() not in suffixes:
+            raise InputError(f"{self.target} is not a name for --format {self.file_format}; leave one of them out")
+        paths = {(kind, path.suffix): path for each in pairs for kind, path in self.paths(each, each.masks[0]).items()}
+        for (kind, _), path in paths.items():
+            check_output(path, kind, self.options.bits)
 
     def tasks(self, pair: "PhotoMasks", made: MadeFiles, *, has_overwrite: bool) -> list[Task]:
         """What is still to be made of a photo.
@@ -245,10 +270,10 @@ def command(
         )
     if has_gps and not has_metadata:
         raise InputError("--keep-gps has an effect only with --keep-metadata")
-    plan = make_plan(
-        target,
-        kinds or (kind_in_name(target),),
-        OutputOptions(
+    plan = OutputPlan(
+        target=target,
+        kinds=kinds or (kind_in_name(target),),
+        options=OutputOptions(
             bits=bits,
             compression=compression,
             background=read_background(background),
@@ -256,10 +281,12 @@ def command(
             has_gps=has_gps,
             edges=edges,
         ).with_colours(colours, despill),
-        pairing.pairs,
         file_format=file_format,
+        mask_choice=mask_choice,
+        colour_space=colour_space,
+        is_exclusive=is_exclusive,
     )
-    plan = replace(plan, mask_choice=mask_choice, is_exclusive=is_exclusive, colour_space=colour_space)
+    plan.check(pairing.pairs)
     check_inputs_stay(
         plan.all_paths(pairing.pairs),
         [*(path for pair in pairing.pairs for path in (pair.photo, *pair.masks)), background, source],
@@ -318,36 +345,6 @@ def model_digest(source: str) -> str:
     from mask2alpha.checkpoints import find_checkpoint
 
     return digest(find_checkpoint(source))
-
-
-def make_plan(
-    target: Path,
-    kinds: tuple[str, ...],
-    options: OutputOptions,
-    pairs: "tuple[PhotoMasks, ...]",
-    *,
-    file_format: str | None = None,
-) -> OutputPlan:
-    """Decide whether OUT is a file, and check before any work that it can hold the outputs.
-
-    Raises:
-        InputError: OUT is one file but there are several outputs, or has a suffix that is not written.
-        ImageFileError: The format cannot hold a kind of output, or its extra is missing.
-    """
-    num_outputs = sum(len(pair.masks) for pair in pairs) * len(kinds)
-    is_stdout = is_stream(target)
-    is_file = is_stdout or names_a_file(target, WRITTEN_SUFFIXES)
-    if is_file and num_outputs > 1:
-        raise InputError(f"{target} is a single file, but there are {num_outputs} outputs to write; give a folder")
-    plan = OutputPlan(
-        target=target, kinds=kinds, is_file=is_file, is_stdout=is_stdout, options=options, file_format=file_format
-    )
-    if is_file and not is_stdout and file_format and target.suffix.lower() not in FORMATS[file_format].suffixes:
-        raise InputError(f"{target} is not a name for --format {file_format}; leave one of them out")
-    checked = {(kind, name.suffix): name for pair in pairs for kind, name in plan.paths(pair, pair.masks[0]).items()}
-    for (kind, _), path in checked.items():
-        check_output(path, kind, options.bits)
-    return plan
 
 
 def matte_all(
