@@ -12,7 +12,7 @@ Legend: `alpha` is the prediction and `true_alpha` the truth, both (H, W) in [0,
 import math
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,7 @@ Protocol: TypeAlias = Literal["whole", "trimap-unknown", "him2k"]
 """Which pixels count. `whole`: all. `trimap-unknown`: those that a given trimap leaves open. `him2k`: those where
 either alpha is above zero, and every error but SAD is divided by their number plus one (InstMatt's IMQ code)."""
 
-PROTOCOLS: tuple[Protocol, ...] = ("whole", "trimap-unknown", "him2k")
-CONVENTIONS: tuple[Convention, ...] = ("adobe", "aim")
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 SHOWN = (("SAD", "sad", 2), ("MSE", "mse", 4), ("Grad", "grad", 2), ("Conn", "conn", 2))
 """The metrics that reports show: title, field of `MatteScores`, digits after the point."""

@@ -12,7 +12,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 from mask2alpha.errors import InputError
@@ -156,9 +155,7 @@ class ResultsFile:
         """Return the file itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Write what is not yet written."""
         self._save()
 
