@@ -99,14 +99,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Minutes of training between validations.",
 )
-@click.option(
-    "--validate-kinds", default=None, metavar="KIND,...", help="Validate with these kinds of masks.  [default: all]"
-)
+@click.option("--validate-kinds", metavar="KIND,...", help="Validate with these kinds of masks.  [default: all]")
 @click.option(
     "--tensorboard", "has_tensorboard", is_flag=True, help="Write the log and the previews for TensorBoard, too."
 )
 @click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, cuda:1, mps.")
-@click.option("--threads", type=int, default=None, help="Number of CPU threads of the network.  [default: PyTorch's]")
+@click.option("--threads", type=int, help="Number of CPU threads of the network.  [default: PyTorch's]")
 @progress_option
 def command(
     recipe: str,

@@ -5,7 +5,6 @@ They compare with one's own only under the same conditions, so each table says w
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,90 +89,86 @@ def _ablation(caption: str, conditions: str, text: str) -> PublishedAblation:
     return PublishedAblation(caption=caption, conditions=conditions, rows={row.method: row for row in _rows(text)})
 
 
-PUBLISHED: Mapping[str, PublishedTable] = MappingProxyType(
-    {
-        "aim-500": _first_table("""
-            P3M-ViTAE        111.22 .0595 44.16 54.02
-            GFM               95.50 .0503 74.38 46.97
-            AIM               48.73 .0187 47.96 34.75
-            MGMatting         51.82 .0126 33.18 51.78
-            MaGGIe            47.65 .0121 37.31 45.97
-            MGM-in-the-wild   43.05 .0102 32.13 42.71
-            Mask2Alpha        35.61 .0091 29.74 31.07
-        """),
-        "am-2k": _first_table("""
-            P3M-ViTAE         40.34 .0205 38.71 20.55
-            GFM               11.18 .0031 10.27  9.77
-            AIM               28.13 .0102 26.89 19.25
-            MGMatting         22.69 .0039 13.57 21.37
-            MaGGIe            16.59 .0026 12.49 15.82
-            MGM-in-the-wild   17.23 .0024 12.71 16.08
-            Mask2Alpha        13.22 .0021 10.55 10.37
-        """),
-        "p3m-500-np": _first_table("""
-            P3M-ViTAE          8.88 .0023   8.33 11.22
-            GFM              110.80 .0606 106.28 33.97
-            AIM               29.46 .0114  28.51 25.85
-            MGMatting         15.35 .0025  14.67 14.53
-            MaGGIe            11.39 .0017  13.52 10.86
-            MGM-in-the-wild   13.77 .0021  15.27 13.08
-            Mask2Alpha         9.84 .0015   8.03 12.07
-        """),
-        "m-him2k": PublishedTable(
-            source=f"Table 2, {_PAPER}",
-            known=(
-                "natural subset, masks r50_c4_3x, printed as SAD / MSE / Grad / Conn; MGM is MGM-in-the-wild, "
-                "re-implemented; the paper's own model was not trained on several people"
-            ),
-            unknown=(
-                "the evaluator: SAD, Grad and Conn are 2 to 14 % above those of the same methods and masks in the "
-                "supplement of MaGGIe, which made the masks; whether means are over persons or over pictures"
-            ),
-            rows=_rows("""
-                MGM               28.68 .0034 15.07 26.19
-                MaGGIe            20.01 .0021 12.53 17.49
-                InstMatt          19.48 .0017 11.61 17.02
-                Mask2Alpha        20.35 .0021 11.28 17.08
-            """),
-            kind="r50_c4_3x",
+PUBLISHED: Mapping[str, PublishedTable] = {
+    "aim-500": _first_table("""
+        P3M-ViTAE        111.22 .0595 44.16 54.02
+        GFM               95.50 .0503 74.38 46.97
+        AIM               48.73 .0187 47.96 34.75
+        MGMatting         51.82 .0126 33.18 51.78
+        MaGGIe            47.65 .0121 37.31 45.97
+        MGM-in-the-wild   43.05 .0102 32.13 42.71
+        Mask2Alpha        35.61 .0091 29.74 31.07
+    """),
+    "am-2k": _first_table("""
+        P3M-ViTAE         40.34 .0205 38.71 20.55
+        GFM               11.18 .0031 10.27  9.77
+        AIM               28.13 .0102 26.89 19.25
+        MGMatting         22.69 .0039 13.57 21.37
+        MaGGIe            16.59 .0026 12.49 15.82
+        MGM-in-the-wild   17.23 .0024 12.71 16.08
+        Mask2Alpha        13.22 .0021 10.55 10.37
+    """),
+    "p3m-500-np": _first_table("""
+        P3M-ViTAE          8.88 .0023   8.33 11.22
+        GFM              110.80 .0606 106.28 33.97
+        AIM               29.46 .0114  28.51 25.85
+        MGMatting         15.35 .0025  14.67 14.53
+        MaGGIe            11.39 .0017  13.52 10.86
+        MGM-in-the-wild   13.77 .0021  15.27 13.08
+        Mask2Alpha         9.84 .0015   8.03 12.07
+    """),
+    "m-him2k": PublishedTable(
+        source=f"Table 2, {_PAPER}",
+        known=(
+            "natural subset, masks r50_c4_3x, printed as SAD / MSE / Grad / Conn; MGM is MGM-in-the-wild, "
+            "re-implemented; the paper's own model was not trained on several people"
         ),
-    }
-)
+        unknown=(
+            "the evaluator: SAD, Grad and Conn are 2 to 14 % above those of the same methods and masks in the "
+            "supplement of MaGGIe, which made the masks; whether means are over persons or over pictures"
+        ),
+        rows=_rows("""
+            MGM               28.68 .0034 15.07 26.19
+            MaGGIe            20.01 .0021 12.53 17.49
+            InstMatt          19.48 .0017 11.61 17.02
+            Mask2Alpha        20.35 .0021 11.28 17.08
+        """),
+        kind="r50_c4_3x",
+    ),
+}
 """The paper's rows by the benchmark's name, as in `public_benchmarks.BENCHMARKS`."""
 
-PUBLISHED_ABLATIONS: Mapping[int | str, PublishedAblation] = MappingProxyType(
-    {
-        3: _ablation(
-            "MGFSM, the mask's guidance in the encoder's last block",
-            "AIM-500; networks trained without and with; masks and resolution not stated",
-            """
-            without 45.90 .0178 42.94 47.82
-            with    36.05 .0121 29.80 34.12
-            """,
-        ),
-        4: _ablation(
-            "the number of decoding steps",
-            "AIM-500; masks, resolution and hardware not stated; no time is given for `none`",
-            """
-            none 37.98
-            3    37.80 - - - .030
-            6    36.83 - - - .054
-            10   36.54 - - - .087
-            20   36.53 - - - .167
-            """,
-        ),
-        5: _ablation(
-            "the detail stage",
-            "AIM-500, probably; networks trained each in its way; an MSE scale other than in Tables 1 and 3",
-            """
-            none  45.87 26.68 64.70 76.02
-            shm   40.40 24.38 42.94 77.82
-            sgsdr 37.05 19.98 28.80 53.47
-            """,
-        ),
-        "algorithm": _ablation(
-            "the choices within Algorithm 2", "the paper has the algorithm and no ablation of its choices", ""
-        ),
-    }
-)
+PUBLISHED_ABLATIONS: Mapping[int | str, PublishedAblation] = {
+    3: _ablation(
+        "MGFSM, the mask's guidance in the encoder's last block",
+        "AIM-500; networks trained without and with; masks and resolution not stated",
+        """
+        without 45.90 .0178 42.94 47.82
+        with    36.05 .0121 29.80 34.12
+        """,
+    ),
+    4: _ablation(
+        "the number of decoding steps",
+        "AIM-500; masks, resolution and hardware not stated; no time is given for `none`",
+        """
+        none 37.98
+        3    37.80 - - - .030
+        6    36.83 - - - .054
+        10   36.54 - - - .087
+        20   36.53 - - - .167
+        """,
+    ),
+    5: _ablation(
+        "the detail stage",
+        "AIM-500, probably; networks trained each in its way; an MSE scale other than in Tables 1 and 3",
+        """
+        none  45.87 26.68 64.70 76.02
+        shm   40.40 24.38 42.94 77.82
+        sgsdr 37.05 19.98 28.80 53.47
+        """,
+    ),
+    "algorithm": _ablation(
+        "the choices within Algorithm 2", "the paper has the algorithm and no ablation of its choices", ""
+    ),
+}
 """The paper's Tables 3, 4 and 5, and what it lacks: an ablation of the choices within Algorithm 2."""

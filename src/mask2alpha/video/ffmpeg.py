@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -29,29 +28,25 @@ WRITTEN_SUFFIXES = (".mov", ".webm")
 MAX_PIXELS = 8192 * 8192
 """Largest frame accepted."""
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,mxf,mpeg,ogg"
-_MATRICES = MappingProxyType(
-    {"bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "smpte240m": "smpte240m"}
-)
+_MATRICES = {
+    "bt709": "bt709", "bt470bg": "bt601", "smpte170m": "bt601", "bt2020nc": "bt2020", "smpte240m": "smpte240m",
+}  # fmt: skip
 """ffprobe's names of the matrices between RGB and YCbCr, to those of ffmpeg's `scale`."""
-_AUDIO = MappingProxyType(
-    {
-        ".mov": (("aac", "mp3", "alac", "ac3", "eac3", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"), "aac"),
-        ".webm": (("opus", "vorbis"), "libopus"),
-    }
-)
+_AUDIO = {
+    ".mov": (("aac", "mp3", "alac", "ac3", "eac3", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"), "aac"),
+    ".webm": (("opus", "vorbis"), "libopus"),
+}
 """Per container: the sound it holds, and what other sound is converted to."""
-_ORIENTATIONS = MappingProxyType(
-    {
-        (1, 0, 0, 1): 1,
-        (-1, 0, 0, 1): 2,
-        (-1, 0, 0, -1): 3,
-        (1, 0, 0, -1): 4,
-        (0, 1, 1, 0): 5,
-        (0, 1, -1, 0): 6,
-        (0, -1, -1, 0): 7,
-        (0, -1, 1, 0): 8,
-    }
-)
+_ORIENTATIONS: dict[tuple[int, ...], int] = {
+    (1, 0, 0, 1): 1,
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
 """The signs of a display matrix (its first two columns of the first two rows) to the EXIF orientation that means it."""
 _PIXEL_FORMATS = {
     (1, 1): "gray",
@@ -198,16 +193,7 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
         f"scale=in_color_matrix={info.matrix}:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,"
         f"format={'rgb48be' if info.is_deep else 'rgb24'}"
     )
-    arguments = [
-        find_program("ffmpeg"),
-        "-nostdin",
-        "-v",
-        "error",
-        "-max_pixels",
-        str(max_pixels),
-        *_guarded(info.path),
-    ]
-    arguments += ["-map", f"0:{info.stream}", "-vf", filters, "-r", "25", "-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
+    arguments = [*_decoding(info, filters, max_pixels), "-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=messages)
         assert process.stdout is not None
@@ -243,10 +229,9 @@ def write_pictures(info: VideoInfo, folder: Path, *, max_side: int, max_pixels: 
         f"setpts=N/25/TB,scale=min({max_side}\\,iw):min({max_side}\\,ih):force_original_aspect_ratio=decrease"
         f":in_color_matrix={info.matrix}:out_color_matrix=bt601:out_range=full:flags=area,format=yuvj444p"
     )
-    arguments = [find_program("ffmpeg"), "-nostdin", "-v", "error", "-max_pixels", str(max_pixels)]
-    arguments += [*_guarded(info.path), "-map", f"0:{info.stream}", "-vf", filters, "-r", "25"]
-    arguments += ["-frames:v", str(info.num_frames), "-c:v", "mjpeg", "-q:v", "3", "-f", "image2"]
-    finished = subprocess.run([*arguments, f"file:{folder / '%06d.jpg'}"], capture_output=True, check=False)
+    arguments = [*_decoding(info, filters, max_pixels), "-frames:v", str(info.num_frames), "-c:v", "mjpeg", "-q:v", "3"]
+    arguments += ["-f", "image2", f"file:{folder / '%06d.jpg'}"]
+    finished = subprocess.run(arguments, capture_output=True, check=False)
     num_pictures = sum(1 for _ in folder.glob("*.jpg"))
     if not num_pictures:
         raise VideoError(f"{info.path}: ffmpeg cannot decode it: {_last_line(finished.stderr)}")
@@ -376,7 +361,7 @@ def _orientation(stream: dict[str, Any]) -> int:
             numbers = [int(number) for row in rows[:2] for number in row[:2]]
             largest = max(map(abs, numbers))  # the matrix may also scale
             signs = tuple((number > largest / 2) - (number < -largest / 2) for number in numbers)
-            return _ORIENTATIONS.get(signs, 1)  # type: ignore[arg-type]
+            return _ORIENTATIONS.get(signs, 1)
     return 1
 
 
@@ -417,6 +402,12 @@ def _codec(suffix: str, *, has_alpha: bool, info: VideoInfo) -> tuple[list[str],
     options = ["-c:v", "libvpx-vp9", "-crf", "18", "-b:v", "0", "-cpu-used", "4", "-row-mt", "1"]
     options += ["-auto-alt-ref", "0"] if has_alpha else []
     return options, "yuva420p" if has_alpha else "yuv420p", info.is_full_range
+
+
+def _decoding(info: VideoInfo, filters: str, max_pixels: int) -> list[str]:
+    """A command that decodes the pictures of a clip; each comes once, at 25 a second, whatever its time stamp."""
+    arguments = [find_program("ffmpeg"), "-nostdin", "-v", "error", "-max_pixels", str(max_pixels)]
+    return [*arguments, *_guarded(info.path), "-map", f"0:{info.stream}", "-vf", filters, "-r", "25"]
 
 
 def _guarded(path: Path) -> list[str]:
