@@ -7,6 +7,7 @@ import click
 
 from mask2alpha.cli.mask_options import mask_options
 from mask2alpha.cli.network_options import device_option, model_option, steps_option, threshold_option
+from mask2alpha.cli.standard_streams import out_option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,14 +22,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("photo_path", type=_FILE, metavar="PHOTO")
 @click.argument("mask_path", type=_FILE, metavar="MASK")
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="Folder for the files.",
-)
+@out_option("Folder for the files.", file_okay=False)
 @model_option(what="Model to run")
 @steps_option
 @threshold_option

@@ -11,6 +11,7 @@ from mask2alpha.cli.prompt_options import PromptChoice, make_prompt_mask, parse_
 from mask2alpha.cli.standard_streams import (
     check_standard_output,
     is_stream,
+    out_option,
     read_standard_input,
     write_standard_output,
 )
@@ -22,14 +23,7 @@ OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
 
 @click.command()
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=click.Path(path_type=Path, allow_dash=True),
-    required=True,
-    help="Mask file to write; - for standard output.",
-)
+@out_option("Mask file to write; - for standard output.", allow_dash=True)
 @click.option(
     "--format",
     "file_format",

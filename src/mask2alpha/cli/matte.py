@@ -26,6 +26,7 @@ from mask2alpha.cli.prompt_options import mask_from_prompt
 from mask2alpha.cli.standard_streams import (
     check_standard_output,
     is_stream,
+    out_option,
     read_standard_input,
     write_standard_output,
 )
@@ -173,14 +174,7 @@ def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) 
 @click.command()
 @click.argument("photos", type=_EXISTING, metavar="PHOTO")
 @click.argument("masks", type=_EXISTING, metavar="[MASK]", required=False)
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=click.Path(path_type=Path, allow_dash=True),
-    required=True,
-    help="File or folder to write; - for standard output.",
-)
+@out_option("File or folder to write; - for standard output.", allow_dash=True)
 @click.option(
     "--output",
     "kinds",

@@ -1,13 +1,23 @@
-"""`-` as the name of a picture: standard input, read once into a temporary file, and standard output."""
+"""Where outputs go; and `-` as a picture's name: standard input, read once into a file, or standard output."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 import click
 
 from mask2alpha.errors import InputError
 from mask2alpha.imaging.reading import MAX_BYTES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def out_option(told: str, **accepted: bool) -> Callable[[Command], Command]:
+    """The required option `--out`, as `target`; `accepted` are options of `click.Path`."""
+    kind = click.Path(path_type=Path, **accepted)
+    return click.option("-o", "--out", "target", type=kind, required=True, help=told)
 
 
 def is_stream(path: Path) -> bool:

@@ -22,6 +22,7 @@ from mask2alpha.cli.output_options import (
 )
 from mask2alpha.cli.progress_option import progress_option
 from mask2alpha.cli.prompt_options import Coordinate, box_in_pixels, parse_box
+from mask2alpha.cli.standard_streams import out_option
 from mask2alpha.errors import InputError, VideoError
 from mask2alpha.imaging.encode import FORMATS
 from mask2alpha.imaging.made import MadeFiles, digest
@@ -42,14 +43,7 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
 @click.command()
 @click.argument("clip", type=_EXISTING, metavar="CLIP")
 @click.argument("masks", type=_EXISTING, metavar="MASKS")
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="A .mov or .webm file if there is one kind of output, or a folder.",
-)
+@out_option("A .mov or .webm file if there is one kind of output, or a folder.")
 @click.option(
     "--output",
     "kinds",
