@@ -17,7 +17,7 @@ from secrets import token_urlsafe
 from typing import Any, Literal
 
 from mask2alpha.serving.jobs import ClipInfo, ClipJob, ClipReport, ExportClipJob, MatteClipJob, ReadClipJob
-from mask2alpha.serving.pool import environment
+from mask2alpha.serving.pool import start_process
 from mask2alpha.serving.problems import ProblemError
 from mask2alpha.serving.settings import ServiceSettings
 from mask2alpha.serving.uploads import hash_token, new_key
@@ -32,7 +32,6 @@ RESULTS = {
     "mov": ("result.mov", "video/quicktime"),
 }
 """Format of an export to the name of its file and its media type."""
-_LINE_BYTES = 2**20
 logger = logging.getLogger(__name__)
 
 
@@ -312,14 +311,7 @@ class ClipStore:
         Raises:
             ProblemError: The job failed, took too long, or the process died.
         """
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_LINE_BYTES,
-            env=environment(),
-            start_new_session=True,  # it is ended with the programs that it has started
-        )
+        process = await start_process(self._command, is_leader=True)
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -30,9 +30,21 @@ _LINE_BYTES = 2**20
 logger = logging.getLogger(__name__)
 
 
-def environment() -> dict[str, str]:
-    """Of the processes that work for the service."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2"}
+async def start_process(command: Sequence[str], *, is_leader: bool = False) -> asyncio.subprocess.Process:
+    """Start a process that works for the service, with pipes for its input and output.
+
+    Args:
+        command: Command line.
+        is_leader: Whether it leads a session of its own, so that it can be ended with the programs that it starts.
+    """
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2"},
+        start_new_session=is_leader,
+    )
 
 
 class WorkerStartError(Mask2AlphaError):
@@ -249,14 +261,7 @@ class WorkerPool:
                 worker.process.stdin.write(json.dumps({"forget": key}).encode() + b"\n")
 
     async def _start_worker(self) -> _Worker:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_LINE_BYTES,
-            env=environment(),
-        )
-        worker = _Worker(process=process)
+        worker = _Worker(process=await start_process(self._command))
         try:
             await worker.send(self._settings.model_dump(mode="json"))
             answer = await asyncio.wait_for(worker.receive(), START_SECONDS)
