@@ -164,16 +164,13 @@ def encode_image(array: NDArray[Any], name: str | Path, *, tags: Tags | None = N
         raise ImageFileError(f"{name}: cannot be encoded: {error}") from error
 
 
-def write_animation(
-    path: str | Path, frames: Sequence[NDArray[np.uint8]], *, frame_ms: Sequence[int], quality: int = 80
-) -> None:
-    """Write frames as an animated WebP that repeats forever, whole or not at all.
+def write_animation(path: str | Path, frames: Sequence[NDArray[np.uint8]], *, frame_ms: Sequence[int]) -> None:
+    """Write frames as an animated, lossy WebP that repeats forever, whole or not at all.
 
     Args:
         path: The file, `.webp`; missing folders are made.
         frames: (H, W, 3) colours, all of one size; at least one.
         frame_ms: How long each frame stands, in milliseconds.
-        quality: 1 to 100; lossy.
 
     Raises:
         ImageFileError: The suffix is not `.webp`, a side is too long, or the file cannot be written.
@@ -187,16 +184,8 @@ def write_animation(
         raise ImageFileError(f"{path}: WebP holds at most {_WEBP_MAX_SIDE} pixels a side")
     first, *others = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames)
     buffer = io.BytesIO()
-    first.save(
-        buffer,
-        format="WEBP",
-        save_all=True,
-        append_images=others,
-        duration=list(frame_ms),
-        loop=0,
-        quality=quality,
-        method=4,
-    )
+    duration = list(frame_ms)
+    first.save(buffer, "WEBP", save_all=True, append_images=others, duration=duration, loop=0, quality=80, method=4)
     write_file(path, buffer.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""Padding to the sizes that the network takes, and back."""
+"""Padding to the sizes that the network takes."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -25,8 +25,3 @@ def pad_to_multiple(
     if (padded_height, padded_width) == (height, width):
         return x
     return F.pad(x, (0, padded_width - width, 0, padded_height - height), mode="replicate")
-
-
-def unpad(x: Float[Tensor, "batch channels height width"], size: Size) -> Float[Tensor, "batch channels _h _w"]:
-    """The inverse of `pad_to_multiple`: the upper left (height, width)."""
-    return x[:, :, : size[0], : size[1]]

@@ -88,28 +88,28 @@ def colours_to_tensor(image: Any) -> tuple[Float[Tensor, "1 3 height width"], fl
     return image_to_tensor(np.clip(image.astype(np.float32) / np.float32(scale), 0, 1)), scale
 
 
-def mask_to_tensor(
-    mask: Any, size: Size, *, name: str = "mask", fit: Fit = "aspect"
-) -> Float[Tensor, "1 1 height width"]:
+def mask_to_tensor(mask: Any, size: Size, *, fit: Fit = "aspect") -> Float[Tensor, "1 1 height width"]:
     """Check one mask, scale it to [0, 1] and bring it to the image's size.
 
     Args:
         mask: (H, W), with axes of length 1 around it or not.
         size: (height, width) of the image. A mask of another size and the same aspect is resampled, with a
             `UserWarning`; one with only two values keeps two values.
-        name: What messages call the argument.
         fit: `stretch` takes another aspect as well.
 
     Raises:
         InputError: It is not a mask as in this module's docstring.
     """
-    return as_unit(mask_to_pixels(mask, size, name=name, fit=fit))
+    return as_unit(mask_to_pixels(mask, size, fit=fit))
 
 
 def mask_to_pixels(
     mask: Any, size: Size, *, name: str = "mask", fit: Fit = "aspect"
 ) -> Shaped[Tensor, "1 1 height width"]:
-    """As `mask_to_tensor`, but bool stays bool, 0/1 become bool and 0/255 uint8, if possible without a copy."""
+    """As `mask_to_tensor`, but bool stays bool, 0/1 become bool and 0/255 uint8, if possible without a copy.
+
+    Messages call the mask by its `name`.
+    """
     notes: list[str] = []
     if not isinstance(mask, Mask):
         array = _without_single_axes(_as_array(mask, name, _MASK_KINDS))

@@ -179,7 +179,7 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
     )
 
 
-def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS) -> Iterator[NDArray[Any]]:
+def read_frames(info: VideoInfo, *, start: int = 0) -> Iterator[NDArray[Any]]:
     """Decode a clip from frame `start` on: (H, W, 3) RGB, uint8 or, where the clip is deeper, uint16; upright.
 
     Every frame comes once, whatever its time stamp.
@@ -193,7 +193,7 @@ def read_frames(info: VideoInfo, *, start: int = 0, max_pixels: int = MAX_PIXELS
         f"scale=in_color_matrix={info.matrix}:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,"
         f"format={'rgb48be' if info.is_deep else 'rgb24'}"
     )
-    arguments = [*_decoding(info, filters, max_pixels), "-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
+    arguments = [*_decoding(info, filters, MAX_PIXELS), "-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=messages)
         assert process.stdout is not None
