@@ -40,7 +40,6 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     "sources",
     multiple=True,
     default=(DEFAULT_MODEL,),
-    show_default=True,
     help="Model to score: a shipped name, a .safetensors file or folder, or a hub id. Repeat the option for networks "
     "that were trained separately.",
 )
@@ -55,14 +54,12 @@ def parse_steps(ctx: click.Context, param: click.Parameter, value: str | None) -
     "--repeats",
     type=click.IntRange(min=0),
     default=5,
-    show_default=True,
     help="Number of repeats of the timing; 0 measures no times.",
 )
 @click.option(
     "--timed-photos",
     type=click.IntRange(min=1),
     default=3,
-    show_default=True,
     help="Number of photos to time, from the first on.",
 )
 @device_option()

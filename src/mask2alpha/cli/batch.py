@@ -38,7 +38,7 @@ def parse_workers(ctx: click.Context, param: click.Parameter, value: str | None)
     return bounds
 
 
-@click.command(context_settings={"show_default": True})
+@click.command()
 @click.argument("manifest")
 @click.argument("out")
 @click.option(

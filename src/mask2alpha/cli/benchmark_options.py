@@ -89,7 +89,6 @@ format_option = click.option(
     "style",
     type=click.Choice(["text", "markdown", "json"]),
     default="text",
-    show_default=True,
     help="Format of the report.",
 )
 

@@ -46,6 +46,7 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 @click.option(
     "--cost-sizes",
     default="",
+    show_default=False,
     callback=parse_sizes,
     metavar="MP,...",
     help="Also measure time and memory on the first pair, resized to these sizes in megapixels.",
@@ -54,7 +55,6 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     "--sheet-rows",
     type=click.IntRange(min=0),
     default=12,
-    show_default=True,
     help="Largest number of rows with photos and mattes in the HTML report; each takes 0.1 to 0.2 MB.",
 )
 @click.option(
@@ -63,12 +63,11 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple
     metavar="LABEL",
     help="Measure this method again, for example after a change of its code; repeatable.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the bootstrap.")
 @click.option(
     "--resamples",
     type=click.IntRange(min=100),
     default=10_000,
-    show_default=True,
     help="Number of resamples of the bootstrap.",
 )
 @progress_option

@@ -47,14 +47,12 @@ MASK_MODEL = "mask"
     "--protocol",
     type=click.Choice(["whole", "trimap-unknown", "him2k"]),
     default="whole",
-    show_default=True,
     help="Score every pixel, the unknown region of a trimap, or instances as HIM2K does.",
 )
 @click.option(
     "--convention",
     type=click.Choice(["adobe", "aim"]),
     default="adobe",
-    show_default=True,
     help="Compute Grad and Conn as Deep Image Matting (adobe) or as AIM, GFM and P3M (aim) do.",
 )
 @trust_option

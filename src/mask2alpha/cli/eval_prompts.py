@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     "--by",
     "makers",
     default="backbone,grabcut",
-    show_default=True,
     metavar="SEGMENTER,...",
     help="Segmenters to score, as for `mask2alpha mask`.",
 )
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     "num_clicks",
     type=click.IntRange(min=3),
     default=10,
-    show_default=True,
     help="Number of simulated clicks.",
 )
 @model_option("model", what="Model for the mattes and for the segmenter backbone")

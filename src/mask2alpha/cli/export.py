@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     "--exporter",
     type=click.Choice(["torchscript", "dynamo"]),
     default="torchscript",
-    show_default=True,
     help="PyTorch's exporter; dynamo needs --single and onnxscript, and takes minutes.",
 )
 @click.option("--half", is_flag=True, help="Store the weights in float16, in half the bytes.")

@@ -76,7 +76,7 @@ class OneLineError(click.ClickException):
     exit_code = 2
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="mask2alpha")
 def main() -> None:
     """Make a full-resolution alpha matte from a photo and a rough mask."""

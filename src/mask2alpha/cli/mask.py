@@ -29,7 +29,6 @@ OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
     "file_format",
     type=click.Choice([name for name, kind in FORMATS.items() if "uint8" in kind.dtypes]),
     default="png",
-    show_default=True,
     help="File format on standard output.",
 )
 @prompt_options
@@ -37,7 +36,6 @@ OLD_NAMES = {"target": "point", "rest": "not", "label": "text"}
     "--by",
     "maker_name",
     default="backbone",
-    show_default=True,
     metavar="SEGMENTER",
     help="Segmenter: backbone, grabcut, sam:SOURCE, rembg:SESSION or segments:SOURCE; SOURCE is a hub id or a folder.",
 )

@@ -28,7 +28,6 @@ def mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--fit",
         type=click.Choice(["aspect", "stretch"]),
         default="aspect",
-        show_default=True,
         help="Refuse masks of another aspect than the photo's, or stretch them.",
     )
     @wraps(command)

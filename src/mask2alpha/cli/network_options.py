@@ -31,7 +31,7 @@ def model_option(
     name: str = "source", *, what: str = "Model to use", places: str = PLACES
 ) -> Callable[[Command], Command]:
     """The option `--model`, whose default is the default model."""
-    return click.option("--model", name, default=DEFAULT_MODEL, show_default=True, help=f"{what}: {places}.")
+    return click.option("--model", name, default=DEFAULT_MODEL, help=f"{what}: {places}.")
 
 
 def budget_option(default: str = "no limit") -> Callable[[Command], Command]:
@@ -47,12 +47,12 @@ def device_option(default: str = "cuda if available", *, what: str = "the networ
 
 def dtype_option(default: str | None = None, *, note: str = "") -> Callable[[Command], Command]:
     """The option `--dtype`; None: the default is bfloat16 where the hardware has it."""
-    shown = "bfloat16 if the hardware has it" if default is None else default
+    shown = "  [default: bfloat16 if the hardware has it]" if default is None else ""
     return click.option(
         "--dtype",
         type=click.Choice(["float32", "bfloat16", "float16"]),
         default=default,
-        help=f"Number format of the network.{note}  [default: {shown}]",
+        help=f"Number format of the network.{note}{shown}",
     )
 
 

@@ -40,7 +40,6 @@ compression_option = click.option(
     "--compression",
     type=click.Choice(COMPRESSIONS, case_sensitive=False),
     default="zip",
-    show_default=True,
     help="Compression of EXR files; dwaa and dwab are smaller and change colours a little, never alpha.",
 )
 space_option = click.option(
@@ -52,6 +51,7 @@ space_option = click.option(
 edge_option = click.option(
     "--edges",
     default="",
+    show_default=False,
     metavar="NAME=VALUE,...",
     callback=_parse_edges,
     help=f"Change the edge, such as shift=-1,feather=0.5. Names, applied in this order: {', '.join(RANGES)}.",
@@ -69,7 +69,6 @@ def colour_options(command: Command) -> Command:
     colours = click.option(
         "--colours",
         default="clean",
-        show_default=True,
         metavar="clean|original|SHARE",
         callback=_check_colours,
         help="Estimate the target's own colours in soft edges, keep the photo's (faster), or go this share of the way.",
@@ -82,7 +81,6 @@ def background_option(outputs: str) -> Callable[[Command], Command]:
     return click.option(
         "--background",
         default="white",
-        show_default=True,
         metavar="COLOR|FILE",
         help=f"Background of {outputs}: a colour (name or #rrggbb) or a picture.",
     )

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--model", default="small", show_default=True, help="A model like `small`, with a light encoder.")
+@click.option("--model", default="small", help="A model like `small`, with a light encoder.")
 def command(output: Path, model: str) -> None:
     """Write the page as a folder for any web server; the browser runs the network, and pictures stay there."""
     from mask2alpha.export.page import write_page

@@ -16,7 +16,6 @@ def progress_option(command: Command) -> Command:
         "--progress",
         type=click.Choice(FORMS),
         default="auto",
-        show_default=True,
         expose_value=False,
         callback=_choose,
         help="Progress on standard error: a bar, JSON lines for programs, or none; auto is a bar on terminals.",

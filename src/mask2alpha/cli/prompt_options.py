@@ -130,7 +130,6 @@ def prompt_options(command: Command) -> Command:
         "--scale",
         type=click.Choice(["part", "object", "group"]),
         default="object",
-        show_default=True,
         help="How much a point means to the built-in segmenter.",
     )
     @wraps(command)

@@ -8,7 +8,7 @@ import click
 @click.argument("repo_id", metavar="ORG/NAME")
 @click.option("--private/--public", default=None, help="Visibility of a new repository.  [default: the account's]")
 @click.option("--revision", metavar="BRANCH", help="Branch to push to.  [default: main]")
-@click.option("--message", default="Upload weights of mask2alpha", show_default=True, help="Message of the commit.")
+@click.option("--message", default="Upload weights of mask2alpha", help="Message of the commit.")
 def command(source: str, repo_id: str, private: bool | None, revision: str | None, message: str) -> None:
     """Upload MODEL (a shipped name, a .safetensors file or its folder) to ORG/NAME, with a model card.
 

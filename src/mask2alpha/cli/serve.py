@@ -30,7 +30,7 @@ def limit_options(command: Command) -> Command:
     return command
 
 
-@click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE", "show_default": True})
+@click.command(context_settings={"auto_envvar_prefix": "MASK2ALPHA_SERVE"})
 @click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 is every address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 takes a free one.")
 @model_option("model", places="a shipped name, a .safetensors file or folder, or a hub id that was downloaded before")

@@ -76,12 +76,11 @@ if TYPE_CHECKING:
     type=float,
     help="Stop after this many minutes of training.  [default: the recipe's number of steps]",
 )
-@click.option("--checkpoint-minutes", type=float, default=5.0, show_default=True, help="Minutes between checkpoints.")
+@click.option("--checkpoint-minutes", type=float, default=5.0, help="Minutes between checkpoints.")
 @click.option(
     "--preview-minutes",
     type=click.FloatRange(min=0),
     default=30.0,
-    show_default=True,
     help="Minutes between sheets of sample mattes (image, mask, alpha, true alpha) in previews/; 0 writes none.",
 )
 @click.option(
@@ -96,14 +95,13 @@ if TYPE_CHECKING:
     "--validate-minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
-    show_default=True,
     help="Minutes of training between validations.",
 )
 @click.option("--validate-kinds", metavar="KIND,...", help="Validate with these kinds of masks.  [default: all]")
 @click.option(
     "--tensorboard", "has_tensorboard", is_flag=True, help="Write the log and the previews for TensorBoard, too."
 )
-@click.option("--device", default="cpu", show_default=True, help="Device of the network: cpu, cuda, cuda:1, mps.")
+@click.option("--device", default="cpu", help="Device of the network: cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=int, help="Number of CPU threads of the network.  [default: PyTorch's]")
 @progress_option
 def command(

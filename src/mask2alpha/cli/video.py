@@ -48,7 +48,6 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     "--output",
     "kinds",
     default="cutout",
-    show_default=True,
     callback=parse_kinds,
     help=f"Kinds of output, separated by commas: {', '.join(_OF_FRAMES)}.",
 )
@@ -57,7 +56,6 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     "file_format",
     type=click.Choice([*FORMATS, "mov", "webm", "tiff", "jpeg"], case_sensitive=False),
     default="png",
-    show_default=True,
     callback=parse_format,
     help="In a folder: a picture file per frame, or one ProRes 4444 (mov) or VP9 (webm) file per kind of output.",
 )
@@ -82,7 +80,6 @@ _OF_FRAMES = tuple(kind for kind, spec in KINDS.items() if not spec.needs_mask)
     "--steady/--no-steady",
     "is_steady",
     default=True,
-    show_default=True,
     help="Follow motion, so that mattes do not flicker; or matte each frame by itself.",
 )
 @colour_options
