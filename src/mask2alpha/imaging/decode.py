@@ -28,6 +28,7 @@ from PIL import (  # the plugins register their formats when they are imported
     TiffImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
 )
+from PIL.ExifTags import Base
 
 from mask2alpha.errors import ImageFileError, InputError
 from mask2alpha.imaging import colour
@@ -64,10 +65,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_ORIENTATION = 0x0112
-_PHOTOMETRIC = 262
-_DNG_VERSION, _NEW_SUBFILE_TYPE, _PLANAR_CONFIGURATION, _BITS_PER_SAMPLE = 50706, 254, 284, 258
-_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
 _DEEP_AVIF = re.compile(rb"pixi\0{4}[\x01-\x04][\x0a\x0c]")
 """The box that tells how many bits the channels have."""
 _DAMAGE = (
@@ -318,7 +315,7 @@ def _decode_with_pillow(kind: str) -> Callable[[bytes, int], Photo]:
 
 def _stated(exif: Image.Exif) -> int:
     """The orientation that EXIF states; 1 if it states none or an unknown one."""
-    orientation = exif.get(_ORIENTATION, 1)
+    orientation = exif.get(Base.Orientation, 1)
     return int(orientation) if orientation in range(1, 9) else 1
 
 
@@ -353,10 +350,10 @@ def _correct_bmp(picture: ImageFile.ImageFile, data: bytes) -> None:
 
 def _check_tags(tags: Any) -> None:
     """Refuse signed samples, which Pillow takes for unsigned ones, and raw files: TIFFs that start with a thumbnail."""
-    if 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)):
+    if 2 in np.atleast_1d(tags.get(Base.SampleFormat, 1)):
         raise UnreadableError("a TIFF with signed samples is not supported; save it as 8- or 16-bit RGB")
-    subfile_type = tags.get(_NEW_SUBFILE_TYPE, 0)
-    if _DNG_VERSION in tags or (isinstance(subfile_type, int) and subfile_type & 1):
+    subfile_type = tags.get(Base.NewSubfileType, 0)
+    if Base.DNGVersion in tags or (isinstance(subfile_type, int) and subfile_type & 1):
         raise UnreadableError("a camera raw file, or a TIFF that starts with a thumbnail; develop it to a TIFF first")
 
 
@@ -369,10 +366,10 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Photo:
     else:
         tags = picture.tag_v2  # type: ignore[attr-defined]
         # of samples in planes, Pillow reads 8-bit colours with straight alpha or none
-        has_other_planes = tags.get(_PLANAR_CONFIGURATION) == 2 and (
-            max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8
-            or 1 in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
-            or (tags.get(_PHOTOMETRIC) in (0, 1) and tags.get(_SAMPLES_PER_PIXEL, 1) > 1)
+        has_other_planes = tags.get(Base.PlanarConfiguration) == 2 and (
+            max(tags.get(Base.BitsPerSample, (8,))) > 8
+            or 1 in np.atleast_1d(tags.get(Base.ExtraSamples, 0))
+            or (tags.get(Base.PhotometricInterpretation) in (0, 1) and tags.get(Base.SamplesPerPixel, 1) > 1)
         )
         if picture.mode not in ("I", "F") and not has_other_planes:
             picture.close()
@@ -481,7 +478,7 @@ def _decode_colours(picture: ImageFile.ImageFile, data: bytes, kind: str) -> Pho
     _scale_transparent_grey(picture)
     if raw_mode:
         array = _decode_16_bit(picture, raw_mode, data, kind)
-        if kind == "TIFF" and is_grey and picture.tag_v2.get(_PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
+        if kind == "TIFF" and is_grey and picture.tag_v2.get(Base.PhotometricInterpretation) == 0:  # type: ignore[attr-defined]
             array = np.uint16(65535) - array  # white is zero, which Pillow heeds in 8 bits alone
     elif picture.mode == "La":  # which Pillow converts to no colours
         array = np.asarray(picture)[..., [0, 0, 0, 1]]

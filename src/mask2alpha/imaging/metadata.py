@@ -11,26 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
+from PIL.ExifTags import IFD, Base
 
-_ORIENTATION, _EXIF_IFD, _GPS_IFD = 0x0112, 0x8769, 0x8825
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-_KEPT_TAGS = {
-    0x010E: "ImageDescription",
-    0x010F: "Make",
-    0x0110: "Model",
-    0x0112: "Orientation",
-    0x011A: "XResolution",
-    0x011B: "YResolution",
-    0x0128: "ResolutionUnit",
-    0x0131: "Software",
-    0x0132: "DateTime",
-    0x013B: "Artist",
-    0x4746: "Rating",
-    0x8298: "Copyright",
-}
-_DROPPED_EXIF_TAGS = (0x927C, 0xA001, 0xA005, 0xA002, 0xA003)
-"""MakerNote, the old file's colour space, the interoperability table, and the old size."""
-_TEXT_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+_TEXT_TAGS = (
+    Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.Copyright,
+)  # fmt: skip
+_KEPT_TAGS = (*_TEXT_TAGS, Base.Orientation, Base.XResolution, Base.YResolution, Base.ResolutionUnit, Base.Rating)
+_KEPT_IFDS = (IFD.Exif, IFD.GPSInfo)
+_DROPPED_EXIF_TAGS = (Base.MakerNote, Base.ColorSpace, IFD.Interop, Base.ExifImageWidth, Base.ExifImageHeight)
+"""Also the old file's colour space and size."""
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))\s*[2-8]")
 _XMP_THUMBNAILS = re.compile(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", re.DOTALL)
@@ -49,15 +38,15 @@ def upright_exif(exif: Image.Exif) -> bytes | None:
         for tag in _KEPT_TAGS:
             if tag in exif:
                 kept[tag] = exif[tag]
-        for ifd in (_EXIF_IFD, _GPS_IFD):
+        for ifd in _KEPT_IFDS:
             entries = {tag: value for tag, value in exif.get_ifd(ifd).items() if tag not in _DROPPED_EXIF_TAGS}
             if entries:
                 kept.get_ifd(ifd).update(entries)
                 kept[ifd] = kept.get_ifd(ifd)
         if not len(kept):
             return None
-        if _ORIENTATION in kept:
-            kept[_ORIENTATION] = 1
+        if Base.Orientation in kept:
+            kept[Base.Orientation] = 1
         return kept.tobytes()
     # Pillow's reader and writer of tags stumble over damage in many ways
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error,
@@ -71,10 +60,10 @@ def with_resolution(exif: bytes | None, resolution: tuple[float, float]) -> byte
     block = Image.Exif()
     if exif:
         block.load(exif)
-        for ifd in (_EXIF_IFD, _GPS_IFD):
+        for ifd in _KEPT_IFDS:
             block.get_ifd(ifd)  # what was not looked at would not be written
-    block[_X_RESOLUTION], block[_Y_RESOLUTION] = resolution
-    block[_RESOLUTION_UNIT] = 2
+    block[Base.XResolution], block[Base.YResolution] = resolution
+    block[Base.ResolutionUnit] = 2
     return block.tobytes()
 
 
@@ -82,10 +71,10 @@ def without_gps_exif(exif: bytes) -> bytes:
     """An EXIF block without the place."""
     block = Image.Exif()
     block.load(exif)
-    if _GPS_IFD not in block:
+    if IFD.GPSInfo not in block:
         return exif
-    block.get_ifd(_EXIF_IFD)  # what was not looked at would not be written
-    del block[_GPS_IFD]
+    block.get_ifd(IFD.Exif)  # what was not looked at would not be written
+    del block[IFD.GPSInfo]
     return block.tobytes()
 
 
@@ -116,9 +105,9 @@ def read_resolution(values: Any) -> tuple[float, float] | None:
 
 def resolution_of_exif(exif: Image.Exif) -> tuple[float, float] | None:
     """Pixels per inch, across and down, that an EXIF block states."""
-    per_unit = {2: 1.0, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT, 2), 0.0)
+    per_unit = {2: 1.0, 3: 2.54}.get(exif.get(Base.ResolutionUnit, 2), 0.0)
     try:
-        return read_resolution(per_unit * float(exif[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        return read_resolution(per_unit * float(exif[tag]) for tag in (Base.XResolution, Base.YResolution))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
 
