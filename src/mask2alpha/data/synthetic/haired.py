@@ -148,10 +148,9 @@ def _hair_style(rng: np.random.Generator, style: str) -> tuple[Growth, float, fl
     return Growth(num_points=6, bend=0.5, wobble=0.1, gravity=0.2, clump=clump * 0.6), rng.uniform(0.3, 0.8), 0.4
 
 
-def haired(rng: np.random.Generator, size: int, textures: TextureSource, style: str | None = None) -> Cutout:
+def haired(rng: np.random.Generator, size: int, textures: TextureSource) -> Cutout:
     """A head with hair that falls, curls, stands up or is short; a dense mass with sparse, flying tips."""
-    if style is None:
-        style = str(rng.choice(["long", "curly", "wild", "short"], p=[0.4, 0.2, 0.25, 0.15]))
+    style = str(rng.choice(["long", "curly", "wild", "short"], p=[0.4, 0.2, 0.25, 0.15]))
     body = make_body(rng, size, textures, "bust" if rng.random() < 0.6 else "figure")
     growth, reach, upward = _hair_style(rng, style)
     colour = pick_hair_colour(rng)
