@@ -100,12 +100,21 @@ def grey_png(values: bytes, width: int, height: int) -> bytes:
 
 
 def is_on_this_machine(url: str) -> bool:
-    """Whether an address leads to no other machine."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    """Whether an address leads to no other machine.
+
+    Raises:
+        ServiceError: It is not an address.
+    """
+    return urlsplit(_checked(url)).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _checked(url: str) -> str:
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # such as a bracket without its partner
+        is_address = False
+    if not is_address:
         raise ServiceError(f"{url!r} is not the address of a service; an address looks like {DEFAULT_URL}")
     return url.rstrip("/")
 

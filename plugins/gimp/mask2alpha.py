@@ -6,6 +6,7 @@ The work is done by a service (`mask2alpha serve`), because GIMP's own Python ha
 
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import gi
@@ -77,13 +78,25 @@ def run(
     Gimp.progress_init("mask2alpha: matting")
     image.undo_group_start()
     try:
-        matte_layer(image, drawables[0], *(config.get_property(name) for name in ("result", "edges", "url", "key")))
+        matte_layer(image, drawables[0], **read_settings(config))
     except (service_client.ServiceError, OSError) as error:
         return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(str(error)))
+    except Exception as error:  # GIMP shows nothing of an exception that leaves this function
+        traceback.print_exc()
+        fault = GLib.Error(f"mask2alpha failed: {type(error).__name__}: {error}")
+        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, fault)
     finally:
         image.undo_group_end()
         Gimp.displays_flush()
     return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, GLib.Error())
+
+
+def read_settings(config: Gimp.ProcedureConfig) -> dict[str, str]:
+    """The arguments of `matte_layer`.
+
+    GIMP keeps the arguments of plug-ins in a file from its first start on, and reads an empty default from it as None.
+    """
+    return {name: config.get_property(name) or "" for name in ("result", "edges", "url", "key")}
 
 
 def ask(procedure: Gimp.Procedure, config: Gimp.ProcedureConfig) -> bool:
@@ -99,7 +112,7 @@ def ask(procedure: Gimp.Procedure, config: Gimp.ProcedureConfig) -> bool:
     return is_confirmed
 
 
-def matte_layer(image: Gimp.Image, layer: Gimp.Layer, result: str, edges: str, url: str, key: str) -> None:
+def matte_layer(image: Gimp.Image, layer: Gimp.Layer, *, result: str, edges: str, url: str, key: str) -> None:
     """Matte one layer.
 
     Raises:

@@ -114,7 +114,7 @@ def check_settings(group: nuke.Group, frames: range) -> "dict[int, Path]":
         raise service_client.ServiceError("connect the photo and the rough mask (its alpha) first")
     if not frames:
         raise service_client.ServiceError("the last frame comes before the first one")
-    if not group["folder"].value():
+    if not group["folder"].evaluate():  # an expression in it can come to nothing
         raise service_client.ServiceError("choose a folder for the cut-outs")
     if nuke.root()["proxy"].value():
         raise service_client.ServiceError("turn the proxy mode off: mattes are made at full size")

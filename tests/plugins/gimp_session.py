@@ -1,6 +1,6 @@
 """Run inside GIMP by test_gimp.py: makes a picture, calls the plug-in as a script does, and writes down the outcome.
 
-The variable MASK2ALPHA_SESSION holds {"url", "result", "rough", "out"} as JSON.
+The variable MASK2ALPHA_SESSION holds {"url", "result", "rough", "edges", "out"} as JSON.
 """
 
 import json
@@ -35,7 +35,11 @@ def main():
         config.set_property(name, value)
     config.set_core_object_array("drawables", [layer])
     config.set_property("result", wish["result"])
+    if wish["edges"] is not None:
+        config.set_property("edges", wish["edges"])
     answer = procedure.run(config)
+    # at once, because every later call replaces the last error
+    error = str(answer.index(1)) if answer.length() > 1 else str(Gimp.get_pdb().get_last_error())
     layers = []
     for each in image.get_layers():
         buffer = (each.get_mask() or each).get_buffer()
@@ -55,7 +59,7 @@ def main():
     outcome = {
         "menus": procedure.get_menu_paths(),
         "success": status == Gimp.PDBStatusType.SUCCESS,
-        "error": str(answer.index(1)) if answer.length() > 1 else str(Gimp.get_pdb().get_last_error()),
+        "error": error,
         "layers": layers,
     }
     with open(wish["out"], "w", encoding="utf-8") as file:

@@ -40,8 +40,9 @@ def gimp(tmp_path, service, profile):
     """Run the session in GIMP."""
     shutil.copy(SESSION, tmp_path)
 
-    def run(*, result="new-layer", rough="selection", url=service.url):
-        wish = {"url": url, "result": result, "rough": rough, "out": str(tmp_path / "out.json")}
+    def run(*, result="new-layer", rough="selection", edges=None, url=service.url):
+        (tmp_path / "out.json").unlink(missing_ok=True)
+        wish = {"url": url, "result": result, "rough": rough, "edges": edges, "out": str(tmp_path / "out.json")}
         script = f"exec(open({str(tmp_path / SESSION.name)!r}).read())"
         arguments = ["-idf", "--batch-interpreter=python-fu-eval", "-b", script, "--quit"]
         environment = {**os.environ, "GIMP3_DIRECTORY": str(profile), "MASK2ALPHA_SESSION": json.dumps(wish)}
@@ -61,7 +62,7 @@ def selected_mask():
 
 
 def test_a_selection_becomes_a_cut_out_layer_above_the_hidden_photo(gimp, service):
-    outcome = gimp()
+    outcome = gimp(edges="shift=-1")
     assert outcome["success"], outcome["error"]
     assert outcome["menus"] == ["<Image>/Layer/Mask"]
     cutout, photo = outcome["layers"]
@@ -73,7 +74,7 @@ def test_a_selection_becomes_a_cut_out_layer_above_the_hidden_photo(gimp, servic
     [request] = service.requests
     assert (request["photo"] == (0x20, 0x40, 0x60)).all()
     np.testing.assert_array_equal(request["mask"], selected_mask())
-    assert request["channel"] == "grey"
+    assert (request["channel"], request["edges"]) == ("grey", "shift=-1")
 
 
 def test_a_rough_layer_mask_becomes_a_fine_one(gimp, service):
@@ -92,3 +93,24 @@ def test_says_what_is_missing(gimp, service):
     assert "select the object roughly first" in outcome["error"]
     assert len(outcome["layers"]) == 1
     assert not service.requests
+
+
+def test_works_in_every_start_of_gimp(gimp, service):
+    """From the second start on, GIMP reads the arguments' defaults from a file, the empty ones as None."""
+    for _ in range(2):
+        outcome = gimp()
+        assert outcome["success"], outcome["error"]
+    assert [request["edges"] for request in service.requests] == ["", ""]
+
+
+def test_shows_faults_that_nobody_foresaw(gimp, profile):
+    client = profile / "plug-ins" / "mask2alpha" / "service_client.py"
+    kept = client.read_text(encoding="utf-8")
+    client.write_text(kept + "\n\ndef matte(*_, **__):\n    raise KeyError('odd')\n", encoding="utf-8")
+    try:
+        outcome = gimp()
+    finally:
+        client.write_text(kept, encoding="utf-8")
+    assert not outcome["success"]
+    assert "mask2alpha failed: KeyError: 'odd'" in outcome["error"]
+    assert len(outcome["layers"]) == 1

@@ -112,6 +112,7 @@ def test_frames_are_made_again_but_files_of_others_stay(nuke, group, service, tm
         (lambda nuke, group: group.setInput(1, None), "connect the photo and the rough mask"),
         (lambda nuke, group: group["last"].setValue(1000), "the last frame comes before"),
         (lambda nuke, group: group["folder"].setValue(""), "choose a folder"),
+        (lambda nuke, group: setattr(group["folder"], "evaluate", lambda: None), "choose a folder"),
         (lambda nuke, group: nuke.settings.update(proxy=True), "turn the proxy mode off"),
         (lambda nuke, group: group["url"].setValue("http://127.0.0.1:9"), "no mask2alpha service answers"),
     ],

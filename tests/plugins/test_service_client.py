@@ -80,10 +80,12 @@ def test_says_how_to_start_a_service_where_none_answers(photo, mask):
         service_client.matte(png(photo), png(mask), "alpha", url=url, timeout=5)
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "file:///etc/passwd", "http://"])
+@pytest.mark.parametrize("url", ["", "localhost:8000", "file:///etc/passwd", "http://", "http://[::1"])
 def test_other_addresses_are_refused(photo, mask, url):
     with pytest.raises(service_client.ServiceError, match="is not the address of a service"):
         service_client.matte(png(photo), png(mask), "alpha", url=url)
+    with pytest.raises(service_client.ServiceError, match="is not the address of a service"):
+        service_client.is_on_this_machine(url)
 
 
 def test_knows_which_addresses_lead_elsewhere():
