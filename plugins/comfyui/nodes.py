@@ -223,11 +223,18 @@ def read_points(text: str, *, height: int, width: int) -> tuple[list[tuple[float
         if found is None:
             raise InputError(f"{part[:40]!r} is not a point; accepted: x,y in pixels or per cent, such as 50%,40%")
         x, y = (
-            float(found[axis]) * side / 100 if found[f"{axis}_share"] else float(found[axis])
+            _pixels(float(found[axis]), side, is_percent=bool(found[f"{axis}_share"]))
             for axis, side in (("x", width), ("y", height))
         )
-        points[found["sign"]].append((min(x, width - 1), min(y, height - 1)) if "%" in part else (x, y))
+        points[found["sign"]].append((x, y))
     return points[""], points["-"]
+
+
+def _pixels(number: float, side: int, *, is_percent: bool) -> float:
+    """A coordinate in pixels; 100 % is inside of the last pixel, and more is outside of the image."""
+    if not is_percent:
+        return number
+    return min(number * side / 100, side - 1) if number <= 100 else number * side / 100
 
 
 def _to_image(image: torch.Tensor) -> np.ndarray:

@@ -113,9 +113,17 @@ def test_one_file_is_written_under_its_own_name(folder: Path, fake: FakePredicto
     ],
 )
 def test_the_name_of_a_file_says_what_is_written(name: str, mode: str, folder: Path, fake: FakePredictor) -> None:
-    assert run(folder, photos="photos/a.png", masks="masks/a.png", out=name).exit_code == 0
+    result = run(folder, photos="photos/a.png", masks="masks/a.png", out=name)
+    assert result.exit_code == 0
     with Image.open(folder / name) as picture:
         assert picture.mode == mode
+    is_unsaid = mode == "L" and name != "mask.png"
+    assert ("holds the alpha matte. For a cut-out, name it" in result.stderr) == is_unsaid
+
+
+def test_a_kind_that_is_asked_for_needs_no_hint(folder: Path, fake: FakePredictor) -> None:
+    result = run(folder, "--output", "alpha", photos="photos/a.png", masks="masks/a.png", out="a.png")
+    assert "For a cut-out" not in result.stderr
 
 
 def test_a_kind_that_is_asked_for_counts_more_than_a_name(folder: Path, fake: FakePredictor) -> None:

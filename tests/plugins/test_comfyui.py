@@ -158,11 +158,11 @@ def test_points_are_selected_in_each_image(host, images):
 
     node = host.nodes["SelectWithMask2Alpha"]
     (selection,) = node.EXECUTE_NORMALIZED(
-        model=Selecting(), image=images, points="50%,25%\n-1,2; 100%,100%", scale="part"
+        model=Selecting(), image=images, points="50%,25%\n-1,2; 100%,100%; 0,150%", scale="part"
     ).result
     assert selection.shape == (3, HEIGHT, WIDTH)
     assert selection.dtype == torch.float32
-    points = [(WIDTH / 2, HEIGHT / 4), (WIDTH - 1, HEIGHT - 1)]
+    points = [(WIDTH / 2, HEIGHT / 4), (WIDTH - 1, HEIGHT - 1), (0, 1.5 * HEIGHT)]  # the model refuses the last
     assert asked == 3 * [{"points": points, "not_points": [(1, 2)], "scale": "part"}]
     with pytest.raises(InputError, match="'here' is not a point"):
         node.EXECUTE_NORMALIZED(model=Selecting(), image=images, points="here", scale="part")

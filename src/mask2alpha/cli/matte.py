@@ -166,6 +166,11 @@ def kind_in_name(target: Path) -> str:
     return max(named, key=len, default="alpha")
 
 
+def says_no_kind(target: Path) -> bool:
+    """Whether the name of a picture file holds alpha although it does not say so, as photo.png does."""
+    return kind_in_name(target) == "alpha" and not target.stem.lower().endswith(("alpha", "matte", "mask"))
+
+
 def parse_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A format by its name, in either spelling: jpeg is jpg."""
     return next((name for name, known in FORMATS.items() if f".{value}" in known.suffixes), value)
@@ -318,6 +323,11 @@ def command(
         click.echo(f"Failed: {path}: {reason}", err=True)
     if failures:
         raise SystemExit(1)
+    if kinds is None and plan.is_file and not plan.is_stdout and says_no_kind(target):
+        click.echo(
+            f"{target} holds the alpha matte. For a cut-out, name it {target.stem}_cutout.png or add --output cutout",
+            err=True,
+        )
 
 
 def build_predictor(source: str, *, dtype: str | None, **settings: Any) -> "Predictor":

@@ -31,7 +31,10 @@ class Coordinate:
 
     def pixels(self, length: int) -> float:
         """In pixels of a photo that is so wide or high; 100 % is inside of its last pixel."""
-        return min(self.number * length / 100, length - 0.5) if self.is_percent else self.number
+        if not self.is_percent:
+            return self.number
+        share = self.number * length / 100
+        return min(share, length - 0.5) if self.number <= 100 else share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

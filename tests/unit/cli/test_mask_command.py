@@ -87,6 +87,7 @@ def test_the_old_names_warn_and_mean_the_same(photo, tmp_path):
         (["--point", " "], "no point"),
         (["--box", "500,0,600,50"], "covers nothing"),
         (["--not", "120,10"], "outside the photograph"),
+        (["--point", "150%,40%"], "target point (180, 32) is outside the photograph, 120 wide and 80 high"),
         (["--by", "magic"], "segmenter 'magic' is not known"),
         (["--by", "grabcut"], "needs a box"),
         (["--text", "cat"], "takes no label"),
