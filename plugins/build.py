@@ -15,9 +15,10 @@ FOLDER_IN_ZIP = {
     "krita": "mask2alpha/",
     "blender": "",
     "nuke": "mask2alpha/",
+    "fusion": "mask2alpha/",
 }
 """Host to the folder that its files have in the zip; Blender wants its manifest on top, and Krita its .desktop file."""
-TALKS_HTTP = ("gimp", "krita", "blender", "nuke")
+TALKS_HTTP = ("gimp", "krita", "blender", "nuke", "fusion")
 LEFT_OUT = (".webp", ".png", ".md")
 
 

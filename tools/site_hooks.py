@@ -15,7 +15,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "examples/README.md")
-PLUGINS = ("comfyui", "gimp", "krita", "blender", "nuke")
+PLUGINS = ("comfyui", "gimp", "krita", "blender", "nuke", "fusion")
 OUTSIDE = "repository"
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 FENCE = re.compile(r"\s*(```+|~~~+)")

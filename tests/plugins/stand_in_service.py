@@ -49,9 +49,13 @@ class StandInService:
             if name in ("photo", "mask"):
                 request[f"{name}_bits"] = content[24]  # the depth that a PNG file declares
                 picture = Image.open(io.BytesIO(content))
-                request[name] = np.asarray(picture.convert("L") if name == "mask" else picture)
+                request[name] = np.asarray(picture)
             else:
                 request[name] = content.decode()
+        if request["mask"].ndim == 3:
+            is_alpha = request.get("channel") == "alpha"
+            mask = Image.fromarray(request["mask"])
+            request["mask"] = np.asarray(mask.getchannel("A") if is_alpha else mask.convert("L"))
         self.requests.append(request)
         photo, mask = request["photo"], request["mask"]
         if photo.shape[:2] != mask.shape:

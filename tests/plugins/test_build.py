@@ -21,6 +21,7 @@ import pytest
         ("gimp", {"mask2alpha/mask2alpha.py", "mask2alpha/service_client.py"}),
         ("krita", {"mask2alpha.desktop", "mask2alpha/__init__.py", "mask2alpha/service_client.py"}),
         ("nuke", {"mask2alpha/menu.py", "mask2alpha/mask2alpha_nuke.py", "mask2alpha/service_client.py"}),
+        ("fusion", {"mask2alpha/mask2alpha_fusion.py", "mask2alpha/service_client.py"}),
         ("blender", {"__init__.py", "blender_manifest.toml", "service_client.py"}),
     ],
 )
