@@ -190,7 +190,7 @@ class Mask2Alpha(Network, nn.Module):
         features, mask_os4, evidence = prepare_mask(features, mask, box)
         fused = self.fusion(features, mask_os4, evidence)
         if self.trust is not None and features.trust is not None:
-            fused = self.trust(fused, mask_os4, evidence, features.trust)
+            fused = self.trust(fused, mask_os4, evidence, features.trust, features.is_decided)
         return FusedFeatures(
             features=fused,
             prepared=self.decoder.prepare(fused),

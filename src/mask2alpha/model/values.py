@@ -132,8 +132,8 @@ class GuidedFeatures:
     """As `ImageEncoding.spanned`."""
     box: Box | None = None
     """The part of the encoded image that `maps` and `thumbnail` show; None: all of it."""
-    is_decided: Bool[Tensor, "1 1 _h4 _w4"] | None = None
-    """As `RunOptions.is_decided`, of the box where there is one."""
+    is_decided: Bool[Tensor, "_batch 1 _h4 _w4"] | None = None
+    """As `RunOptions.is_decided`, for all masks or for each, of the box where there is one."""
     trust: Float[Tensor, " _batch"] | None = None
     """As `RunOptions.trust`, for all masks or for each; None: at most the default."""
 

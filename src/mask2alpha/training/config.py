@@ -103,7 +103,7 @@ class Recipe:
     corrected_share: float = 0.0
     """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
     trains_trust_alone: bool = False
-    """Whether the `TrustAdapter` is trained and nothing else, with exact masks and a trust of 1."""
+    """Whether the `TrustAdapter` is trained and nothing else, with exact masks, trimaps, and a trust of 1."""
     first_step_share: float = 0.3
     """Weight of the first decoding step in the losses of the coarse result; the drawn state's has the rest."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)

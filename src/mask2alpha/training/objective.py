@@ -13,6 +13,7 @@ from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
 from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
+from mask2alpha.training.certainty import draw_certain_masks
 from mask2alpha.training.config import Recipe
 
 
@@ -46,14 +47,16 @@ class MattingObjective(nn.Module):
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
         encoding = self._encode(pixels, generator).select(images)
-        trust = None
+        trust = is_decided = None
         if self.recipe.trains_trust_alone:
-            masks, trust = (truth > 0.5).to(masks.dtype), torch.ones(1, device=masks.device)
+            masks, is_decided = draw_certain_masks(masks, truth, generator)
+            trust = torch.ones(1, device=masks.device)
         guidance = masks
         share = 0.0 if self.recipe.trains_trust_alone else self.recipe.corrected_share
         if share and torch.rand((), generator=generator, device=image.device).item() < share:
             guidance = self._correct(encoding, masks)
-        fused = self.model.fuse(replace(self.model.guide(encoding, guidance), trust=trust), guidance)
+        features = replace(self.model.guide(encoding, guidance), is_decided=is_decided, trust=trust)
+        fused = self.model.fuse(features, guidance)
         truth_os4 = F.avg_pool2d(truth, 4)
         first = coarse = self.model.step(fused, start_coarse(fused))
         config = self.model.config.decoder

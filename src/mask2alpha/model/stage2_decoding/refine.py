@@ -146,5 +146,6 @@ def draw_training_state(
             fine_values[one] = own_alpha[one]
         else:
             is_fine[one] = noise[one] < fine_share
+    is_fine |= start_coarse(fused).is_fine
     evidence = find_evidence(fused.guided, own_alpha)
     return DecodingState(mixed_matte=mix(fine_values, mask_os4, is_fine), is_fine=is_fine, evidence=evidence)

@@ -1,10 +1,10 @@
-"""More trust in a mask than usual, as a change of the fused features (not in the paper; docs/decisions/0048).
+"""More trust in a mask than usual, or a trimap, as a change of the fused features (not in the paper; docs/decisions/0048).
 
 At the usual trust nothing is changed, so the network is the one that it would be without.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mask2alpha.model.config import DecoderConfig
@@ -23,7 +23,7 @@ class TrustAdapter(nn.Module):
         super().__init__()
         self.config = config
         channels = config.trust_channels
-        self.read = ConvBlock(config.fused_channels + 1 + count_cues(config), channels)
+        self.read = ConvBlock(config.fused_channels + 2 + count_cues(config), channels)
         self.down = nn.Sequential(
             ConvBlock(channels, 2 * channels, stride=2), ResidualBlock(2 * channels), ResidualBlock(2 * channels)
         )
@@ -40,6 +40,7 @@ class TrustAdapter(nn.Module):
         mask_os4: Float[Tensor, "batch 1 h w"],
         evidence: Evidence,
         trust: Float[Tensor, " _batch"],
+        is_decided: Bool[Tensor, "_batch 1 h w"] | None = None,
     ) -> Float[Tensor, "batch channels h w"]:
         """The fused features, given how far the masks are believed.
 
@@ -48,9 +49,11 @@ class TrustAdapter(nn.Module):
             mask_os4: The masks in [0, 1].
             evidence: The evidence given the masks.
             trust: In [0, 1], of all masks or of each. Up to the default it changes nothing.
+            is_decided: Where alpha is the mask's value for certain, for all masks or for each; None: nowhere.
         """
-        parts = [2 * mask_os4 - 1, *shown_cues(evidence, self.config)]
-        beside = torch.cat(parts, dim=1).to(fused.dtype)
+        decided = torch.zeros_like(mask_os4) if is_decided is None else is_decided.expand_as(mask_os4)
+        parts = [2 * mask_os4 - 1, *shown_cues(evidence, self.config), decided]
+        beside = torch.cat([part.to(fused.dtype) for part in parts], dim=1)
         x = self.read(torch.cat([fused, beside], dim=1).contiguous(memory_format=torch.channels_last))
         x = self.merge(self.enlarge(self.up(self.down(x))) + x)
         share = ((trust - DEFAULT_TRUST) / (1 - DEFAULT_TRUST)).clamp(min=0).to(x.dtype)
