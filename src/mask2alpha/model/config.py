@@ -103,6 +103,8 @@ class DecoderConfig:
     """Whether they also read the semantic evidence, from the backbone's tokens."""
     trust_channels: int = 0
     """Channels of the adapter for masks that are believed more than usual (`RunOptions.trust`); 0: there is none."""
+    trimap_channels: int = 0
+    """Channels of the adapter for trimaps (`RunOptions.is_decided`); 0: there is none."""
     token_channels: int = 0
     """Channels of the backbone's guided tokens, which join the pyramid at strides 16 and 32; 0: none join."""
     num_corrections: int = 0
@@ -205,7 +207,7 @@ PRESETS: dict[str, ModelConfig] = {
             token_budget=24,
             num_components=4,
         ),
-        decoder=replace(_TINY_DECODER, has_semantic_cue=True, trust_channels=8, token_channels=32),
+        decoder=replace(_TINY_DECODER, has_semantic_cue=True, trust_channels=8, trimap_channels=8, token_channels=32),
         detail=_TINY_DETAIL,
     ),
     "small": ModelConfig(),
@@ -218,7 +220,7 @@ PRESETS: dict[str, ModelConfig] = {
             stem_blocks=(6, 6, 5),
             least_side=640,
         ),
-        decoder=DecoderConfig(has_semantic_cue=True, trust_channels=32, token_channels=384, num_corrections=1),
+        decoder=DecoderConfig(has_semantic_cue=True, trust_channels=32, trimap_channels=32, token_channels=384, num_corrections=1),
     ),
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(

@@ -19,12 +19,12 @@ from mask2alpha.model.config import ModelConfig
 from mask2alpha.model.stage1_encoder.adapter import VitAdapterEncoder
 from mask2alpha.model.stage1_encoder.backbone import BackboneEncoder
 from mask2alpha.model.stage1_encoder.conv_stem import ConvStemEncoder
+from mask2alpha.model.stage2_decoding.adapter import MaskAdapter
 from mask2alpha.model.stage2_decoding.correction import correct_mask, rebuild_mask
 from mask2alpha.model.stage2_decoding.decoder import StepDecoder
 from mask2alpha.model.stage2_decoding.evidence import prepare_mask
 from mask2alpha.model.stage2_decoding.fusion import FeatureFusion
 from mask2alpha.model.stage2_decoding.refine import hold_decided, refine, start_coarse
-from mask2alpha.model.stage2_decoding.trust import TrustAdapter
 from mask2alpha.model.stage3_detail.recovery import DetailRecovery
 from mask2alpha.model.values import (
     DEFAULT_TRUST,
@@ -160,7 +160,9 @@ class Mask2Alpha(Network, nn.Module):
         self.fusion = FeatureFusion(self.encoder.out_channels, self.encoder.num_kept_maps, config.decoder)
         self.decoder = StepDecoder(config.decoder)
         self.detail = DetailRecovery(config.detail, config.decoder.fused_channels)
-        self.trust = TrustAdapter(config.decoder) if config.decoder.trust_channels else None
+        trust, trimap = config.decoder.trust_channels, config.decoder.trimap_channels
+        self.trust = MaskAdapter(config.decoder, channels=trust, reads_decided=False) if trust else None
+        self.trimap = MaskAdapter(config.decoder, channels=trimap, reads_decided=True) if trimap else None
 
     def encode(self, image: Float[Tensor, "batch 3 height width"], *, token_budget: int | None = None) -> ImageEncoding:
         """See `Network.encode`; `token_budget` overrides the configuration's, for encoders with a backbone."""
@@ -189,8 +191,12 @@ class Mask2Alpha(Network, nn.Module):
         """See `Network.fuse`."""
         features, mask_os4, evidence = prepare_mask(features, mask, box)
         fused = self.fusion(features, mask_os4, evidence)
-        if self.trust is not None and features.trust is not None:
-            fused = self.trust(fused, mask_os4, evidence, features.trust, features.is_decided)
+        if features.trust is not None:
+            if self.trust is not None:
+                share = ((features.trust - DEFAULT_TRUST) / (1 - DEFAULT_TRUST)).clamp(min=0).to(fused.dtype)
+                fused = fused + share.view(-1, 1, 1, 1) * self.trust(fused, mask_os4, evidence)
+        elif self.trimap is not None and features.is_decided is not None:
+            fused = fused + self.trimap(fused, mask_os4, evidence, features.is_decided)
         return FusedFeatures(
             features=fused,
             prepared=self.decoder.prepare(fused),

@@ -48,9 +48,10 @@ class RunOptions:
     """The part of the encoded image in which the mask is decoded; None: all of it."""
     is_decided: Bool[Tensor, "1 1 h w"] | None = None
     """Pixels at stride 4 of the encoded image that lie where alpha is the mask's value for certain; None: none. Their
-    state is fine from the start."""
+    state is fine from the start. At most at the default trust they are those of a trimap, and an adapter changes the
+    fused features."""
     trust: float = DEFAULT_TRUST
-    """How far the mask is believed, in [0, 1]; above the default, the `TrustAdapter` changes the fused features."""
+    """How far the mask is believed, in [0, 1]; above the default, an adapter changes the fused features."""
     num_corrections: int | None = None
     """How many times at most the first step's matte corrects the mask; 0: never."""
     rebuilds_mask: bool = False

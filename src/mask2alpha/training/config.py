@@ -102,8 +102,9 @@ class Recipe:
     """Share of images whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     corrected_share: float = 0.0
     """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
-    trains_trust_alone: bool = False
-    """Whether the `TrustAdapter` is trained and nothing else, with exact masks, trimaps, and a trust of 1."""
+    trained_part: Literal["all", "trust", "trimap"] = "all"
+    """What is trained: all but the adapters; the adapter for more trust alone, with exact masks and a trust of 1; or
+    the adapter for trimaps alone, with trimaps made from the truth."""
     first_step_share: float = 0.3
     """Weight of the first decoding step in the losses of the coarse result; the drawn state's has the rest."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -83,10 +83,7 @@ def train(
         fit_components(model, sources, size=recipe.data.size)
     put_twins(model, {Attention: FastAttention})  # the same function, with gradients too
     model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    if recipe.trains_trust_alone:
-        train_trust_alone(model)
-    elif model.trust is not None:
-        model.trust.requires_grad_(False)
+    choose_part(model, recipe.trained_part)
     optimizer = make_optimizer(model, recipe.optim)
     average = AveragedWeights(model, recipe.optim.ema_decay)
     progress = Progress()
@@ -196,16 +193,24 @@ def train_step(
     return values | {"total": total.item(), "norm": norm.item(), "wait": wait}
 
 
-def train_trust_alone(model: Mask2Alpha) -> None:
-    """Freeze all of a model but its `TrustAdapter`, also the statistics of its norms.
+def choose_part(model: Mask2Alpha, part: Literal["all", "trust", "trimap"]) -> None:
+    """Freeze all parameters but those of `Recipe.trained_part`; if that is an adapter, also the statistics of norms.
 
     Raises:
-        TrainingError: It has none.
+        TrainingError: The model has no such adapter.
     """
-    if model.trust is None:
-        raise TrainingError("trains_trust_alone needs a model with a trust adapter; model.decoder.trust_channels is 0")
+    adapters = {"trust": model.trust, "trimap": model.trimap}
+    if part == "all":
+        for adapter in adapters.values():
+            if adapter is not None:
+                adapter.requires_grad_(False)
+        return
+    if (chosen := adapters[part]) is None:
+        raise TrainingError(
+            f"trained_part={part} needs a model with that adapter; model.decoder.{part}_channels is 0"
+        )
     model.eval().requires_grad_(False)
-    model.trust.train().requires_grad_(True)
+    chosen.train().requires_grad_(True)
 
 
 def recall_origin(run_folder: Path, about: Mapping[str, Any], processes: Processes) -> dict[str, Any]:

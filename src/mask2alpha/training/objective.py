@@ -13,7 +13,7 @@ from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
 from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
-from mask2alpha.training.certainty import draw_certain_masks
+from mask2alpha.training.trimaps import draw_trimaps
 from mask2alpha.training.config import Recipe
 
 
@@ -47,12 +47,13 @@ class MattingObjective(nn.Module):
         truth = true_alpha.flatten(0, 1).unsqueeze(1).float() / 255
 
         encoding = self._encode(pixels, generator).select(images)
-        trust = is_decided = None
-        if self.recipe.trains_trust_alone:
-            masks, is_decided = draw_certain_masks(masks, truth, generator)
-            trust = torch.ones(1, device=masks.device)
+        part, trust, is_decided = self.recipe.trained_part, None, None
+        if part == "trust":
+            masks, trust = (truth > 0.5).to(masks.dtype), torch.ones(1, device=masks.device)
+        elif part == "trimap":
+            masks, is_decided = draw_trimaps(masks, truth, generator)
         guidance = masks
-        share = 0.0 if self.recipe.trains_trust_alone else self.recipe.corrected_share
+        share = self.recipe.corrected_share if part == "all" else 0.0
         if share and torch.rand((), generator=generator, device=image.device).item() < share:
             guidance = self._correct(encoding, masks)
         features = replace(self.model.guide(encoding, guidance), is_decided=is_decided, trust=trust)
@@ -75,7 +76,7 @@ class MattingObjective(nn.Module):
             share = self.recipe.first_step_share
             terms_first = coarse_losses(first, truth_os4, error_quantile=self.recipe.error_quantile)
             terms = {name: (1 - share) * term + share * terms_first[name] for name, term in terms.items()}
-        if self.recipe.trains_trust_alone:  # the detail stage does not change
+        if part != "all":  # the detail stage does not change
             return terms
         low, high = (math.log(threshold) for threshold in self.recipe.error_thresholds)
         tau = math.exp(low + (high - low) * torch.rand((), generator=generator, device=image.device).item())

@@ -1,4 +1,4 @@
-"""What the `TrustAdapter` is trained on: masks that are exact, and trimaps, made from the truth."""
+"""Trimaps made from the truth, on which the adapter for trimaps is trained."""
 
 import math
 
@@ -7,25 +7,24 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-EXACT_SHARE = 0.3
-"""Share of the masks that are exact without a trimap's band."""
-BAND_SHARE = 0.25
-"""Share of the exact masks within a band along their border; the band may be too narrow for the truth."""
+BAND_SHARE = 0.5
+"""Share of the trimaps that are a band along the border of the exact mask, with that mask under it; the band may be too
+narrow for the truth."""
 GUESS_SHARE = 0.25
-"""Share of the trimaps, open where the truth is soft and around it, with the rough mask under the open part. The rest
-are trimaps of that kind that say nothing of the open part."""
-_WIDEST_BAND = 96.0
+"""Share of those that are open where the truth is soft and around it, with the rough mask under the open part. The
+others are open there, too, and say nothing of the open part."""
+_WIDEST_BAND = 64.0
 """Largest distance from the border, in pixels, that a band along an exact mask covers on each side."""
 _WIDEST_MARGIN = 48.0
 """Largest distance in pixels by which a trimap's open part reaches beyond the soft pixels."""
 
 
-def draw_certain_masks(
+def draw_trimaps(
     masks: Float[Tensor, "batch 1 height width"],
     truth: Float[Tensor, "batch 1 height width"],
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "batch 1 height width"], Bool[Tensor, "batch 1 _h4 _w4"]]:
-    """For each target a mask to be believed, and where it decides alpha.
+    """A trimap for each target.
 
     Args:
         masks: Rough masks in [0, 1].
@@ -40,14 +39,14 @@ def draw_certain_masks(
     for index in range(len(masks)):
         one = slice(index, index + 1)
         kind, width = torch.rand(2, generator=generator, device=masks.device).tolist()
-        mask, is_open = exact[one], torch.ones_like(exact[one])
-        if kind >= EXACT_SHARE + BAND_SHARE:
-            is_soft = (truth[one] - exact[one]).abs() > 0.02
-            is_open = _widen(torch.maximum(is_soft.to(mask.dtype), _border(mask)), _draw_radius(width, _WIDEST_MARGIN))
-            guess = masks[one] if kind < EXACT_SHARE + BAND_SHARE + GUESS_SHARE else torch.full_like(mask, 0.5)
+        mask, is_open = exact[one], _border(exact[one])
+        if kind < BAND_SHARE:
+            is_open = _widen(is_open, _draw_radius(width, _WIDEST_BAND))
+        else:
+            is_soft = ((truth[one] - mask).abs() > 0.02).to(mask.dtype)
+            is_open = _widen(torch.maximum(is_soft, is_open), _draw_radius(width, _WIDEST_MARGIN))
+            guess = masks[one] if kind < BAND_SHARE + GUESS_SHARE else torch.full_like(mask, 0.5)
             mask = torch.where(is_open > 0, guess, mask)
-        elif kind >= EXACT_SHARE:
-            is_open = _widen(_border(mask), _draw_radius(width, _WIDEST_BAND))
         made.append(mask)
         is_decided.append(F.max_pool2d(is_open, 4) == 0)
     return torch.cat(made), torch.cat(is_decided)
