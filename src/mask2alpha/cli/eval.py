@@ -56,6 +56,12 @@ MASK_MODEL = "mask"
     help="Compute Grad and Conn as Deep Image Matting (adobe) or as AIM, GFM and P3M (aim) do.",
 )
 @trust_option
+@click.option(
+    "--band",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Leave this many pixels on each side of each mask's border to the network, as a trimap with the mask under it.",
+)
 @steps_option
 @threshold_option
 @budget_option()
@@ -143,7 +149,7 @@ def _import_segmenter(text: str) -> "Segment":
     return segment
 
 
-def _load(model: str, **settings: Any) -> tuple[Callable[..., Any], str]:
+def _load(model: str, *, band: int | None, **settings: Any) -> tuple[Callable[..., Any], str]:
     """The predictor, and what it is in words: the same words mean the same weights and settings."""
     from mask2alpha.checkpoints import find_checkpoint
     from mask2alpha.cli.matte import build_predictor
@@ -157,9 +163,10 @@ def _load(model: str, **settings: Any) -> tuple[Callable[..., Any], str]:
     about = [
         f"{model} (weights {digest(path)[:12]})",
         *([] if trust is None else [f"trust {trust:g}"]),
+        *([] if band is None else [f"band of {band} pixels"]),
         f"{config.decoder.num_steps if steps is None else steps} steps",
         f"error threshold {config.detail.error_threshold if threshold is None else threshold:g}",
         "no active budget" if budget is None else f"active budget {budget}",
         f"{settings['dtype']} on {predictor.device.type}",
     ]
-    return use_predictor(predictor), ", ".join(about)
+    return use_predictor(predictor, band=band), ", ".join(about)

@@ -142,6 +142,16 @@ def _around(mask: _BoolArray, margin: int) -> tuple[slice, slice]:
     return spans[0], spans[1]
 
 
+def paint_band(mask: _BoolArray, *, width: int) -> npt.NDArray[np.uint8]:
+    """A trimap whose unknown band covers `width` pixels on each side of the mask's border, with the mask under it.
+
+    Returns:
+        (H, W): 127 in the band outside of the mask, 128 in the band inside of it, elsewhere 0 and 255.
+    """
+    is_open = dilate(mask, width) & dilate(~mask, width)
+    return np.where(is_open, np.where(mask, 128, 127), np.where(mask, 255, 0)).astype(np.uint8)
+
+
 def dilate(mask: _BoolArray, radius: int) -> _BoolArray:
     """The pixels within `radius` (Euclidean, by centres) of a True one.
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mask2alpha.errors import InputError
 from mask2alpha.evaluation.benchmarks import Benchmark, GuidedPhotograph, Masks, check_size, read_alpha, read_mask_file
 from mask2alpha.evaluation.instances import count_instances
-from mask2alpha.evaluation.masks import make_mask
+from mask2alpha.evaluation.masks import make_mask, paint_band
 from mask2alpha.evaluation.metrics import Convention, Protocol, check_packages, evaluate_matte, unknown_region
 from mask2alpha.evaluation.results import Evaluation as Evaluation
 from mask2alpha.evaluation.results import InstanceScores, ResultsFile, instance_path, parquet_path
@@ -159,11 +159,18 @@ def predict_masks(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.
     return masks.astype(np.float32)
 
 
-def use_predictor(predictor: AbstractPredictor) -> Predict:
-    """A pipeline's predictor as a `Predict`: it encodes a photo once for all its masks."""
+def use_predictor(predictor: AbstractPredictor, *, band: int | None = None) -> Predict:
+    """A pipeline's predictor as a `Predict`: it encodes a photo once for all its masks.
+
+    Args:
+        predictor: It.
+        band: The masks become trimaps: this many pixels on each side of their border are open, with the mask known
+            under them.
+    """
 
     def predict(image: npt.NDArray[Any], masks: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        return np.stack([matte.alpha for matte in predictor.predict_instances(image, masks)])
+        given = list(masks) if band is None else [paint_band(mask, width=band) for mask in masks]
+        return np.stack([matte.alpha for matte in predictor.predict_instances(image, given)])
 
     return predict
 

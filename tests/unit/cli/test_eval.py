@@ -92,6 +92,9 @@ def test_a_model_is_scored_and_its_results_are_kept(root: Path, tmp_path: Path) 
     trusted = json.loads(run(root, *settings, "--device", "cpu", "--trust", "1", "--format", "json"))
     assert ", trust 1, " in trusted["predictor"]
     assert trusted["kinds"] != report["kinds"]
+    banded = json.loads(run(root, *settings, "--device", "cpu", "--band", "2", "--format", "json"))
+    assert ", band of 2 pixels, " in banded["predictor"]
+    assert banded["kinds"] != report["kinds"]
 
 
 def test_unusable_options_are_refused(root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mask2alpha.errors import InputError
-from mask2alpha.evaluation.masks import RECIPES, dilate, make_mask
+from mask2alpha.evaluation.masks import RECIPES, dilate, make_mask, paint_band
 
 GOLDEN = {
     "exact-v1 o_0b7228ec": "4e133eadc57d8bd0",
@@ -126,3 +126,12 @@ def test_a_large_picture_takes_little_time() -> None:
     for recipe in RECIPES:
         make_mask(recipe, "a", alpha)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_a_band_knows_the_mask_under_it(width: int) -> None:
+    mask = make_mask("exact-v1", "a", ring())
+    trimap = paint_band(mask, width=width)
+    np.testing.assert_array_equal(trimap > 127, mask)
+    inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
+    np.testing.assert_array_equal((trimap == 127) | (trimap == 128), inside + outside <= width)
