@@ -90,6 +90,23 @@ def test_decided_pixels_are_fine_from_the_start_and_stay(predictor: Predictor, r
     assert 0 < turned[0] < turned[-1] == int((~decided).sum())  # the others turn fine by the schedule
 
 
+@pytest.mark.parametrize("trust", [0.2, 0.5, 0.9])
+def test_a_trimap_meets_its_own_adapter_whatever_the_trust(trust: float, rng: np.random.Generator) -> None:
+    torch.manual_seed(0)
+    model = Mask2Alpha(PRESETS["tiny_backbone"])
+    assert model.trust is not None and model.trimap is not None
+    torch.nn.init.constant_(model.trust.head.bias, torch.nan)
+    image, given = picture(rng, 128, 192), trimap(128, 192)
+
+    def run() -> NDArray[np.float32]:
+        return Predictor(model, dtype=torch.float32, trust=trust).predict(image, given).alpha
+
+    before = run()
+    assert np.isfinite(before).all()
+    torch.nn.init.normal_(model.trimap.head.weight, std=0.5)
+    assert np.abs(run() - before).max() > 1e-3
+
+
 def test_trimaps_and_masks_of_one_photo_do_not_change_each_other(
     predictor: Predictor, rng: np.random.Generator
 ) -> None:
