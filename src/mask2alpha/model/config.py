@@ -62,7 +62,7 @@ class EncoderConfig:
     backbone: str | None = None
     """Name of the published weights that the ViT has (`backbone`); they have a file of their own. None: the ViT's
     weights are saved with all others."""
-    token_budget: int = 1200
+    token_budget: int = 900
     """About how many patches the ViT sees, whatever the size and shape of the photo (`backbone`)."""
     num_components: int = 32
     """Components of the guided tokens on which the semantic evidence is fitted (`backbone`)."""

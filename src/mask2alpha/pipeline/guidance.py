@@ -20,8 +20,8 @@ class Guidance:
     """What the network reads: bool, uint8 of which 255 is the target, or floats in [0, 1]."""
     is_decided: Bool[Tensor, "1 1 height width"] | None = None
     """Where alpha is 1 if the mask is above 0.5, else 0. None: the network may change every pixel."""
-    is_trimap: bool = False
-    """Whether that is what a trimap says; else the trust says it."""
+    is_open_trimap: bool = False
+    """Whether it is a trimap that says nothing of the pixels that it leaves open."""
 
     @classmethod
     def read(
@@ -39,9 +39,9 @@ class Guidance:
             return cls(mask=mask, is_decided=find_decided(mask, trust))
         is_decided = torch.from_numpy(~is_unsure)[None, None]
         if has_guess(values):
-            return cls(mask=as_unit(mask) > 0.5, is_decided=is_decided, is_trimap=True)
+            return cls(mask=as_unit(mask) > 0.5, is_decided=is_decided)
         is_grey = torch.from_numpy(is_middle_grey(values))[None, None]  # on neither side, whichever grey it is
-        return cls(mask=torch.where(is_grey, 0.5, as_unit(mask)), is_decided=is_decided, is_trimap=True)
+        return cls(mask=torch.where(is_grey, 0.5, as_unit(mask)), is_decided=is_decided, is_open_trimap=True)
 
     def hold(self, alpha: Float[Tensor, "1 1 height width"]) -> Float[Tensor, "1 1 height width"]:
         """Alpha, with the mask's value where it is decided."""

@@ -380,7 +380,7 @@ class Predictor(AbstractPredictor):
             for batch in _group_masks(small):
                 first = small[batch[0]]
                 own = replace(options, box=first.box, is_decided=first.is_decided)
-                if guidance[batch[0]].is_trimap:  # it has an adapter of its own
+                if guidance[batch[0]].is_open_trimap:  # there is no mask to trust
                     own = replace(own, trust=DEFAULT_TRUST)
                 made = self._run(encoded, [guidance[name] for name in batch], [small[name].mask for name in batch], own)
                 mattes |= dict(zip(batch, made, strict=True))

@@ -90,13 +90,15 @@ def test_decided_pixels_are_fine_from_the_start_and_stay(predictor: Predictor, r
     assert 0 < turned[0] < turned[-1] == int((~decided).sum())  # the others turn fine by the schedule
 
 
-@pytest.mark.parametrize("trust", [0.2, 0.5, 0.9])
-def test_a_trimap_meets_its_own_adapter_whatever_the_trust(trust: float, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(("trust", "has_guess"), [(0.2, False), (0.5, False), (0.9, False), (0.5, True)])
+def test_trimaps_have_an_adapter_of_their_own(trust: float, has_guess: bool, rng: np.random.Generator) -> None:
     torch.manual_seed(0)
     model = Mask2Alpha(PRESETS["tiny_backbone"])
     assert model.trust is not None and model.trimap is not None
     torch.nn.init.constant_(model.trust.head.bias, torch.nan)
     image, given = picture(rng, 128, 192), trimap(128, 192)
+    if has_guess:
+        given[(given == 128) & (np.arange(192) > 96)] = 127
 
     def run() -> NDArray[np.float32]:
         return Predictor(model, dtype=torch.float32, trust=trust).predict(image, given).alpha
