@@ -60,7 +60,7 @@ MASK_MODEL = "mask"
     "--band",
     type=click.IntRange(min=1),
     default=None,
-    help="Leave this many pixels on each side of each mask's border to the network, as a trimap with the mask under it.",
+    help="Turn each mask into a trimap that is open up to this many pixels from its border, with the mask under it.",
 )
 @steps_option
 @threshold_option

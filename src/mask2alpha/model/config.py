@@ -220,7 +220,9 @@ PRESETS: dict[str, ModelConfig] = {
             stem_blocks=(6, 6, 5),
             least_side=640,
         ),
-        decoder=DecoderConfig(has_semantic_cue=True, trust_channels=32, trimap_channels=32, token_channels=384, num_corrections=1),
+        decoder=DecoderConfig(
+            has_semantic_cue=True, trust_channels=32, trimap_channels=32, token_channels=384, num_corrections=1
+        ),
     ),
     "dinov2_small": ModelConfig(encoder=_DINOV2_SMALL, detail=DetailConfig(channels=(32, 32))),
     "dinov2_base": ModelConfig(

@@ -206,9 +206,7 @@ def choose_part(model: Mask2Alpha, part: Literal["all", "trust", "trimap"]) -> N
                 adapter.requires_grad_(False)
         return
     if (chosen := adapters[part]) is None:
-        raise TrainingError(
-            f"trained_part={part} needs a model with that adapter; model.decoder.{part}_channels is 0"
-        )
+        raise TrainingError(f"trained_part={part} needs a model with that adapter; model.decoder.{part}_channels is 0")
     model.eval().requires_grad_(False)
     chosen.train().requires_grad_(True)
 

@@ -13,8 +13,8 @@ from mask2alpha.model.stage2_decoding.correction import correct_mask
 from mask2alpha.model.stage2_decoding.refine import draw_training_state, start_coarse
 from mask2alpha.model.values import CoarseMatte, ImageEncoding, MattingOutput, RunOptions
 from mask2alpha.training import losses
-from mask2alpha.training.trimaps import draw_trimaps
 from mask2alpha.training.config import Recipe
+from mask2alpha.training.trimaps import draw_trimaps
 
 
 class MattingObjective(nn.Module):

@@ -94,7 +94,8 @@ def test_decided_pixels_are_fine_from_the_start_and_stay(predictor: Predictor, r
 def test_trimaps_have_an_adapter_of_their_own(trust: float, has_guess: bool, rng: np.random.Generator) -> None:
     torch.manual_seed(0)
     model = Mask2Alpha(PRESETS["tiny_backbone"])
-    assert model.trust is not None and model.trimap is not None
+    assert model.trust is not None
+    assert model.trimap is not None
     torch.nn.init.constant_(model.trust.head.bias, torch.nan)
     image, given = picture(rng, 128, 192), trimap(128, 192)
     if has_guess:

@@ -38,9 +38,7 @@ def test_a_band_lies_along_the_border_of_an_exact_mask(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("kind", "has_guess"), [("GUESS_SHARE", True), ("NONE", False)])
-def test_a_trimap_decides_only_what_the_truth_does(
-    kind: str, has_guess: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trimap_decides_only_what_the_truth_does(kind: str, has_guess: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     masks, truth, made, is_decided = draw(kind, monkeypatch)
     decided = F.interpolate(is_decided.float(), scale_factor=4) > 0
     assert decided.any()
