@@ -3,7 +3,7 @@
 import ast
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import ModelConfig
@@ -84,6 +84,10 @@ class LossWeights:
     """L_C, the error head's loss."""
 
 
+TrainedPart: TypeAlias = Literal["all", "trust", "trimap"]
+TRAINED_PARTS: tuple[TrainedPart, ...] = get_args(TrainedPart)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """All settings of a run."""
@@ -102,7 +106,7 @@ class Recipe:
     """Share of images whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     corrected_share: float = 0.0
     """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
-    trained_part: Literal["all", "trust", "trimap"] = "all"
+    trained_part: TrainedPart = "all"
     """What is trained: all but the adapters; the adapter for more trust alone, with exact masks and a trust of 1; or
     the adapter for trimaps alone, with trimaps made from the truth."""
     first_step_share: float = 0.3
@@ -121,6 +125,8 @@ class Recipe:
     """Seed of the initial weights, the samples and the states."""
 
     def __post_init__(self) -> None:
+        if self.trained_part not in TRAINED_PARTS:
+            raise InputError(f"trained_part must be one of {', '.join(TRAINED_PARTS)}; got {self.trained_part!r}")
         if not 0 < self.error_quantile < 1:
             raise InputError(f"error_quantile must be between 0 and 1; got {self.error_quantile}")
         if not 1 <= self.token_budgets[0] <= self.token_budgets[1]:

@@ -24,6 +24,7 @@ def test_override_takes_a_whole_number_for_a_real_one() -> None:
         ("seed.x=1", "has no parts"),
         ("seed=often", "must be of type int"),
         ("data.size=100", "multiple of 64"),
+        ("trained_part=trust_alone", "one of all, trust, trimap; got .trust_alone"),
     ],
 )
 def test_wrong_overrides_are_refused_with_advice(assignment: str, message: str) -> None:
