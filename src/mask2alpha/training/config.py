@@ -3,7 +3,7 @@
 import ast
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from mask2alpha.errors import InputError
 from mask2alpha.model.config import ModelConfig
@@ -84,8 +84,7 @@ class LossWeights:
     """L_C, the error head's loss."""
 
 
-TrainedPart: TypeAlias = Literal["all", "trust", "trimap"]
-TRAINED_PARTS: tuple[TrainedPart, ...] = get_args(TrainedPart)
+TRAINED_PARTS = ("all", "trust", "trimap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +105,9 @@ class Recipe:
     """Share of images whose decoding state is the network's own instead of drawn (see `draw_training_state`)."""
     corrected_share: float = 0.0
     """Share of the steps whose masks are corrected first, as inference does (see `correct_mask`), in [0, 1]."""
-    trained_part: TrainedPart = "all"
-    """What is trained: all but the adapters; the adapter for more trust alone, with exact masks and a trust of 1; or
-    the adapter for trimaps alone, with trimaps made from the truth."""
+    trained_part: str = "all"
+    """What is trained. `all`: all but the adapters. `trust`: the adapter for more trust alone, with exact masks and a
+    trust of 1. `trimap`: the adapter for trimaps alone, with trimaps made from the truth."""
     first_step_share: float = 0.3
     """Weight of the first decoding step in the losses of the coarse result; the drawn state's has the rest."""
     error_thresholds: tuple[float, float] = (0.005, 0.05)

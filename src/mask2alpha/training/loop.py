@@ -20,7 +20,7 @@ from mask2alpha.model.layers import Attention
 from mask2alpha.model.mask2alpha import Mask2Alpha
 from mask2alpha.ops.dtypes import default_dtype
 from mask2alpha.training.components import fit_components
-from mask2alpha.training.config import Recipe, TrainedPart
+from mask2alpha.training.config import Recipe
 from mask2alpha.training.distributed import Processes
 from mask2alpha.training.losses import weighted_sum
 from mask2alpha.training.monitor import MonitorOptions, TrainingMonitor, averaged_model
@@ -193,7 +193,7 @@ def train_step(
     return values | {"total": total.item(), "norm": norm.item(), "wait": wait}
 
 
-def choose_part(model: Mask2Alpha, part: TrainedPart) -> None:
+def choose_part(model: Mask2Alpha, part: str) -> None:
     """Freeze all parameters but those of `Recipe.trained_part`; if that is an adapter, also the statistics of norms.
 
     Raises:
