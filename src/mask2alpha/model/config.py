@@ -62,7 +62,7 @@ class EncoderConfig:
     backbone: str | None = None
     """Name of the published weights that the ViT has (`backbone`); they have a file of their own. None: the ViT's
     weights are saved with all others."""
-    token_budget: int = 900
+    token_budget: int = 1200
     """About how many patches the ViT sees, whatever the size and shape of the photo (`backbone`)."""
     num_components: int = 32
     """Components of the guided tokens on which the semantic evidence is fitted (`backbone`)."""
@@ -219,6 +219,7 @@ PRESETS: dict[str, ModelConfig] = {
             stem_channels=(32, 64, 96),
             stem_blocks=(6, 6, 5),
             least_side=640,
+            token_budget=900,
         ),
         decoder=DecoderConfig(
             has_semantic_cue=True, trust_channels=32, trimap_channels=32, token_channels=384, num_corrections=1
