@@ -59,7 +59,6 @@ MASK_MODEL = "mask"
 @click.option(
     "--band",
     type=click.IntRange(min=1),
-    default=None,
     help="Turn each mask into a trimap that is open up to this many pixels from its border, with the mask under it.",
 )
 @steps_option
