@@ -27,11 +27,12 @@ FRAMES_AT_ONCE = 8
 def find_gaps(has_mask: Sequence[bool]) -> list[tuple[int, int]]:
     """The frames to follow backwards: (first, key), from the masked frame `key` down to `first`.
 
-    Of the frames between two masks, those nearer to the later one; the one in the middle is followed forwards. None if
-    `has_mask` is empty, as for a video of masks, which has all of them.
+    Of the frames between two masks, those nearer to the later one but the first of them, which is followed forwards and
+    averaged with the next: so the later mask changes nothing before the middle. None if `has_mask` is empty, as for a
+    video of masks, which has all of them.
     """
     keys = [index for index, is_key in enumerate(has_mask) if is_key]
-    starts = [0, *((before + key) // 2 + 1 for before, key in pairwise(keys))]
+    starts = [0, *((before + key) // 2 + 2 for before, key in pairwise(keys))]
     return [(first, key) for first, key in zip(starts, keys, strict=False) if first < key]
 
 

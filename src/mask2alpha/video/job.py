@@ -261,7 +261,7 @@ def _follow_back(
             for index, mattes in follow_back(predictor, job.clip, own, first=start, key=key, region=job.region):
                 for number, steady in zip(left, mattes, strict=True):
                     path = _followed_path(job, number, index)
-                    mask = np.rint(255 * steady.matte.alpha).astype(np.uint8)
+                    mask = np.rint(255 * steady.carried.alpha).astype(np.uint8)
                     with replacing(path) as temporary, temporary.open("wb") as file:
                         np.savez_compressed(file, origin=np.array(origins[path]), mask=mask)
                 doubts += _doubts(index, [names[number] for number in left], mattes)
@@ -313,21 +313,24 @@ def _mattes(
         alphas = settle([matte.alpha for matte in mattes], is_exclusive=job.is_exclusive)
         yield (
             photos.popleft(),
-            tuple(SteadyMatte(matte=replace(one, alpha=alpha)) for one, alpha in zip(mattes, alphas, strict=True)),
+            tuple(
+                SteadyMatte(matte=replace(one, alpha=alpha), carried=Carried(alpha=alpha))
+                for one, alpha in zip(mattes, alphas, strict=True)
+            ),
         )
 
 
 def _known_mattes(job: VideoJob, first: int, notes: list[str]) -> Iterator[tuple[Photo, tuple[SteadyMatte, ...]]]:
     """The frames from `first` on, each with the matte of its one object that was made before."""
     for (_, photo, _), path in zip(_checked_frames(job, first, notes), job.alphas[first:], strict=False):
-        alpha = read_image(path).pixels[..., 0]
+        alpha = read_image(path).pixels[..., 0].astype(np.float32) / np.float32(65535)
         matte = Matte(
-            alpha=alpha.astype(np.float32) / np.float32(65535),
+            alpha=alpha,
             image=photo.in_srgb().pixels,
             coarse_error=np.zeros((1, 1), np.float32),
             spanned=photo.size,
         )
-        yield photo, (SteadyMatte(matte=matte),)
+        yield photo, (SteadyMatte(matte=matte, carried=Carried(alpha=alpha)),)
 
 
 def _checked_frames(
@@ -456,8 +459,8 @@ def _load_progress(job: VideoJob) -> tuple[int, list[Carried] | None]:
 
 def _save_progress(job: VideoJob, num_done: int, steady: Sequence[SteadyMatte]) -> None:
     with replacing(job.work_folder / "progress.npz") as temporary, temporary.open("wb") as file:
-        alpha = np.stack([np.rint(each.matte.alpha * 65535).astype(np.uint16) for each in steady])
-        is_absent = np.array([each.is_absent for each in steady])
+        alpha = np.stack([np.rint(each.carried.alpha * 65535).astype(np.uint16) for each in steady])
+        is_absent = np.array([each.carried.is_absent for each in steady])
         np.savez_compressed(
             file, fingerprint=np.array(job.fingerprint), num_done=num_done, alpha=alpha, is_absent=is_absent
         )

@@ -119,6 +119,13 @@ def motion_of(weight: FloatArray, flow: FloatArray) -> FloatArray:
     return np.asarray(cv2.resize(near[..., :2] / near[..., 2:], (width, height)), np.float32)
 
 
+def stays_inside(flow: FloatArray) -> NDArray[np.bool_]:
+    """(h, w): where a flow (h, w, 2) leads to a place within the other frame."""
+    height, width = flow.shape[:2]
+    x, y = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
+    return np.asarray((x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5))
+
+
 def colour_trust(difference: FloatArray, tolerance: "float | FloatArray" = _COLOUR_TOLERANCE) -> FloatArray:
     """1 where colours agree, 1/2 where they differ by the tolerance, falling to 0."""
     return np.asarray(np.exp2(-np.square(difference / tolerance)), np.float32)

@@ -4,7 +4,7 @@ Three things use the motion between frames (decision 0015):
 
 1. Rough masks flicker, so the mask of a frame is averaged with those of its neighbours, each moved here.
 2. A frame without a mask gets the last frame's matte, moved here: the state process starts from it.
-3. The matte is drawn towards the last frame's, moved here, where the colours say that nothing else has changed.
+3. The matte is averaged with those of the frames before and after, moved here, where colours and alpha agree.
 """
 
 import warnings
@@ -29,16 +29,19 @@ from mask2alpha.video.motion import (
     load_opencv,
     make_thumbnail,
     motion_of,
+    stays_inside,
     warp,
 )
 
 REACH = 4
 """Frames before and after whose masks are averaged."""
-_KEPT = 0.6
-"""Share of the last frame's matte in this one's, where fully trusted."""
 _TARGET_TOLERANCE, _BACKGROUND_TOLERANCE = 0.06, 0.25
-"""Difference of colours at which the last matte is half trusted: where it is 1, and what is added where it is 0, since
-there the background moves in another way."""
+"""Difference of colours at which a neighbour's matte is half trusted: where it is 1, and what is added where it is 0,
+since there the background moves in another way."""
+_ALPHA_TOLERANCE = 0.3
+"""Difference of alpha with the same effect: larger ones are no flicker but something that has come between."""
+_ALPHA_REACH = 0.01
+"""How far this difference is averaged, as a share of the longer side."""
 _LEAST_SEEN = 0.3
 """Least mean trust over a target that is followed without a mask."""
 _LARGEST_CHANGE = 1.5
@@ -56,6 +59,8 @@ class Frame:
     masks: Sequence[NDArray[np.uint8] | None]
     """Of each object: (H, W), 0 to 255; None: it is followed."""
     thumbnail: FloatArray
+    thumbnail_before: FloatArray | None = None
+    """Of the frame before; None for the first."""
     to_before: Motion | None = None
     """To the frame before; None for the first."""
     from_before: Motion | None = None
@@ -67,7 +72,7 @@ class Carried:
     """What the next frame has to know of an object in this one."""
 
     alpha: FloatArray
-    """(H, W)."""
+    """(H, W), before it is averaged with its neighbours'."""
     is_absent: bool = False
     """Whether the last mask said that the object is not there: then it is not lost."""
 
@@ -77,13 +82,9 @@ class SteadyMatte:
     """An object's matte in a frame, and what the user should be told of it."""
 
     matte: Matte
-    is_absent: bool = False
+    carried: Carried
+    """For the next frame."""
     warning: str | None = None
-
-    @property
-    def carried(self) -> Carried:
-        """For the next frame."""
-        return Carried(alpha=self.matte.alpha, is_absent=self.is_absent)
 
 
 def with_motion(
@@ -95,7 +96,7 @@ def with_motion(
         frame = Frame(index=index, image=image, masks=masks, thumbnail=make_thumbnail(image))
         if before is not None:
             to_before, from_before = find_motion(before.thumbnail, frame.thumbnail)
-            frame = replace(frame, to_before=to_before, from_before=from_before)
+            frame = replace(frame, thumbnail_before=before.thumbnail, to_before=to_before, from_before=from_before)
         before = frame
         yield frame
 
@@ -148,27 +149,35 @@ def carry(alpha: FloatArray, motion: Motion) -> tuple[FloatArray, FloatArray]:
     return warp(alpha, flow, is_smooth=True).clip(0, 1), flow
 
 
-def blend(alpha: FloatArray, moved: FloatArray, flow: FloatArray, here: FloatArray, before: FloatArray) -> FloatArray:
-    """Draw a matte towards the last one, where the colours agree with the target's motion.
+def blend(
+    alpha: FloatArray, here: FloatArray, neighbours: Sequence[tuple[FloatArray, Motion, FloatArray]]
+) -> FloatArray:
+    """Average a matte with its neighbours', where colours and alpha agree with the target's motion.
 
     Args:
         alpha: Of this frame, (H, W).
-        moved: The last one, moved here, (H, W).
-        flow: The target's, to the frame before, (h, w, 2).
         here: This frame's thumbnail, (h, w, 3).
-        before: The last one's.
+        neighbours: Of each frame beside it: alpha, the motion from here to there, and the thumbnail.
 
     Returns:
         (H, W) in [0, 1], up to rounding.
     """
     cv2 = load_opencv()
     height, width = alpha.shape
-    target = cv2.resize(moved, flow.shape[1::-1], interpolation=cv2.INTER_AREA)
-    trust = colour_trust(
-        colour_difference(here, warp(before, flow)), _TARGET_TOLERANCE + _BACKGROUND_TOLERANCE * (1 - target)
-    )
-    trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(alpha + np.float32(_KEPT) * trust * (moved - alpha), np.float32)
+    size_wh = here.shape[1::-1]
+    reach = 2 * round(_ALPHA_REACH * max(size_wh) / 2) + 1
+    total, weight = alpha.copy(), np.ones_like(alpha)
+    for there, motion, thumbnail in neighbours:
+        moved, flow = carry(there, motion)
+        target, present = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) for part in (moved, alpha))
+        tolerance = _TARGET_TOLERANCE + _BACKGROUND_TOLERANCE * (1 - target)
+        trust = colour_trust(colour_difference(here, warp(thumbnail, flow)), tolerance)
+        trust *= colour_trust(cv2.blur(np.abs(target - present), (reach, reach)), _ALPHA_TOLERANCE)
+        trust *= stays_inside(flow)
+        trust = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
+        total += trust * moved
+        weight += trust
+    return np.asarray(total / weight, np.float32)
 
 
 def settle(alphas: Sequence[FloatArray], *, is_exclusive: bool = False) -> list[FloatArray]:
@@ -206,36 +215,85 @@ def matte_steadily(
         last: Of each object in the frame before, as this function returned it; None at the start of a clip.
 
     Raises:
-        VideoError: A frame without a mask has no frame before, or shows another scene.
+        VideoError: A frame without a mask has no frame before, or shows another scene. The frames before it have been
+            yielded.
     """
+    matted = _matte_alone(predictor, frames, names=names, is_exclusive=is_exclusive, first=first, last=last)
+    before, here = last, next(matted, None)
+    while here is not None:
+        error: VideoError | None = None
+        try:
+            after = next(matted, None)
+        except VideoError as raised:
+            after, error = None, raised
+        yield _average(before, here, after, is_exclusive=is_exclusive)
+        if error is not None:
+            raise error
+        before, here = [each.carried for each in here[1]], after
+
+
+def _matte_alone(
+    predictor: AbstractPredictor,
+    frames: Iterable[Frame],
+    *,
+    names: Sequence[str],
+    is_exclusive: bool,
+    first: int,
+    last: Sequence[Carried] | None,
+) -> Iterator[tuple[Frame, tuple[SteadyMatte, ...]]]:
+    """The frames from `first` on, with their mattes, which are not yet averaged with their neighbours'."""
     for before, here, after in windows(frames):
         if here.index < first:
             continue
-        moved: list[tuple[FloatArray, FloatArray]] = []
-        if last is not None and here.to_before is not None and not here.to_before.is_cut:
-            moved = [carry(each.alpha, here.to_before) for each in last]
+        can_follow = last is not None and here.to_before is not None and not here.to_before.is_cut
         masks: dict[str, FloatArray] = {}
         for number, name in enumerate(names):
-            if here.masks[number] is None and not moved:
+            if here.masks[number] is not None:
+                masks[name] = average_mask(before, here, after, number)
+                continue
+            if not can_follow:
                 raise VideoError(_unfollowed(here, name))
-            is_followed = here.masks[number] is None
-            masks[name] = moved[number][0] if is_followed else average_mask(before, here, after, number)
-        steady: list[SteadyMatte] = []
-        for number, matte in enumerate(predict_objects(predictor, here.image, masks, is_exclusive=is_exclusive)):
+            assert last is not None
+            assert here.to_before is not None
+            masks[name] = carry(last[number].alpha, here.to_before)[0]
+        mattes = predict_objects(predictor, here.image, masks, is_exclusive=is_exclusive)
+        alphas = settle([matte.alpha for matte in mattes], is_exclusive=is_exclusive)
+        done: list[SteadyMatte] = []
+        for number, (matte, alpha) in enumerate(zip(mattes, alphas, strict=True)):
             given = here.masks[number]
             is_absent = not given.any() if given is not None else last is not None and last[number].is_absent
-            warning = None
-            if moved:
-                if given is None and not is_absent:
-                    warning = _doubt(here, moved[number][0], matte.alpha)
-                matte = replace(matte, alpha=blend(matte.alpha, *moved[number], here.thumbnail, before[-1].thumbnail))
-            steady.append(SteadyMatte(matte=matte, is_absent=is_absent, warning=warning))
-        alphas = settle([each.matte.alpha for each in steady], is_exclusive=is_exclusive)
-        done = tuple(
-            replace(one, matte=replace(one.matte, alpha=alpha)) for one, alpha in zip(steady, alphas, strict=True)
-        )
+            is_doubted = given is None and not is_absent
+            done.append(
+                SteadyMatte(
+                    matte=matte,
+                    carried=Carried(alpha=alpha, is_absent=is_absent),
+                    warning=_doubt(here, masks[names[number]], alpha) if is_doubted else None,
+                )
+            )
         last = [each.carried for each in done]
-        yield done
+        yield here, tuple(done)
+
+
+def _average(
+    before: Sequence[Carried] | None,
+    here: tuple[Frame, tuple[SteadyMatte, ...]],
+    after: tuple[Frame, tuple[SteadyMatte, ...]] | None,
+    *,
+    is_exclusive: bool,
+) -> tuple[SteadyMatte, ...]:
+    """The mattes of a frame, averaged with those of its neighbours, unless the scene changes there."""
+    frame, mattes = here
+    alphas: list[FloatArray] = []
+    for number, each in enumerate(mattes):
+        neighbours: list[tuple[FloatArray, Motion, FloatArray]] = []
+        if before is not None and frame.to_before is not None and frame.thumbnail_before is not None:
+            neighbours.append((before[number].alpha, frame.to_before, frame.thumbnail_before))
+        if after is not None and after[0].from_before is not None:
+            neighbours.append((after[1][number].carried.alpha, after[0].from_before, after[0].thumbnail))
+        steady = [neighbour for neighbour in neighbours if not neighbour[1].is_cut]
+        alphas.append(blend(each.carried.alpha, frame.thumbnail, steady))
+    pairs = zip(mattes, settle(alphas, is_exclusive=is_exclusive), strict=True)
+    return tuple(replace(each, matte=replace(each.matte, alpha=alpha)) for each, alpha in pairs)
 
 
 def predict_objects(

@@ -69,7 +69,7 @@ def test_each_object_is_followed_from_its_own_masks_as_if_it_were_alone(folder: 
     predictor = FakePredictor()
     report = run(job_of(folder), lambda: predictor)
     assert (report.num_matted, report.warnings) == (NUM_FRAMES, ())
-    assert predictor.num_encoded == NUM_FRAMES + 4 + 3  # once per frame, and per frame followed backwards with its key
+    assert predictor.num_encoded == NUM_FRAMES + 4 + 2  # once per frame, and per frame followed backwards with its key
     for name in ("left", "right"):
         shutil.copytree(folder / "masks" / name, folder / f"alone-{name}" / "masks")
         shutil.copytree(folder / "frames", folder / f"alone-{name}" / "frames")

@@ -9,7 +9,7 @@ import cv2
 from fakes import FakePredictor
 from mask2alpha.errors import VideoError
 from mask2alpha.evaluation.metrics import dtssd
-from mask2alpha.video.steady import REACH, Carried, Frame, matte_steadily, settle, windows, with_motion
+from mask2alpha.video.steady import REACH, Frame, matte_steadily, settle, windows, with_motion
 
 SIZE = (80, 112)
 
@@ -82,9 +82,11 @@ def test_a_still_clip_keeps_its_matte_exactly() -> None:
 
 def test_going_on_later_gives_the_same() -> None:
     made, _ = frames(9)
-    whole = [each.matte.alpha for (each,) in matte_steadily(FakePredictor(), made)]
-    rest = matte_steadily(FakePredictor(), made[1:], first=5, last=[Carried(alpha=whole[4])])
-    assert all(np.array_equal(one.matte.alpha, other) for (one,), other in zip(rest, whole[5:], strict=True))
+    whole = [each for (each,) in matte_steadily(FakePredictor(), made)]
+    rest = matte_steadily(FakePredictor(), made[1:], first=5, last=[whole[4].carried])
+    assert all(
+        np.array_equal(one.matte.alpha, other.matte.alpha) for (one,), other in zip(rest, whole[5:], strict=True)
+    )
 
 
 def test_a_cut_stops_following_and_says_where() -> None:
