@@ -122,7 +122,7 @@ class VideoJob:
     def fingerprint(self) -> str:
         """The same for two runs that give the same; the masks may be mended in between."""
         made = {"frames": "|".join(self.clip.names), "steady": self.is_steady, "exclusive": self.is_exclusive}
-        made |= {"region": str(self.region)}
+        made |= {"region": str(self.region), "state": 2}  # of `_save_progress`
         return json.dumps(made | {"objects": list(self.objects), "targets": sorted(self.targets), **self.settings})
 
 
@@ -314,7 +314,7 @@ def _mattes(
         yield (
             photos.popleft(),
             tuple(
-                SteadyMatte(matte=replace(one, alpha=alpha), carried=Carried(alpha=alpha))
+                SteadyMatte(matte=replace(one, alpha=alpha), carried=Carried(alpha=alpha, mask=alpha, area=0.0))
                 for one, alpha in zip(mattes, alphas, strict=True)
             ),
         )
@@ -330,7 +330,7 @@ def _known_mattes(job: VideoJob, first: int, notes: list[str]) -> Iterator[tuple
             coarse_error=np.zeros((1, 1), np.float32),
             spanned=photo.size,
         )
-        yield photo, (SteadyMatte(matte=matte, carried=Carried(alpha=alpha)),)
+        yield photo, (SteadyMatte(matte=matte, carried=Carried(alpha=alpha, mask=alpha, area=0.0)),)
 
 
 def _checked_frames(
@@ -452,15 +452,23 @@ def _load_progress(job: VideoJob) -> tuple[int, list[Carried] | None]:
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
                 "restart with --overwrite"
             )
-        alphas = saved["alpha"].astype(np.float32) / np.float32(65535)
-        pairs = zip(alphas, saved["is_absent"], strict=True)
-        return int(saved["num_done"]), [Carried(alpha=alpha, is_absent=bool(absent)) for alpha, absent in pairs]
+        alphas, masks = (saved[name].astype(np.float32) / np.float32(65535) for name in ("alpha", "mask"))
+        carried = [
+            Carried(alpha=alpha, mask=mask, area=float(area), is_absent=bool(is_absent))
+            for alpha, mask, area, is_absent in zip(alphas, masks, saved["area"], saved["is_absent"], strict=True)
+        ]
+        return int(saved["num_done"]), carried
 
 
 def _save_progress(job: VideoJob, num_done: int, steady: Sequence[SteadyMatte]) -> None:
+    carried = [each.carried for each in steady]
     with replacing(job.work_folder / "progress.npz") as temporary, temporary.open("wb") as file:
-        alpha = np.stack([np.rint(each.carried.alpha * 65535).astype(np.uint16) for each in steady])
-        is_absent = np.array([each.carried.is_absent for each in steady])
         np.savez_compressed(
-            file, fingerprint=np.array(job.fingerprint), num_done=num_done, alpha=alpha, is_absent=is_absent
+            file,
+            fingerprint=np.array(job.fingerprint),
+            num_done=num_done,
+            alpha=np.stack([np.rint(each.alpha * 65535).astype(np.uint16) for each in carried]),
+            mask=np.stack([np.rint(each.mask * 65535).astype(np.uint16) for each in carried]),
+            area=np.array([each.area for each in carried]),
+            is_absent=np.array([each.is_absent for each in carried]),
         )

@@ -21,6 +21,7 @@ from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import Matte
 from mask2alpha.video.motion import (
+    SIDE,
     FloatArray,
     Motion,
     colour_difference,
@@ -42,10 +43,17 @@ _ALPHA_TOLERANCE = 0.3
 """Difference of alpha with the same effect: larger ones are no flicker but something that has come between."""
 _ALPHA_REACH = 0.01
 """How far this difference is averaged, as a share of the longer side."""
+_GROWTH, _THICKNESS = 0.005, 0.015
+"""How far a target that is followed without a mask grows in a frame, and the radius of what may appear beside it, as
+shares of the longer side."""
+_LEAST_MOTION = 1.0
+"""Difference between the flow of a target and of its surroundings, in pixels, from which it tells them apart."""
 _LEAST_SEEN = 0.3
 """Least mean trust over a target that is followed without a mask."""
 _LARGEST_CHANGE = 1.5
 """Largest factor between its areas in two frames."""
+_LEAST_AREA = 0.25
+"""Least area, over that in the last frame with a mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +81,10 @@ class Carried:
 
     alpha: FloatArray
     """(H, W), before it is averaged with its neighbours'."""
+    mask: FloatArray
+    """(H, W), what a frame without a mask starts from; see `anchor`."""
+    area: float
+    """The sum of alpha in the last frame that had a mask."""
     is_absent: bool = False
     """Whether the last mask said that the object is not there: then it is not lost."""
 
@@ -180,6 +192,44 @@ def blend(
     return np.asarray(total / weight, np.float32)
 
 
+def anchor(alpha: FloatArray, mask: FloatArray, motion: Motion | None) -> FloatArray:
+    """A matte without what probably is not the target, so that errors do not add up from frame to frame.
+
+    Beside its mask, only thick parts are kept; of separate pieces, those that move with the largest one.
+
+    Args:
+        alpha: (H, W).
+        mask: (H, W) in [0, 1], from which it was made.
+        motion: From this frame to the one before; None for the first.
+    """
+    cv2 = load_opencv()
+    height, width = alpha.shape
+    scale = min(1.0, SIDE / max(height, width))
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    radii = [max(1, round(share * max(size_wh))) for share in (_GROWTH, _THICKNESS)]
+    near, thick = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1)) for r in radii)
+    target, given = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) > 0.5 for part in (alpha, mask))
+    kept = target & (given | (cv2.morphologyEx(target.astype(np.uint8), cv2.MORPH_OPEN, thick) > 0))
+    if motion is not None:
+        kept = _moving_along(kept, motion.flow)
+    kept = cv2.dilate(kept.astype(np.float32), near)
+    return np.asarray(alpha * cv2.resize(kept, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _moving_along(target: NDArray[np.bool_], flow: FloatArray) -> NDArray[np.bool_]:
+    """The pieces of a target (h, w) without those whose flow is nearer to the surroundings' than to the largest's."""
+    count, labels = load_opencv().connectedComponents(target.astype(np.uint8))
+    if count <= 2:  # the surroundings and one piece
+        return target
+    areas = np.bincount(labels.ravel(), minlength=count)
+    means = np.stack([np.median(flow[labels == label], axis=0) for label in range(count)])
+    main = 1 + int(areas[1:].argmax())
+    if np.linalg.norm(means[main] - means[0]) < _LEAST_MOTION:
+        return target
+    stays = np.linalg.norm(means - means[main], axis=1) <= np.linalg.norm(means - means[0], axis=1)
+    return np.asarray(target & stays[labels])
+
+
 def settle(alphas: Sequence[FloatArray], *, is_exclusive: bool = False) -> list[FloatArray]:
     """As a 16-bit file holds them, so that a run that is taken up again sees the same; nearly 0 is 0, nearly 1 is 1.
 
@@ -255,21 +305,21 @@ def _matte_alone(
                 raise VideoError(_unfollowed(here, name))
             assert last is not None
             assert here.to_before is not None
-            masks[name] = carry(last[number].alpha, here.to_before)[0]
+            masks[name] = carry(last[number].mask, here.to_before)[0]
         mattes = predict_objects(predictor, here.image, masks, is_exclusive=is_exclusive)
         alphas = settle([matte.alpha for matte in mattes], is_exclusive=is_exclusive)
         done: list[SteadyMatte] = []
         for number, (matte, alpha) in enumerate(zip(mattes, alphas, strict=True)):
-            given = here.masks[number]
-            is_absent = not given.any() if given is not None else last is not None and last[number].is_absent
-            is_doubted = given is None and not is_absent
-            done.append(
-                SteadyMatte(
-                    matte=matte,
-                    carried=Carried(alpha=alpha, is_absent=is_absent),
-                    warning=_doubt(here, masks[names[number]], alpha) if is_doubted else None,
-                )
-            )
+            given, mask = here.masks[number], masks[names[number]]
+            area, is_absent = float(alpha.sum()), given is not None and not given.any()
+            warning = None
+            if given is None:
+                assert last is not None
+                area, is_absent = last[number].area, last[number].is_absent
+                warning = None if is_absent else _doubt(here, mask, alpha, area)
+            [kept] = settle([anchor(alpha, mask, here.to_before)])
+            carried = Carried(alpha=alpha, mask=kept, area=area, is_absent=is_absent)
+            done.append(SteadyMatte(matte=matte, carried=carried, warning=warning))
         last = [each.carried for each in done]
         yield here, tuple(done)
 
@@ -330,8 +380,11 @@ def _moved(votes: FloatArray, motion: Motion | None) -> FloatArray:
     return warp(votes, motion.flow) * motion.trust[..., None]
 
 
-def _doubt(here: Frame, moved: FloatArray, alpha: NDArray[np.float32]) -> str | None:
-    """Why a matte that only followed the one before may have lost its target; None: no reason."""
+def _doubt(here: Frame, moved: FloatArray, alpha: FloatArray, area: float) -> str | None:
+    """Why a matte that only followed the one before may have lost its target; None: no reason.
+
+    `area` is that of the target where it last had a mask.
+    """
     cv2 = load_opencv()
     assert here.to_before is not None
     target = cv2.resize(moved, here.to_before.trust.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -340,6 +393,8 @@ def _doubt(here: Frame, moved: FloatArray, alpha: NDArray[np.float32]) -> str | 
         return "the target is gone"
     if not 1 / _LARGEST_CHANGE < now / before < _LARGEST_CHANGE:
         return f"the target's area changes by {100 * (now / before - 1):+.0f} % at once"
+    if now < _LEAST_AREA * area:
+        return f"the target has {100 * now / area:.0f} % of the area that it had with its last mask"
     if float((here.to_before.trust * target).sum()) < _LEAST_SEEN * float(target.sum()):
         return "the target's motion is hard to follow"
     return None

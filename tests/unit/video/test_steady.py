@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import cv2
 from fakes import FakePredictor
 from mask2alpha.errors import VideoError
 from mask2alpha.evaluation.metrics import dtssd
-from mask2alpha.video.steady import REACH, Frame, matte_steadily, settle, windows, with_motion
+from mask2alpha.video.motion import Motion
+from mask2alpha.video.steady import REACH, Frame, anchor, blend, matte_steadily, settle, windows, with_motion
 
 SIZE = (80, 112)
 
@@ -129,6 +131,59 @@ def test_a_target_that_vanishes_is_doubted() -> None:
 
     clip = with_motion((index, image, [mask if index == 0 else None]) for index in range(2))
     assert [each.warning for (each,) in matte_steadily(Loser(), clip)] == [None, "the target is gone"]
+
+
+def test_what_comes_between_is_not_averaged_away() -> None:
+    image, _ = next(scene(1))
+    made = list(with_motion((index, image, [None]) for index in range(3)))
+    alphas = [np.full(SIZE, 1.0, np.float32) for _ in range(3)]
+    alphas[1][:, 60:] = 0
+    assert made[1].to_before is not None
+    assert made[2].from_before is not None
+    beside = [(alphas[0], made[1].to_before, made[0].thumbnail), (alphas[2], made[2].from_before, made[2].thumbnail)]
+    assert blend(alphas[1], made[1].thumbnail, beside)[:, 64:].max() < 0.01
+    assert blend(alphas[0] - np.float32(0.1), made[1].thumbnail, beside).min() > 0.91
+
+
+def test_only_thick_parts_may_appear_beside_a_mask() -> None:
+    mask, alpha = (np.zeros((200, 300), np.float32) for _ in range(2))
+    mask[80:120, 100:140] = 1
+    alpha[80:120, 100:160] = 1  # 20 pixels more
+    alpha[60:80, 118:121] = 1
+    alpha[99:101, 160:250] = 1
+    anchored = anchor(alpha, mask, None)
+    assert anchored[80:120, 100:160].min() > 0.9
+    assert anchored[60:76].max() == 0
+    assert anchored[:, 166:].max() == 0
+
+
+def test_a_piece_that_moves_with_the_surroundings_is_dropped() -> None:
+    alpha = np.zeros((200, 300), np.float32)
+    alpha[50:150, 50:150] = alpha[50:90, 200:240] = alpha[110:150, 200:240] = 1
+    flow = np.zeros((200, 300, 2), np.float32)
+    flow[50:150, 50:150] = flow[50:90, 200:240] = (6, 0)
+    motion = Motion(flow=flow, trust=np.ones((200, 300), np.float32), difference=0.0)
+    anchored = anchor(alpha, alpha, motion)
+    assert anchored[52:88, 202:238].min() == 1
+    assert anchored[104:, 190:].max() == 0
+    assert np.array_equal(anchor(alpha, alpha, replace(motion, flow=flow / 10)) > 0, alpha > 0)
+
+
+def test_a_target_that_fades_is_doubted() -> None:
+    image, alpha = next(scene(1))
+    mask = np.where(alpha > 0.5, 255, 0).astype(np.uint8)
+
+    class Fading(FakePredictor):
+        def predict(self, image, mask):  # type: ignore[no-untyped-def]
+            matte = super().predict(image, mask)
+            return replace(
+                matte, alpha=cv2.erode(matte.alpha, np.ones((3, 3))) if self.num_predicted > 1 else matte.alpha
+            )
+
+    clip = with_motion((index, image, [None if index else mask]) for index in range(13))
+    told = [each.warning for (each,) in matte_steadily(Fading(), clip)]
+    assert told[:8] == [None] * 8
+    assert any("of the area that it had with its last mask" in warning for warning in told if warning)
 
 
 def test_settled_alpha_survives_a_16_bit_file(rng: np.random.Generator) -> None:
