@@ -60,7 +60,7 @@ def test_a_folder_is_matted(folder: Path, fake: FakePredictor) -> None:
     ]  # fmt: skip
     assert np.array_equal(np.asarray(Image.open(folder / "out" / "alpha" / "b__2.png")), left_half())
     assert (fake.num_encoded, fake.num_predicted) == (3, 4)
-    assert "4 matted, 0 skipped" in result.stderr
+    assert "4 matted, 0 failed" in result.stderr
 
 
 def test_all_outputs_of_one_photo(folder: Path, fake: FakePredictor) -> None:
@@ -151,7 +151,7 @@ def test_what_exists_is_skipped_and_what_is_missing_is_made(folder: Path, fake: 
     result = run(folder)
     assert "1 matted, 3 skipped" in result.stderr
     assert (folder / "out" / "alpha" / "a.png").stat().st_mtime_ns == before
-    assert "4 matted, 0 skipped" in run(folder, "--overwrite").stderr
+    assert "4 matted, 0 failed" in run(folder, "--overwrite").stderr
 
 
 def test_nothing_to_do_loads_no_model(folder: Path, fake: FakePredictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_after_a_failure_the_others_are_done_and_the_reason_is_told(folder: Path
     result = run(folder)
     assert result.exit_code == 1
     assert sorted(path.name for path in (folder / "out" / "alpha").iterdir()) == ["b__2.png", "c.png"]
-    assert "2 matted, 0 skipped because they exist, 2 failed" in result.stderr
+    assert "2 matted, 2 failed" in result.stderr
     assert "not a picture" in result.stderr
     assert "b__1.png: damaged or truncated" in result.stderr
     assert "Traceback" not in result.output
@@ -186,7 +186,7 @@ def test_running_out_of_memory_fails_one_photo_only(
     monkeypatch.setattr(fake, "encode", fail_once)
     result = run(folder)
     assert result.exit_code == 1
-    assert "3 matted, 0 skipped because they exist, 1 failed" in result.stderr
+    assert "3 matted, 1 failed" in result.stderr
     assert "CUDA out of memory" in result.stderr
 
 

@@ -315,10 +315,8 @@ def command(
                 prepare_folder(folder)
         failures = matte_all(build_predictor(source, **settings), tasks, plan, made)
     num_skipped = sum(len(pair.masks) for pair in pairing.pairs) - num_tasks
-    click.echo(
-        f"{num_tasks - len(failures)} matted, {num_skipped} skipped because they exist, {len(failures)} failed",
-        err=True,
-    )
+    skipped = f", {num_skipped} skipped because they exist" if num_skipped else ""
+    click.echo(f"{num_tasks - len(failures)} matted{skipped}, {len(failures)} failed", err=True)
     for path, reason in failures.items():
         click.echo(f"Failed: {path}: {reason}", err=True)
     if failures:

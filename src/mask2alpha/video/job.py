@@ -57,6 +57,8 @@ from mask2alpha.video.steady import (
 T = TypeVar("T")
 SEGMENT = 32
 """Frames between two moments from which a run can be taken up."""
+_MAPS = ("alpha", "mask", "given")
+"""Of a `Carried`, as the progress of a run holds them."""
 BITS_OF_CLIPS = {".mov": 16, ".webm": 8}
 """Per sample of the frames that are handed to ffmpeg."""
 
@@ -314,7 +316,7 @@ def _mattes(
         yield (
             photos.popleft(),
             tuple(
-                SteadyMatte(matte=replace(one, alpha=alpha), carried=Carried(alpha=alpha, mask=alpha, area=0.0))
+                SteadyMatte(matte=replace(one, alpha=alpha), carried=Carried.alone(alpha))
                 for one, alpha in zip(mattes, alphas, strict=True)
             ),
         )
@@ -330,7 +332,7 @@ def _known_mattes(job: VideoJob, first: int, notes: list[str]) -> Iterator[tuple
             coarse_error=np.zeros((1, 1), np.float32),
             spanned=photo.size,
         )
-        yield photo, (SteadyMatte(matte=matte, carried=Carried(alpha=alpha, mask=alpha, area=0.0)),)
+        yield photo, (SteadyMatte(matte=matte, carried=Carried.alone(alpha)),)
 
 
 def _checked_frames(
@@ -452,10 +454,11 @@ def _load_progress(job: VideoJob) -> tuple[int, list[Carried] | None]:
                 f"{job.work_folder} has an unfinished run with another clip or other settings; give those again, or "
                 "restart with --overwrite"
             )
-        alphas, masks = (saved[name].astype(np.float32) / np.float32(65535) for name in ("alpha", "mask"))
+        maps = saved["maps"].astype(np.float32) / np.float32(65535)
+        objects = zip(maps, saved["area"], saved["is_absent"], strict=True)
         carried = [
-            Carried(alpha=alpha, mask=mask, area=float(area), is_absent=bool(is_absent))
-            for alpha, mask, area, is_absent in zip(alphas, masks, saved["area"], saved["is_absent"], strict=True)
+            Carried(**dict(zip(_MAPS, own, strict=True)), area=float(area), is_absent=bool(is_absent))
+            for own, area, is_absent in objects
         ]
         return int(saved["num_done"]), carried
 
@@ -467,8 +470,9 @@ def _save_progress(job: VideoJob, num_done: int, steady: Sequence[SteadyMatte]) 
             file,
             fingerprint=np.array(job.fingerprint),
             num_done=num_done,
-            alpha=np.stack([np.rint(each.alpha * 65535).astype(np.uint16) for each in carried]),
-            mask=np.stack([np.rint(each.mask * 65535).astype(np.uint16) for each in carried]),
+            maps=np.rint(np.array([[getattr(each, name) for name in _MAPS] for each in carried]) * 65535).astype(
+                np.uint16
+            ),
             area=np.array([each.area for each in carried]),
             is_absent=np.array([each.is_absent for each in carried]),
         )

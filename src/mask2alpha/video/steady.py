@@ -83,10 +83,17 @@ class Carried:
     """(H, W), before it is averaged with its neighbours'."""
     mask: FloatArray
     """(H, W), what a frame without a mask starts from; see `anchor`."""
-    area: float
-    """The sum of alpha in the last frame that had a mask."""
+    given: FloatArray
+    """(H, W), the last mask that was given, moved here."""
+    area: float = 0.0
+    """The sum of alpha in the frame of that mask."""
     is_absent: bool = False
-    """Whether the last mask said that the object is not there: then it is not lost."""
+    """Whether that mask said that the object is not there: then it is not lost."""
+
+    @classmethod
+    def alone(cls, alpha: FloatArray) -> "Carried":
+        """Of a matte that no other frame depends on."""
+        return cls(alpha=alpha, mask=alpha, given=alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -192,14 +199,16 @@ def blend(
     return np.asarray(total / weight, np.float32)
 
 
-def anchor(alpha: FloatArray, mask: FloatArray, motion: Motion | None) -> FloatArray:
+def anchor(alpha: FloatArray, mask: FloatArray, given: FloatArray, motion: Motion | None) -> FloatArray:
     """A matte without what probably is not the target, so that errors do not add up from frame to frame.
 
-    Beside its mask, only thick parts are kept; of separate pieces, those that move with the largest one.
+    Beside its mask, only thick parts are kept; of separate pieces, those that the user's mask had, and those that move
+    with the largest one.
 
     Args:
         alpha: (H, W).
         mask: (H, W) in [0, 1], from which it was made.
+        given: (H, W) in [0, 1], the last mask that was given, moved here.
         motion: From this frame to the one before; None for the first.
     """
     cv2 = load_opencv()
@@ -208,26 +217,30 @@ def anchor(alpha: FloatArray, mask: FloatArray, motion: Motion | None) -> FloatA
     size_wh = max(1, round(width * scale)), max(1, round(height * scale))
     radii = [max(1, round(share * max(size_wh))) for share in (_GROWTH, _THICKNESS)]
     near, thick = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1)) for r in radii)
-    target, given = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) > 0.5 for part in (alpha, mask))
-    kept = target & (given | (cv2.morphologyEx(target.astype(np.uint8), cv2.MORPH_OPEN, thick) > 0))
+    parts = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) > 0.5 for part in (alpha, mask, given))
+    target, known, confirmed = parts
+    kept = target & (known | (cv2.morphologyEx(target.astype(np.uint8), cv2.MORPH_OPEN, thick) > 0))
     if motion is not None:
-        kept = _moving_along(kept, motion.flow)
+        kept = _moving_along(kept, confirmed, motion.flow)
     kept = cv2.dilate(kept.astype(np.float32), near)
     return np.asarray(alpha * cv2.resize(kept, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _moving_along(target: NDArray[np.bool_], flow: FloatArray) -> NDArray[np.bool_]:
-    """The pieces of a target (h, w) without those whose flow is nearer to the surroundings' than to the largest's."""
+def _moving_along(target: NDArray[np.bool_], confirmed: NDArray[np.bool_], flow: FloatArray) -> NDArray[np.bool_]:
+    """The pieces of a target (h, w) without those whose flow is nearer to the surroundings' than to the largest's.
+
+    Pieces of which at least half is confirmed stay.
+    """
     count, labels = load_opencv().connectedComponents(target.astype(np.uint8))
     if count <= 2:  # the surroundings and one piece
         return target
-    areas = np.bincount(labels.ravel(), minlength=count)
-    means = np.stack([np.median(flow[labels == label], axis=0) for label in range(count)])
+    areas, sure = (np.bincount(part, minlength=count) for part in (labels.ravel(), labels[confirmed]))
+    flows = np.stack([np.median(flow[labels == label], axis=0) for label in range(count)])
     main = 1 + int(areas[1:].argmax())
-    if np.linalg.norm(means[main] - means[0]) < _LEAST_MOTION:
+    if np.linalg.norm(flows[main] - flows[0]) < _LEAST_MOTION:
         return target
-    stays = np.linalg.norm(means - means[main], axis=1) <= np.linalg.norm(means - means[0], axis=1)
-    return np.asarray(target & stays[labels])
+    stays = np.linalg.norm(flows - flows[main], axis=1) <= np.linalg.norm(flows - flows[0], axis=1)
+    return np.asarray(target & (stays | (2 * sure >= areas))[labels])
 
 
 def settle(alphas: Sequence[FloatArray], *, is_exclusive: bool = False) -> list[FloatArray]:
@@ -310,15 +323,19 @@ def _matte_alone(
         alphas = settle([matte.alpha for matte in mattes], is_exclusive=is_exclusive)
         done: list[SteadyMatte] = []
         for number, (matte, alpha) in enumerate(zip(mattes, alphas, strict=True)):
-            given, mask = here.masks[number], masks[names[number]]
-            area, is_absent = float(alpha.sum()), given is not None and not given.any()
-            warning = None
-            if given is None:
+            mask, own = masks[names[number]], here.masks[number]
+            given, area, is_absent, warning = mask, float(alpha.sum()), own is not None and not own.any(), None
+            if own is None:
                 assert last is not None
-                area, is_absent = last[number].area, last[number].is_absent
+                assert here.to_before is not None
+                given, area, is_absent = (
+                    carry(last[number].given, here.to_before)[0],
+                    last[number].area,
+                    last[number].is_absent,
+                )
                 warning = None if is_absent else _doubt(here, mask, alpha, area)
-            [kept] = settle([anchor(alpha, mask, here.to_before)])
-            carried = Carried(alpha=alpha, mask=kept, area=area, is_absent=is_absent)
+            kept, given = settle([anchor(alpha, mask, given, here.to_before), given])
+            carried = Carried(alpha=alpha, mask=kept, given=given, area=area, is_absent=is_absent)
             done.append(SteadyMatte(matte=matte, carried=carried, warning=warning))
         last = [each.carried for each in done]
         yield here, tuple(done)

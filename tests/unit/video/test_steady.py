@@ -151,7 +151,7 @@ def test_only_thick_parts_may_appear_beside_a_mask() -> None:
     alpha[80:120, 100:160] = 1  # 20 pixels more
     alpha[60:80, 118:121] = 1
     alpha[99:101, 160:250] = 1
-    anchored = anchor(alpha, mask, None)
+    anchored = anchor(alpha, mask, mask, None)
     assert anchored[80:120, 100:160].min() > 0.9
     assert anchored[60:76].max() == 0
     assert anchored[:, 166:].max() == 0
@@ -163,10 +163,12 @@ def test_a_piece_that_moves_with_the_surroundings_is_dropped() -> None:
     flow = np.zeros((200, 300, 2), np.float32)
     flow[50:150, 50:150] = flow[50:90, 200:240] = (6, 0)
     motion = Motion(flow=flow, trust=np.ones((200, 300), np.float32), difference=0.0)
-    anchored = anchor(alpha, alpha, motion)
+    given = np.where(np.arange(300) < 180, alpha, 0).astype(np.float32)
+    anchored = anchor(alpha, alpha, given, motion)
     assert anchored[52:88, 202:238].min() == 1
     assert anchored[104:, 190:].max() == 0
-    assert np.array_equal(anchor(alpha, alpha, replace(motion, flow=flow / 10)) > 0, alpha > 0)
+    assert np.array_equal(anchor(alpha, alpha, given, replace(motion, flow=flow / 10)) > 0, alpha > 0)
+    assert np.array_equal(anchor(alpha, alpha, alpha, motion) > 0, alpha > 0)
 
 
 def test_a_target_that_fades_is_doubted() -> None:
