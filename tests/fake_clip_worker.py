@@ -1,4 +1,4 @@
-"""The process of a clip's job whose mattes are the masks; from a model called "slow", all but the first never come."""
+"""The process of a clip's job whose mattes are the masks; from a model called "slow", all but the first two never come."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,8 @@ def load(settings: WorkerSettings) -> "AbstractPredictor":
     from fakes import FakePredictor
 
     class SlowPredictor(FakePredictor):
-        is_first = True
-
         def predict(self, image: Any, mask: Any) -> Any:
-            time.sleep(0 if self.is_first else 3600)
-            self.is_first = False
+            time.sleep(0 if self.num_predicted < 2 else 3600)  # a frame is done when the next one is matted
             return super().predict(image, mask)
 
     return SlowPredictor() if settings.model == "slow" else FakePredictor()
