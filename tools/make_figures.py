@@ -97,12 +97,14 @@ def make_results(job: Job) -> None:
 
 
 def make_ablations(job: Job) -> None:
-    """The run-time switches of the paper's Tables 3, 4 and 5, and of Algorithm 2."""
+    """The run-time switches of the paper's Tables 3, 4 and 5, and of Algorithm 2; each note once."""
+    told: set[str] = set()
     for table in ABLATIONS:
         arguments = [str(job.validation), "--table", table, "--model", job.model, "--output", str(job.work / "rows")]
         arguments += ["--repeats", "0" if job.is_quick else "5", "--format", "markdown"]
-        body = run_command("ablate", *arguments).partition("\n\n")[2]  # the page has its own heading
-        replace_between(job.docs, f"table {table}", body)
+        lines = run_command("ablate", *arguments).partition("\n\n")[2].splitlines()  # the page has its own heading
+        replace_between(job.docs, f"table {table}", "\n".join(line for line in lines if line not in told))
+        told |= {line for line in lines if line.startswith("- ")}
 
 
 def make_examples(job: Job) -> None:

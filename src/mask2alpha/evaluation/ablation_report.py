@@ -39,9 +39,8 @@ def list_notes(ablation: Ablation) -> list[str]:
         "resolution, SAD, Grad and Conn in thousands (Adobe convention); kinds of masks: "
         f"{', '.join(settings['kinds'])}. `vs last` is the row's SAD against that of the last row, the whole method; "
         "`better`: on how many pairs its SAD is lower.",
-        f"`paper` columns are published numbers, not ours: {published.conditions}. Only the order of the rows and the "
-        "relative changes can be compared; other photos, masks, training data and network sizes make the numbers "
-        "themselves incomparable."
+        f"`paper` columns are published numbers, not ours: {published.conditions}. Compare only the order of the rows "
+        "and the relative changes."
         if published.rows
         else f"There are no `paper` columns: {published.conditions}.",
         _note_on_training(ablation),
@@ -60,8 +59,7 @@ def _note_on_training(ablation: Ablation) -> str:
     if len(weights) == 1:
         return (
             f"All rows are run-time switches of one training, {named}: nothing was trained again, unlike the paper's "
-            "rows. A switch shows how much this network depends on the part, not what a network trained without it can "
-            "do."
+            "rows. A switch shows how much this network depends on a part."
         )
     return f"Rows come from separate trainings: {named}."
 
