@@ -122,7 +122,7 @@ FIRST_WITHOUT_KNOWN_HOLES = {
     "jinja2": "3.1.6",  # CVE-2025-27516
     "mcp": "1.28.1",  # CVE-2026-59950
     "mkdocs-material": "9.7.7",  # CVE-2026-73295
-    "onnx": "1.21",  # CVE-2026-27489, CVE-2026-34445
+    "onnx": "1.22",  # CVE-2026-44512 and others
     "opencv-python-headless": "4.12",  # CVE-2025-53644
     "pillow": "12.3",  # GHSA-62p4-gmf7-7g93
     "pillow-heif": "1.8.1",  # GHSA-g89c-p67h-r497 and later ones, in the libheif that the wheel brings
