@@ -1,4 +1,4 @@
-"""The process of a clip's job whose mattes are the masks; from a model called "slow", all but the first two never come."""
+"""The process of a clip's job whose mattes are the masks; a model called "slow" never gives more than two."""
 
 import time
 from typing import TYPE_CHECKING, Any
