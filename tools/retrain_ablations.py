@@ -165,16 +165,19 @@ def make_table(variants: list[Variant], seeds: int, output: Path, conditions: st
         against = "-" if variant is VARIANTS[0] else " ".join(f"{mean_score(one) / own - 1:+.1%}" for one, own in pairs)
         lines.append(f"| {variant.label} | {' | '.join(means)} | {against} | {variant.paper} |")
     spread = ", ".join(f"{one / statistics.mean(whole) - 1:+.1%}" for one in whole)
+    repeats = (
+        f"{seeds} seeds, but one where that differs by more than {CLEAR:.0%}. The whole method's seeds differ from "
+        f"their mean by {spread}."
+    )
     minutes = [one["seconds"] / 60 for results in found.values() for one in results]
     return "\n".join(
         [
             *lines,
             "",
             f"- {conditions}; {min(minutes):.0f} to {max(minutes):.0f} minutes on one core. Networks of a seed see the "
-            f"same samples. {seeds} seeds, but one where that differs by more than {CLEAR:.0%}.",
-            f"- SAD in thousands per megapixel, mean over the masks ({', '.join(kinds) or 'all kinds'}) and seeds, "
-            "whole image, float32. The differences are those of the mean of the sets.",
-            f"- The whole method's seeds differ from their mean by {spread}.",
+            f"same samples. {repeats if seeds > 1 else 'One seed.'}",
+            f"- SAD in thousands per megapixel, mean over the masks ({', '.join(kinds) or 'all kinds'}), whole image, "
+            "float32. The differences are those of the mean of the sets.",
         ]
     )
 
