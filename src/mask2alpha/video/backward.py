@@ -1,8 +1,8 @@
 """Following objects backwards: from a frame that has a mask to those before it that have none.
 
 This is done before the clip is matted forwards. The mattes become the masks of the frames behind the middle between two
-frames with a mask, and of all frames before the first one. The forward run then mattes every frame once more, and its
-link between frames blends the two where they meet.
+frames with a mask, and of all frames before the first one. The forward run then mattes every frame once more, and
+averages neighbouring frames also where the two meet.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ FRAMES_AT_ONCE = 8
 def find_gaps(has_mask: Sequence[bool]) -> list[tuple[int, int]]:
     """The frames to follow backwards: (first, key), from the masked frame `key` down to `first`.
 
-    Of the frames between two masks, those nearer to the later one but the first of them, which is followed forwards and
-    averaged with the next: so the later mask changes nothing before the middle. None if `has_mask` is empty, as for a
-    video of masks, which has all of them.
+    Between two masks, these are the frames behind the middle but the first of them. That one is followed forwards, and
+    averaged with the next, so that the later mask changes nothing before the middle. None if `has_mask` is empty, as
+    for a video of masks, which has all of them.
     """
     keys = [index for index, is_key in enumerate(has_mask) if is_key]
     starts = [0, *((before + key) // 2 + 2 for before, key in pairwise(keys))]

@@ -464,7 +464,7 @@ def _load_progress(job: VideoJob) -> tuple[int, list[Carried] | None]:
 
 
 def _save_progress(job: VideoJob, num_done: int, steady: Sequence[SteadyMatte]) -> None:
-    carried = [each.carried for each in steady]
+    carried = [each.carried for each in steady if job.is_steady and not job.alphas]  # else no frame depends on another
     with replacing(job.work_folder / "progress.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,

@@ -61,13 +61,18 @@ class Motion:
         return self.difference > _CUT_DIFFERENCE and float(self.trust.mean()) < _CUT_TRUST
 
 
+def thumbnail_size(height: int, width: int) -> tuple[int, int]:
+    """(width, height) of a frame's thumbnail, the shape kept."""
+    scale = min(1.0, SIDE / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def make_thumbnail(image: NDArray[Any]) -> FloatArray:
-    """(h, w, 3) in [0, 1], the shape kept."""
+    """(h, w, 3) in [0, 1]."""
     cv2 = load_opencv()
     height, width = image.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    small = image if scale == 1 else cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    size_wh = thumbnail_size(height, width)
+    small = image if size_wh == (width, height) else cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 

@@ -21,7 +21,6 @@ from mask2alpha.ops.masks import Mask
 from mask2alpha.pipeline.abstract import AbstractPredictor
 from mask2alpha.pipeline.matte import Matte
 from mask2alpha.video.motion import (
-    SIDE,
     FloatArray,
     Motion,
     colour_difference,
@@ -31,6 +30,7 @@ from mask2alpha.video.motion import (
     make_thumbnail,
     motion_of,
     stays_inside,
+    thumbnail_size,
     warp,
 )
 
@@ -185,10 +185,11 @@ def blend(
     height, width = alpha.shape
     size_wh = here.shape[1::-1]
     reach = 2 * round(_ALPHA_REACH * max(size_wh) / 2) + 1
+    present = cv2.resize(alpha, size_wh, interpolation=cv2.INTER_AREA)
     total, weight = alpha.copy(), np.ones_like(alpha)
     for there, motion, thumbnail in neighbours:
         moved, flow = carry(there, motion)
-        target, present = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) for part in (moved, alpha))
+        target = cv2.resize(moved, size_wh, interpolation=cv2.INTER_AREA)
         tolerance = _TARGET_TOLERANCE + _BACKGROUND_TOLERANCE * (1 - target)
         trust = colour_trust(colour_difference(here, warp(thumbnail, flow)), tolerance)
         trust *= colour_trust(cv2.blur(np.abs(target - present), (reach, reach)), _ALPHA_TOLERANCE)
@@ -213,8 +214,7 @@ def anchor(alpha: FloatArray, mask: FloatArray, given: FloatArray, motion: Motio
     """
     cv2 = load_opencv()
     height, width = alpha.shape
-    scale = min(1.0, SIDE / max(height, width))
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    size_wh = thumbnail_size(height, width)
     radii = [max(1, round(share * max(size_wh))) for share in (_GROWTH, _THICKNESS)]
     near, thick = (cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1)) for r in radii)
     parts = (cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA) > 0.5 for part in (alpha, mask, given))
@@ -357,8 +357,8 @@ def _average(
             neighbours.append((before[number].alpha, frame.to_before, frame.thumbnail_before))
         if after is not None and after[0].from_before is not None:
             neighbours.append((after[1][number].carried.alpha, after[0].from_before, after[0].thumbnail))
-        steady = [neighbour for neighbour in neighbours if not neighbour[1].is_cut]
-        alphas.append(blend(each.carried.alpha, frame.thumbnail, steady))
+        of_the_scene = [neighbour for neighbour in neighbours if not neighbour[1].is_cut]
+        alphas.append(blend(each.carried.alpha, frame.thumbnail, of_the_scene))
     pairs = zip(mattes, settle(alphas, is_exclusive=is_exclusive), strict=True)
     return tuple(replace(each, matte=replace(each.matte, alpha=alpha)) for each, alpha in pairs)
 
